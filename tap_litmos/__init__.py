@@ -1,0 +1,1 @@
+"""Singer tap for the date-range endpoints of the Litmos learning management system."""
