@@ -70,6 +70,12 @@ class Endpoint:
     references: Mapping[str, str] = field(default_factory=dict)
     selected_by_default: bool = True
 
+    @property
+    def automatic(self) -> tuple[str, ...]:
+        """The fields that every record holds: the keys."""
+        keys = (*self.primary_key, *([self.replication_key] if self.replication_key else []))
+        return tuple(dict.fromkeys(keys))
+
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the stream's records.
 

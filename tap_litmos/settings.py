@@ -1,0 +1,201 @@
+"""The settings: what they are, and the rules that they keep."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from singer_sdk import typing as th
+
+from tap_litmos.windows import parse_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema import ValidationError
+    from pendulum import DateTime
+
+REGIONS = {
+    "us": "https://api.litmos.com/v1.svc",
+    "eu": "https://api.litmoseu.com/v1.svc",
+    "au": "https://api.litmos.com.au/v1.svc",
+}
+
+SETTINGS = th.PropertiesList(
+    th.Property(
+        "api_key",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="API key",
+        description="The key of an Account Owner: in Litmos, My profile & settings",
+    ),
+    th.Property(
+        "start_date",
+        th.StringType,
+        required=True,
+        title="Start date",
+        description="ISO date or date-time (UTC unless it names a zone) from which to read; "
+        "not in the future",
+    ),
+    th.Property(
+        "end_date",
+        th.StringType,
+        title="End date",
+        description="ISO date or date-time at which to stop, for a bounded backfill; "
+        "without it, a sync reads up to now",
+    ),
+    th.Property(
+        "region",
+        th.StringType(allowed_values=list(REGIONS)),
+        default="us",
+        title="Region",
+        description="Where the account lives: us, eu or au",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        title="API URL",
+        description="Base URL of the API, instead of the region's; https, except on loopback",
+    ),
+    th.Property(
+        "source",
+        th.StringType(min_length=1, max_length=50),
+        default="tap-litmos",
+        title="Source",
+        description="Name of the calling application, which Litmos demands; 1 to 50 characters",
+    ),
+    th.Property(
+        "page_size",
+        th.IntegerType(minimum=1, maximum=1000),
+        default=1000,
+        title="Page size",
+        description="Rows in a request, 1 to 1000",
+    ),
+    th.Property(
+        "window_days",
+        th.IntegerType(minimum=1, maximum=7),
+        default=7,
+        title="Window days",
+        description="Days in a finished window, 1 to 7",
+    ),
+    th.Property(
+        "lookback_hours",
+        th.IntegerType(minimum=0, maximum=720),
+        default=24,
+        title="Lookback hours",
+        description="Hours before the bookmark from which a sync reads again, 0 to 720",
+    ),
+    th.Property(
+        "requests_per_minute",
+        th.IntegerType(minimum=1),
+        default=90,
+        title="Requests per minute",
+        description="The most requests in any 60 seconds; Litmos allows 100 for a key, which "
+        "other programs may share",
+    ),
+    th.Property(
+        "max_concurrent_requests",
+        th.IntegerType(minimum=1, maximum=32),
+        default=5,
+        title="Concurrent requests",
+        description="The most requests in flight at once, 1 to 32; 1 is one after another",
+    ),
+    th.Property(
+        "request_timeout",
+        th.IntegerType(minimum=1),
+        default=300,
+        title="Request timeout",
+        description="Seconds to wait for an answer",
+    ),
+).to_dict()
+
+_NOT_SHOWN = {name for name, each in SETTINGS["properties"].items() if each.get("secret")}
+
+
+def base_url(config: Mapping[str, Any]) -> str:
+    """Return the API's base URL for a valid config."""
+    return str(config.get("api_url") or REGIONS[config["region"]])
+
+
+def describe(error: ValidationError) -> str:
+    """Return in one line which setting breaks which rule, without secrets."""
+    if error.validator == "required":
+        name = error.message.split("'")[1]
+        return (
+            f"Setting '{name}' is missing: give it in the config file, or as "
+            f"TAP_LITMOS_{name.upper()} in the environment"
+        )
+    where = ".".join(str(each) for each in error.path)
+    if where in _NOT_SHOWN:
+        return f"Setting '{where}' must be a text that is not empty"
+    rule = _rule(SETTINGS["properties"].get(where, {})) or error.message
+    return f"Setting '{where}' is {error.instance!r}, but must be {rule}"
+
+
+def _rule(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    if "maximum" in schema:
+        return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    if "minimum" in schema:
+        return f"a whole number, {schema['minimum']} or more"
+    if "maxLength" in schema:
+        return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
+    return "a text" if schema else ""
+
+
+def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
+    """Yield one line for each rule that a config of the right types breaks.
+
+    Args:
+        config: The config.
+        now: The current moment.
+    """
+    if not config["api_key"].strip() or not config["api_key"].isprintable():
+        yield "Setting 'api_key' must be a text that is not empty, on one line"
+    elif not config["api_key"].isascii():
+        yield "Setting 'api_key' has characters that no key has: copy it again"
+    moments: dict[str, DateTime] = {}
+    for name in ("start_date", "end_date"):
+        if name in config:
+            try:
+                moments[name] = parse_moment(config[name])
+            except ValueError:
+                yield (
+                    f"Setting '{name}' is {config[name]!r}, but must be an ISO date or "
+                    "date-time such as 2026-01-31"
+                )
+    start, end = moments.get("start_date"), moments.get("end_date")
+    if start and start > now:
+        yield f"Setting 'start_date' is {config['start_date']!r}, which lies in the future"
+    if start and end and end <= start:
+        yield (
+            f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "
+            f"{config['start_date']!r}"
+        )
+    if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
+        yield f"Setting 'api_url' is {config['api_url']!r}, but {problem}"
+
+
+def _problem_of_url(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is no URL"
+    if parts.scheme not in {"https", "http"} or not host:
+        return "must be a URL such as https://api.litmos.com/v1.svc"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "must have no user, password, query or fragment"
+    if parts.scheme == "http" and not _is_loopback(host):
+        return "must be https, as the key would travel in plain text (http is for loopback)"
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

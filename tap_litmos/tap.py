@@ -1,0 +1,334 @@
+"""The tap: which streams there are, and the course of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+import pendulum
+from singer_sdk import Tap
+from singer_sdk import typing as th
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    StreamMapConfigError,
+)
+from singer_sdk.helpers._classproperty import classproperty
+from singer_sdk.plugin_base import SingerCommand, _ConfigInput
+from singer_sdk.singerlib import RecordMessage
+from typing_extensions import override
+
+from tap_litmos import settings
+from tap_litmos.account import Account
+from tap_litmos.client import LitmosStream
+from tap_litmos.fetcher import Fetcher, Job
+from tap_litmos.streams import ENDPOINTS
+from tap_litmos.transport import RunFailedError, Transport
+from tap_litmos.windows import parse_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    import click
+    from singer_sdk.singerlib.encoding.simple import Message
+
+    from tap_litmos.windows import Window
+
+_Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
+
+
+class _StoppedError(SystemExit):
+    """A signal ended the run; the code is 128 and the signal's number."""
+
+
+class _Writer(MsgSpecWriter):
+    """Writes messages to stdout, and flushes after all but records."""
+
+    @override
+    def write_message(self, message: Message) -> None:
+        try:
+            sys.stdout.buffer.write(self.format_message(message))
+            if not isinstance(message, RecordMessage):
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise RunFailedError(
+                "The target has closed the pipe: see its own messages. The next sync goes on "
+                "from the last state that it has taken"
+            ) from None
+
+
+class _Command(SingerCommand):
+    """The command line: ends with one line, not a traceback, where the tap knows why."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except _StoppedError:
+            _silence_stdout()
+            raise
+        except ConfigValidationError as error:
+            lines = error.errors
+        except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
+            lines = [str(error)]
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _silence_stdout()
+        for line in lines:
+            self.logger.critical("%s", line)
+        sys.exit(1)
+
+
+class TapLitmos(Tap):
+    """Singer tap for the date-range endpoints of the Litmos learning management system."""
+
+    name = "tap-litmos"
+    package_name = "tap-litmos"
+    message_writer_class = _Writer
+    config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
+
+    # Settings
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        self._config = {
+            name: value for name, value in self._config.items() if value is not None
+        }
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        errors = [
+            settings.describe(each) for each in _Validator(schema).iter_errors(self._config)
+        ]
+        if not raise_errors:
+            return errors
+        errors = errors or list(settings.broken_rules(self._config, pendulum.now("UTC")))
+        if errors:
+            raise ConfigValidationError("The config is not valid", errors=errors, schema=schema)
+        for name in self._config.keys() - schema["properties"].keys():
+            self.logger.warning("There is no setting %.50r; it is ignored", name)
+        return []
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 - a class property
+        """Return the settings in the environment; whole numbers as such where they are."""
+        schema: dict[str, Any] = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        numbers = {
+            name for name, each in schema["properties"].items() if "integer" in each["type"]
+        }
+        texts = {
+            name: {"type": "string"} if name in numbers else each
+            for name, each in schema["properties"].items()
+        }
+        found = parse_environment_config({"properties": texts}, cls._env_var_prefix)
+        return {
+            name: int(value)
+            if name in numbers and value.isascii() and value.isdigit()
+            else value
+            for name, value in found.items()
+        }
+
+    # Streams, catalog and state
+
+    @override
+    def discover_streams(self) -> Sequence[LitmosStream]:
+        return [LitmosStream(self, endpoint) for endpoint in ENDPOINTS]
+
+    @override
+    def setup_mapper(self) -> None:
+        catalog = self.input_catalog
+        if catalog is not None:
+            for unknown in sorted(catalog.keys() - self.streams.keys()):
+                self.logger.warning(
+                    "The catalog's stream %.100r is not known, and is ignored", unknown
+                )
+                del catalog[unknown]
+        super().setup_mapper()
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        bookmarks = state.get("bookmarks", {}) if isinstance(state, dict) else None
+        well_formed = isinstance(bookmarks, dict) and all(
+            isinstance(each, dict) for each in bookmarks.values()
+        )
+        if not well_formed or (state and "bookmarks" not in state):
+            raise RunFailedError(
+                "The state is no Singer state: it must look like "
+                '{"bookmarks": {"users": {"replication_key_value": …}}}'
+            )
+        known = {endpoint.stream for endpoint in ENDPOINTS}
+        unknown = sorted(set(bookmarks) - known)
+        if unknown and not known & set(bookmarks):
+            raise RunFailedError(
+                f"The state is another tap's: it has bookmarks of {', '.join(unknown)[:200]} "
+                "only. Give tap-litmos its own state, or none"
+            )
+        for name in unknown:
+            self.logger.warning("The state's stream %.100r is not known, and is ignored", name)
+        super().load_state(state)
+
+    # The course of a run
+
+    @cached_property
+    def account(self) -> Account:
+        """What was read."""
+        return Account(self.logger)
+
+    @cached_property
+    def plan(self) -> dict[str, Sequence[Window | None]]:
+        """For each stream of this run the windows to read, in the order of the sync."""
+        now = pendulum.now("UTC")
+        end = self.config.get("end_date")
+        if end and parse_moment(end) > now.start_of("day"):
+            self.logger.warning(
+                "end_date is later than today's first moment (UTC), at which the sync stops; "
+                "leave it out to read up to now"
+            )
+        return {
+            stream.name: stream.plan(now)
+            for stream in self.streams.values()
+            if isinstance(stream, LitmosStream) and stream.selected
+        }
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """What fetches the pages of this run."""
+        config = self.config
+        transport = Transport(
+            api_url=settings.base_url(config),
+            api_key=config["api_key"],
+            source=config["source"],
+            requests_per_minute=config["requests_per_minute"],
+            connections=config["max_concurrent_requests"],
+            timeout=config["request_timeout"],
+        )
+        streams = [self.streams[name] for name in self.plan]
+        jobs = [
+            Job(
+                stream.endpoint, self.plan[stream.name], stream.account, one_page=stream.is_test
+            )
+            for stream in streams
+            if isinstance(stream, LitmosStream)
+        ]
+        return Fetcher(
+            transport,
+            jobs,
+            limit=max(config["page_size"], 2),
+            concurrency=config["max_concurrent_requests"],
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Close what a run has opened, account for it, and fail if it was no full success.
+
+        Raises:
+            RunFailedError: If a stream failed, or rows were left out.
+        """
+        try:
+            yield
+        finally:
+            if "fetcher" in self.__dict__:
+                self.fetcher.close()
+            self.account.close()
+        if self.account.problems:
+            raise RunFailedError(
+                "Not everything was synced: " + "; ".join(self.account.problems)
+            )
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End the run. No STATE is written here: each window's was, when it was finished."""
+        signal.signal(signum, signal.SIG_DFL)
+        raise _StoppedError(128 + signum)
+
+    # The command line
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return _Command(
+            name=command.name,
+            callback=command.callback,
+            help=command.help,
+            params=command.params,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+        )
+
+    @classmethod
+    @override
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Read the config; without `--config` the environment's."""
+        try:
+            return _ConfigInput.from_cli_args(*(value or ("ENV",)))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunFailedError(
+                f"--config {' '.join(value)} cannot be read: {error}"
+            ) from None
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != "all":
+            super().cb_test(ctx, param, value)
+            return
+        config: _ConfigInput = ctx.params.get("config", _ConfigInput())
+        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        with tap.running():
+            tap.run_connection_test()
+        ctx.exit()
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the command line."""
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        config = config or _ConfigInput()
+        tap = cls(
+            config=config.config,
+            state=_read_json("--state", state),
+            catalog=_read_json("--catalog", catalog),
+            parse_env_config=config.parse_env,
+        )
+        with tap.running():
+            tap.sync_all()
+
+
+def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        content = json.load(file)
+    except ValueError as error:
+        raise RunFailedError(f"{option} {file.name} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise RunFailedError(f"{option} {file.name} is no JSON object")
+    return content
+
+
+def _silence_stdout() -> None:
+    """Let what is left in the buffer go nowhere: nobody may be there to take it."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
