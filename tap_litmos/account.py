@@ -170,7 +170,8 @@ class Account:
         """Log the account as one structured record, and print it as a table on stderr."""
         if not self.streams:
             return
-        from rich.console import Console  # noqa: PLC0415 - costs time, and the start counts
+        from rich.box import SIMPLE  # noqa: PLC0415 - costs time, and the start counts
+        from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
 
         accounts = list(self.streams.values())
@@ -191,11 +192,12 @@ class Account:
                 }
             },
         )
-        table = Table(title="What was read", show_footer=True)
+        table = Table(title="What was read", show_footer=True, box=SIMPLE)
         for name, heading in COLUMNS:
             footer = "total" if name == "stream" else _shown(totals[name])
             table.add_column(heading, footer, justify="right", overflow="fold")
         table.columns[0].justify = "left"
+        table.columns[0].no_wrap = True
         for each in accounts:
             table.add_row(*(_shown(getattr(each, name)) for name, _ in COLUMNS))
         console = Console(stderr=True)

@@ -218,6 +218,7 @@ class LitmosStream(Stream):
         delivered: dict[Any, Record] = {}
         requested_at = pendulum.now("UTC")
         while (position := paginator.position) is not None:
+            self.litmos.progress.reached(self.name, position.window)
             answer = fetcher.page(self.name, position)
             self._extracted_at = answer.requested_at
             if position.offset == 0:

@@ -29,6 +29,7 @@ from tap_litmos import settings
 from tap_litmos.account import Account
 from tap_litmos.client import LitmosStream
 from tap_litmos.fetcher import Fetcher, Job
+from tap_litmos.progress import Progress, duration
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.transport import RunFailedError, Transport
 from tap_litmos.windows import parse_moment
@@ -225,6 +226,16 @@ class TapLitmos(Tap):
             concurrency=config["max_concurrent_requests"],
         )
 
+    @cached_property
+    def progress(self) -> Progress:
+        """Where the sync is."""
+        return Progress(
+            self.account,
+            requests_per_minute=self.config["requests_per_minute"],
+            requests_left=self.fetcher.requests_left,
+            logger=self.logger,
+        )
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Close what a run has opened, account for it, and fail if it was no full success.
@@ -232,16 +243,30 @@ class TapLitmos(Tap):
         Raises:
             RunFailedError: If a stream failed, or rows were left out.
         """
+        self._announce()
         try:
-            yield
+            with self.progress:
+                yield
         finally:
-            if "fetcher" in self.__dict__:
-                self.fetcher.close()
+            self.fetcher.close()
             self.account.close()
         if self.account.problems:
             raise RunFailedError(
                 "Not everything was synced: " + "; ".join(self.account.problems)
             )
+
+    def _announce(self) -> None:
+        """Log what there is to do, and how long it takes at least."""
+        windows = sum(map(len, self.plan.values()))
+        rate = self.config["requests_per_minute"]
+        self.logger.info(
+            "Plan: %d streams, %d windows; at least %d requests and %s at %d requests a minute",
+            len(self.plan),
+            windows,
+            windows,
+            duration(60 * (max(windows - 1, 0) // rate)),
+            rate,
+        )
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -285,8 +310,11 @@ class TapLitmos(Tap):
             return
         config: _ConfigInput = ctx.params.get("config", _ConfigInput())
         tap = cls(config=config.config, parse_env_config=config.parse_env)
+        streams = [stream for stream in tap.streams.values() if stream.selected]
+        for stream in streams:
+            stream.ABORT_AT_RECORD_COUNT = 1
         with tap.running():
-            tap.run_connection_test()
+            tap.run_sync_dry_run(streams=streams)
         ctx.exit()
 
     @classmethod

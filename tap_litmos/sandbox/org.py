@@ -1,0 +1,212 @@
+"""The organisation that the sandbox serves: its rows, and time going on."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from tap_litmos.streams import ENDPOINTS
+
+from .company import Company, milliseconds
+from .history import History
+from .life import Life
+from .tables import Row, Table, Value, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    Which = int | str | Mapping[str, Value] | Callable[[Values], bool]
+
+_SHORTEST_HISTORY = 0.1
+_GAP = (0.7, 3.0)
+_PAUSE = timedelta(hours=1)
+_EVENTS_IN_PAUSE = 1000
+
+
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+class Organisation:
+    """A made-up Litmos organisation with a past, in which something happens all the time.
+
+    Two organisations are alike if their parameters are, at the same moment of the same day.
+    All methods may be called from any thread.
+
+    Attributes:
+        lock: Held while rows are read or changed.
+        start: The midnight (UTC) before which nothing was.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: int = 500,
+        years: float = 1,
+        seed: int = 1,
+        clock: Callable[[], datetime] = utc_now,
+        live: bool = True,
+    ) -> None:
+        """Let a company arise and go through its past, up to the present moment.
+
+        Args:
+            users: How many people it has; everything else scales with it. At least 1.
+            years: How far its past reaches back, in years. At least 0.1.
+            seed: Decides what the company is like, and what happens.
+            clock: Returns the present moment, aware, in UTC.
+            live: Whether anything happens by itself once the organisation stands.
+
+        Raises:
+            ValueError: If there are too few users or years.
+        """
+        if users < 1:
+            raise ValueError("an organisation needs at least one user")
+        if years < _SHORTEST_HISTORY:
+            raise ValueError(
+                f"an organisation needs a past of at least {_SHORTEST_HISTORY} years"
+            )
+        self.lock = RLock()
+        self._clock = clock
+        self._live = live
+        self._tables = {endpoint.stream: Table(endpoint) for endpoint in ENDPOINTS}
+        self._company = Company(self._tables, random.Random(f"{seed}"))  # noqa: S311 - no secret
+        now = self.now()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self.start = midnight - timedelta(days=round(365 * years))
+        History(self._company, self.start, midnight).unfold(users)
+        self._company.random.seed(f"{seed} today")
+        self._life = Life(self._company)
+        self._last = midnight
+        for minute in range(0, 24 * 60, max(1, 24 * 60 // max(8, users // 10))):
+            if midnight + timedelta(minutes=minute) <= now:
+                self.happen(at=midnight + timedelta(minutes=minute))
+        self._company.random.seed(f"{seed} live")
+        self._next = now
+
+    def now(self) -> datetime:
+        """Return the present moment, in whole milliseconds."""
+        return milliseconds(self._clock())
+
+    def rows(self, stream: str) -> list[Values]:
+        """Return copies of all rows of a stream as they are now, with typed values."""
+        with self.lock:
+            self.catch_up()
+            table = self._tables[stream]
+            return [table.complete(row) for row in table.rows]
+
+    def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
+        """Return the rows whose last change lies between two moments, by its date.
+
+        Args:
+            stream: The stream's name.
+            first: The earliest moment.
+            end: The first moment that is too late.
+        """
+        with self.lock:
+            return self._tables[stream].window(first, end)
+
+    def all_rows(self, stream: str) -> list[Row]:
+        """Return the rows of a stream themselves, in the order of their making."""
+        return self._tables[stream].rows
+
+    def version(self, stream: str) -> int:
+        """Return a number that grows whenever anything in a stream changes."""
+        return self._tables[stream].version
+
+    def touch(self, stream: str, which: Which = 1, **changes: Value) -> list[Values]:
+        """Update rows now, so that they leave the window in which they were.
+
+        Args:
+            stream: The stream's name.
+            which: How many rows, taken at random, or an `Id`, or values that the rows have,
+                or a function that is given a row's values and returns whether to update it.
+            changes: Values to give to the rows.
+
+        Returns:
+            Copies of the updated rows.
+        """
+        with self.lock:
+            self.catch_up()
+            table = self._tables[stream]
+            rows = self._which(stream, which)
+            for row in rows:
+                self.touch_row(stream, row, **changes)
+            return [table.complete(row) for row in rows]
+
+    def touch_row(self, stream: str, row: Row, **changes: Value) -> None:
+        """Update one row now."""
+        with self.lock:
+            table = self._tables[stream]
+            key = table.endpoint.replication_key or "UpdatedDate"
+            table.change(row, {key: self.now(), **changes})
+
+    def delete(self, stream: str, which: Which) -> int:
+        """Delete rows for good, with all that refers to them; no delta row will tell.
+
+        Args:
+            stream: The stream's name.
+            which: As for `touch`.
+
+        Returns:
+            How many rows of the stream were deleted.
+        """
+        with self.lock:
+            self.catch_up()
+            rows = self._which(stream, which)
+            self._company.delete(stream, rows, self.now())
+            return len(rows)
+
+    def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
+        """Put other rows in the place of all rows of a stream, and nothing else.
+
+        Args:
+            stream: The stream's name.
+            rows: Canonical field names and typed values; missing fields are null. Each row
+                needs its replication key or a `CreatedDate`.
+        """
+        with self.lock:
+            self.catch_up()
+            self._tables[stream].replace(rows)
+
+    def happen(self, count: int = 1, *, at: datetime | None = None) -> None:
+        """Let events happen, besides those that happen by themselves.
+
+        Args:
+            count: How many.
+            at: When they happen. By default, now.
+        """
+        with self.lock:
+            for _ in range(count):
+                moment = at or self.now()
+                if moment.date() > self._last.date():
+                    self._company.fall_overdue(moment, moment)
+                self._last = moment
+                self._life.happen(moment)
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due by now; after a long pause, a part of it."""
+        if not self._live:
+            return
+        with self.lock:
+            now = self.now()
+            pause = max(1.0, (now - self._next - _PAUSE) / timedelta(seconds=_EVENTS_IN_PAUSE))
+            while self._next <= now:
+                self.happen(at=self._next)
+                gap = self._company.random.uniform(*_GAP) * pause
+                self._next = milliseconds(self._next + timedelta(seconds=gap))
+
+    def _which(self, stream: str, which: Which) -> list[Row]:
+        rows = self._tables[stream].rows
+        if isinstance(which, int):
+            return self._company.random.sample(rows, min(which, len(rows)))
+        if callable(which):
+            return [row for row in rows if which(row.values)]
+        wanted = {"Id": which} if isinstance(which, str) else which
+        return [
+            row
+            for row in rows
+            if all(row.values.get(name) == value for name, value in wanted.items())
+        ]

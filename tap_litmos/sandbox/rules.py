@@ -1,0 +1,101 @@
+"""What Litmos demands of a request, and which rows it answers with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Reading = Literal["instant", "day"]
+
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_LONGEST = timedelta(days=7)
+_LONGEST_SOURCE = 50
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+_TICK = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
+
+
+class RefusedError(Exception):
+    """A request that Litmos does not answer.
+
+    Attributes:
+        status: The status code of the refusal.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        """Take the message of the refusal."""
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The moments of change that a request asks for: from `first` to just before `end`."""
+
+    first: datetime
+    end: datetime
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return what `YYYY-MM-DD HH:MM:SS` means, in UTC, or None if it is not of that form."""
+    match = _MOMENT.fullmatch(text or "")
+    try:
+        return datetime(*map(int, match.groups()), tzinfo=UTC) if match else None  # type: ignore[arg-type,misc]
+    except ValueError:
+        return None
+
+
+def number(text: str | None) -> int | None:
+    """Return a non-negative number, or None if the text is none."""
+    return int(text) if text and _NUMBER.fullmatch(text) else None
+
+
+def check_source(query: Mapping[str, str]) -> None:
+    """Demand a `source` of 1 to 50 characters."""
+    if not 1 <= len(query.get("source", "")) <= _LONGEST_SOURCE:
+        raise RefusedError(400, "The source parameter is required, with 50 characters at most")
+
+
+def paging(query: Mapping[str, str]) -> tuple[int, int]:
+    """Return `start` and `limit`, in rows."""
+    start = number(query.get("start", "0"))
+    limit = number(query.get("limit", str(DEFAULT_LIMIT)))
+    if start is None:
+        raise RefusedError(400, "The start parameter must be a number from 0")
+    if not limit or limit > MAX_LIMIT:
+        raise RefusedError(400, f"The limit parameter must be a number from 1 to {MAX_LIMIT}")
+    return start, limit
+
+
+def window(
+    query: Mapping[str, str], now: datetime, reading: Reading, inclusive: tuple[bool, bool]
+) -> Window:
+    """Return the window that `since` and `to` mean.
+
+    Args:
+        query: The parameters of the request.
+        now: The present moment: the current day is in the window only if `to` is later.
+        reading: Whether the parameters are read with their time or as whole days.
+        inclusive: Whether the window includes `since`, and whether it includes `to`.
+    """
+    since, to = moment(query.get("since")), moment(query.get("to"))
+    if since is None or to is None:
+        raise RefusedError(406, "The since and to parameters are required: YYYY-MM-DD HH:MM:SS")
+    if since > to:
+        raise RefusedError(406, "The since date must not be later than the to date")
+    if to - since > _LONGEST:
+        raise RefusedError(406, "The date range must be equal or less than 7 days")
+    tick, today = _TICK, now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if reading == "day":
+        since, to = (at.replace(hour=0, minute=0, second=0) for at in (since, to))
+        tick, now = _DAY, today
+    first = since if inclusive[0] else since + tick
+    end = to + tick if inclusive[1] else to
+    return Window(first, end if to > now else min(end, today))
