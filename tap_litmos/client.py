@@ -62,7 +62,8 @@ class LitmosStream(Stream):
         self.primary_keys = endpoint.primary_key
         self.replication_key = endpoint.replication_key
         self.selected_by_default = endpoint.selected_by_default
-        self._bookmark_due: DateTime | None = None
+        self._bookmark: DateTime | None = None
+        self._bookmark_is_due = False
         self._extracted_at: datetime | None = None
 
     # The catalog
@@ -116,6 +117,12 @@ class LitmosStream(Stream):
                     "%s: these fields of the catalog %s: %s", self.name, what, ", ".join(names)
                 )
 
+    def select_in(self, catalog: Catalog) -> None:
+        """Select the stream in a catalog that does not list it yet."""
+        if catalog.get_stream(self.name) is None:
+            self.selected = True
+            catalog.add_stream(self._singer_catalog_entry)
+
     def selected_fields(self) -> set[str]:
         """Return the names of the fields that records hold."""
         return {
@@ -146,11 +153,11 @@ class LitmosStream(Stream):
         Args:
             now: The current moment.
         """
-        if self.endpoint.replication_key is None:
+        if self.endpoint.is_listing:
             return [None]
         start = midnight(parse_moment(self.config["start_date"]))
-        bookmark = self._bookmark(now) if self.is_incremental else None
-        if bookmark is not None:
+        self._bookmark = self._bookmark_in_state(now) if self.is_incremental else None
+        if (bookmark := self._bookmark) is not None:
             if bookmark < start:
                 self.logger.warning(
                     "%s: the bookmark %s is older than start_date; what lies between them is "
@@ -172,11 +179,26 @@ class LitmosStream(Stream):
         return planned[-1:] if self.is_test else planned
 
     @property
+    def is_batch(self) -> bool:
+        """Whether rows leave in files, announced by BATCH messages."""
+        return self.get_batch_config(self.config) is not None
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Whether the SDK announces a new version before its rows.
+
+        A listing announces it after them: what is missing from a part of the rows is not
+        deleted.
+        """
+        return super().emit_activate_version_messages and not self.endpoint.is_listing
+
+    @property
     def is_test(self) -> bool:
         """Whether one record is enough, as with `--test`."""
         return self.ABORT_AT_RECORD_COUNT is not None
 
-    def _bookmark(self, now: DateTime) -> DateTime | None:
+    def _bookmark_in_state(self, now: DateTime) -> DateTime | None:
         """Return the bookmark, or None if there is none that can be trusted."""
         state = self.tap_state.get("bookmarks", {}).get(self.name, {})
         value = state.get("replication_key_value")
@@ -213,6 +235,8 @@ class LitmosStream(Stream):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         fetcher, account = self.litmos.fetcher, self.account
+        if self.endpoint.is_listing and not self.is_batch:
+            self._stream_version = self._initialized_at // 1000
         reader = RowReader(self.endpoint, self.selected_fields(), account)
         paginator = WindowPaginator(self.litmos.plan[self.name], self.config["page_size"])
         delivered: dict[Any, Record] = {}
@@ -222,8 +246,7 @@ class LitmosStream(Stream):
             answer = fetcher.page(self.name, position)
             self._extracted_at = answer.requested_at
             if position.offset == 0:
-                requested_at = answer.requested_at
-                delivered = {}
+                requested_at, delivered = answer.requested_at, {}
             if answer.body.replaced:
                 account.replaced(answer.body.replaced, _where(position.window))
             page = reader.read(answer.body)
@@ -241,11 +264,14 @@ class LitmosStream(Stream):
             for record in _fresh(page, delivered):
                 yield record
                 account.rows += 1
-            delivered = dict(zip(page.versions, page.records, strict=False))
             following = paginator.position
-            if following is None or following.offset == 0:
+            if following is not None and following.offset > 0:
+                delivered = dict(zip(page.versions, page.records, strict=False))
+            else:
                 fetcher.finish(self.name, position.window)
                 self._finish(position.window, requested_at)
+        if self._stream_version is not None and self.endpoint.is_listing:
+            self._write_activate_version_message(self._stream_version)
 
     def _finish(self, window: Window | None, requested_at: DateTime) -> None:
         """Take note that all rows of a window have been written."""
@@ -253,20 +279,20 @@ class LitmosStream(Stream):
         if window is None or not self.is_incremental:
             return
         bookmark = window.bookmark(requested_at)
-        before = self._bookmark_due or self._bookmark(requested_at)
-        self._bookmark_due = bookmark if before is None else max(bookmark, before)
-        if not self.get_batch_config(self.config):
+        self._bookmark = max(bookmark, self._bookmark or bookmark)
+        self._bookmark_is_due = True
+        if not self.is_batch:
             self.state_manager.is_flushed = False
             self._write_state_message()
 
     @override
     def _write_state_message(self) -> None:
-        if self._bookmark_due is not None:
+        if self._bookmark_is_due:
             self.get_context_state(None).update(
                 replication_key=self.replication_key,
-                replication_key_value=f"{self._bookmark_due:%Y-%m-%dT%H:%M:%S.%f}Z",
+                replication_key_value=f"{self._bookmark:%Y-%m-%dT%H:%M:%S.%f}Z",
             )
-            self._bookmark_due = None
+            self._bookmark_is_due = False
         super()._write_state_message()
 
     @override

@@ -52,8 +52,8 @@ class Endpoint:
         title: What the rows are, in a word or two.
         description: One sentence for a data analyst.
         primary_key: The fields that identify a row.
-        replication_key: The field that says when a row last changed, or None for an
-            endpoint without date range, which is always read whole.
+        replication_key: The field that says when a row last changed. None marks a listing:
+            an endpoint without date range, read whole each time and for its ids alone.
         fields: All fields, in the order of the schema.
         references: Field name to `stream.Field`, for fields that point to other rows.
         selected_by_default: Whether it is synced unless the catalog says otherwise.
@@ -69,6 +69,11 @@ class Endpoint:
     fields: tuple[Field, ...]
     references: Mapping[str, str] = field(default_factory=dict)
     selected_by_default: bool = True
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether it lists the ids of all that exists, instead of what changed."""
+        return self.replication_key is None
 
     @property
     def automatic(self) -> tuple[str, ...]:

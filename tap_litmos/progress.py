@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Progress:
         self._stopped = threading.Event()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._handlers: list[logging.StreamHandler[object]] = []
+        self._handlers: list[logging.StreamHandler[Any]] = []
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def reached(self, stream: str, window: Window | None) -> None:
@@ -90,7 +90,7 @@ class Progress:
     def _show_bar(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - costs time, and the start counts
         from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
-        from rich.progress import Progress as Bar
+        from rich.progress import Progress as Bar  # noqa: PLC0415
 
         real = sys.stderr
         columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))

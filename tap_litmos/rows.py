@@ -271,6 +271,7 @@ class RowReader:
         self._reporter = reporter
         self._path = [name.lower() for name in endpoint.nesting]
         self._primary_key = endpoint.primary_key
+        self._ids_only = endpoint.is_listing
         self._version = endpoint.automatic
         self._hash = next((each.name for each in endpoint.fields if each.kind == "hash"), None)
         kept = [
@@ -351,7 +352,8 @@ class RowReader:
             return self._targets[element]
         lowered = element.lower()
         if lowered not in self._known:
-            self._reporter.unknown(element)
+            if not self._ids_only:
+                self._reporter.unknown(element)
             return None
         known = self._known[lowered]
         target = None if known is None else (known.name, _CASTS.get(known.kind))

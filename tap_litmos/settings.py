@@ -103,6 +103,14 @@ SETTINGS = th.PropertiesList(
         description="The most requests in flight at once, 1 to 32; 1 is one after another",
     ),
     th.Property(
+        "detect_deletes",
+        th.BooleanType,
+        default=False,
+        title="Detect deletes",
+        description="Also list the ids of all users, courses, learning paths and teams that "
+        "exist, since no delta shows what was deleted for good",
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=300,
@@ -130,7 +138,10 @@ def describe(error: ValidationError) -> str:
     where = ".".join(str(each) for each in error.path)
     if where in _NOT_SHOWN:
         return f"Setting '{where}' must be a text that is not empty"
-    rule = _rule(SETTINGS["properties"].get(where, {})) or error.message
+    schema = SETTINGS["properties"].get(where)
+    if schema is None:
+        return f"Setting '{where}': {error.message}"
+    rule = _rule(schema)
     return f"Setting '{where}' is {error.instance!r}, but must be {rule}"
 
 
@@ -143,7 +154,7 @@ def _rule(schema: dict[str, Any]) -> str:
         return f"a whole number, {schema['minimum']} or more"
     if "maxLength" in schema:
         return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
-    return "a text" if schema else ""
+    return "true or false" if "boolean" in schema.get("type", ()) else "a text"
 
 
 def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:

@@ -6,7 +6,7 @@ to `ENDPOINTS`: this is the only file to touch.
 
 from __future__ import annotations
 
-from .endpoints import Endpoint, Field
+from tap_litmos.endpoints import Endpoint, Field
 
 
 def _text(name: str, description: str) -> Field:
@@ -39,6 +39,21 @@ def _child(of: str) -> Field:
 
 def _original(name: str, of: str, *also_sent_as: str) -> Field:
     return _whole(name, f"Integer form of the {of}'s id, one to one with it", *also_sent_as)
+
+
+def _listing(stream: str, path: str, root: str, item: str, of: str) -> Endpoint:
+    what = of.replace("_", " ")
+    return Endpoint(
+        stream=stream,
+        path=path,
+        nesting=(root, item),
+        title=f"Present {what}",
+        description=f"Ids of all {what} that exist now; those deleted for good are missing",
+        primary_key=("Id",),
+        replication_key=None,
+        references={"Id": f"{of}.Id"},
+        fields=(_id("Id", what.removesuffix("s")),),
+    )
 
 
 def _custom(number: int) -> Field:
@@ -670,4 +685,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=_OFFER,
         selected_by_default=False,
     ),
+    _listing("user_ids", "/users", "Users", "User", "users"),
+    _listing("course_ids", "/courses", "Courses", "Course", "courses"),
+    _listing(
+        "learning_path_ids", "/learningpaths", "LearningPaths", "LearningPath", "learning_paths"
+    ),
+    _listing("team_ids", "/teams", "Teams", "Team", "teams"),
 )

@@ -32,7 +32,7 @@ from tap_litmos.fetcher import Fetcher, Job
 from tap_litmos.progress import Progress, duration
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.transport import RunFailedError, Transport
-from tap_litmos.windows import parse_moment
+from tap_litmos.windows import page_limit, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +141,11 @@ class TapLitmos(Tap):
 
     @override
     def discover_streams(self) -> Sequence[LitmosStream]:
-        return [LitmosStream(self, endpoint) for endpoint in ENDPOINTS]
+        return [
+            LitmosStream(self, endpoint)
+            for endpoint in ENDPOINTS
+            if self.config.get("detect_deletes") or not endpoint.is_listing
+        ]
 
     @override
     def setup_mapper(self) -> None:
@@ -152,6 +156,9 @@ class TapLitmos(Tap):
                     "The catalog's stream %.100r is not known, and is ignored", unknown
                 )
                 del catalog[unknown]
+            for stream in self.streams.values():
+                if isinstance(stream, LitmosStream) and stream.endpoint.is_listing:
+                    stream.select_in(catalog)
         super().setup_mapper()
 
     @override
@@ -222,7 +229,7 @@ class TapLitmos(Tap):
         return Fetcher(
             transport,
             jobs,
-            limit=max(config["page_size"], 2),
+            limit=page_limit(config["page_size"]),
             concurrency=config["max_concurrent_requests"],
         )
 

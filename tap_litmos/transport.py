@@ -310,6 +310,8 @@ class Transport:
         )
         if status == HTTPStatus.UNAUTHORIZED:
             return RunFailedError(f"{message}. Check the settings api_key and region")
+        if not endpoint.selected_by_default:
+            message += ". Not every account has what this stream reads: deselect it then"
         return StreamFailedError(message)
 
     def _describe(self, error: Exception) -> str:

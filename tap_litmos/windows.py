@@ -115,6 +115,11 @@ class Position:
         return Position(self.window, max(0, self.offset + limit - overlap))
 
 
+def page_limit(page_size: int) -> int:
+    """Return how many rows to ask for: at least two, as pages of one row cannot overlap."""
+    return max(page_size, 2)
+
+
 class WindowPaginator:
     """Walks (window, offset) so that no row is skipped while rows move underneath.
 
@@ -135,10 +140,9 @@ class WindowPaginator:
 
         Args:
             windows: What to walk, oldest first.
-            page_size: Rows to ask for at once; at least two are, as pages of one row cannot
-                overlap.
+            page_size: Rows to ask for at once.
         """
-        self.limit = max(page_size, 2)
+        self.limit = page_limit(page_size)
         self.steps_back = 0
         self.position: Position | None = None
         self._page = Position(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from threading import Event
@@ -20,7 +21,7 @@ except ModuleNotFoundError as error:
     sys.exit("tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]")
 
 
-def _within(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+def _within(kind: type[int | float], least: float, most: float) -> Callable[[str], float]:
     """Return a parser for a number within bounds."""
 
     def parse(text: str) -> float:
@@ -29,7 +30,7 @@ def _within(kind: type[int] | type[float], least: float, most: float) -> Callabl
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
         return value
 
     return parse
@@ -132,12 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         box.open()
     except OSError as error:
-        print(f"cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"cannot listen on port {options.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)  # noqa: T201
         return 1
     with box:
         print(f"A Litmos organisation of {options.users} people is served at {box.url}")  # noqa: T201
         print(json.dumps(box.config(), indent=2), flush=True)  # noqa: T201
-        done.wait()
+        while not done.wait(1):  # without an end, Windows would not let it be interrupted
+            pass
     return 0
 
 

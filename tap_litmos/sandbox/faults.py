@@ -6,8 +6,8 @@ import os
 import socket
 import struct
 from dataclasses import dataclass, field
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 FAULT_KINDS = (
     "429",
@@ -41,6 +41,7 @@ REASONS = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
+_LINGER = "hh" if os.name == "nt" else "ii"
 HTML = "text/html; charset=utf-8"
 XML = "application/xml; charset=utf-8"
 
@@ -118,8 +119,8 @@ def break_connection(kind: str, answer: Answer, connection: socket.socket) -> No
     """
     if kind == "reset":
         # Closed for good at once, with nothing left to send: the client gets RST, not FIN.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(connection.detach())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
+        socket.close(connection.detach())
         return
     if kind.startswith("cut"):
         head = (

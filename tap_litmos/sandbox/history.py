@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from . import names
-from .company import DAY, Company, milliseconds
+from .ledger import DAY, milliseconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from .tables import Row
+    from .training import Training
 
 
 class History:
     """Lets a company go through its past, in which nothing happens after the end."""
 
-    def __init__(self, company: Company, start: datetime, end: datetime) -> None:
+    def __init__(self, company: Training, start: datetime, end: datetime) -> None:
         """Prepare the past between two midnights."""
         self.company = company
         self.random = company.random
@@ -33,7 +36,7 @@ class History:
         self._assign_to_teams()
         belongings = self._belongings()
         for user in self.company.tables["users"].rows:
-            self._live(user, belongings[cast("str", user.values["Id"])])
+            self._live(user, belongings[user.id])
         self.company.fall_overdue(self.end)
         self._settle()
 
@@ -91,7 +94,7 @@ class History:
         for team in self.teams:
             mandatory = [course for course in self.courses if course.values["TimeLimitDays"]]
             chosen = mandatory[:4] + self.random.sample(self.courses, 3)
-            unique = {cast("str", course.values["Id"]): course for course in chosen}
+            unique = {course.id: course for course in chosen}
             for number, course in enumerate(unique.values()):
                 at = max(self._at(0.031, 0.3), course.stamp + timedelta(hours=9))
                 company.assign_to_team("team_courses", team, course, at, library=False)
@@ -100,24 +103,24 @@ class History:
                     company.assign_to_team("team_courses", team, course, later, library=True)
             for path in self.random.sample(self.paths, 1):
                 at = max(self._at(0.04, 0.5), path.stamp + timedelta(hours=9))
-                library = self.random.random() < 0.3  # noqa: PLR2004 - some only offer it
+                library = company.chance(0.3)
                 company.assign_to_team("team_learning_paths", team, path, at, library=library)
 
     def _belongings(self) -> dict[str, list[tuple[str, Row, datetime]]]:
         """Return for each user what they get through teams: kind, row, moment."""
-        tables, find = self.company.tables, self.company.find
+        tables = self.company.tables
         of_team: defaultdict[str, list[tuple[str, Row, datetime]]] = defaultdict(list)
         for stream, kind in (("team_courses", "courses"), ("team_learning_paths", "paths")):
             parent = "courses" if kind == "courses" else "learning_paths"
             for row in tables[stream].rows:
                 if not row.values["IsInTeamLibrary"]:
-                    what = find(parent, cast("str", row.values["Id"]))
-                    of_team[cast("str", row.values["TeamId"])].append((kind, what, row.stamp))
+                    what = tables[parent].get(row.id)
+                    of_team[row.text("TeamId")].append((kind, what, row.stamp))
         of_user: defaultdict[str, list[tuple[str, Row, datetime]]] = defaultdict(list)
         for row in tables["team_users"].rows:
-            of_user[cast("str", row.values["Id"])] += [
+            of_user[row.id] += [
                 (kind, what, max(at, row.stamp + timedelta(seconds=2)))
-                for kind, what, at in of_team[cast("str", row.values["TeamId"])]
+                for kind, what, at in of_team[row.text("TeamId")]
             ]
         return of_user
 
@@ -126,8 +129,26 @@ class History:
         company, random = self.company, self.random
         joined = user.stamp
         end = self.end
-        if random.random() < 0.06 and not company.leads(user):  # noqa: PLR2004 - some leave
+        if company.chance(0.06) and not company.leads(user):
             end = joined + (self.end - joined) * random.random()
+        self._assign(user, belongings, end)
+        sessions = self._study(user, end)
+        if company.chance(0.8):
+            sessions += [joined + (end - joined) * random.random() for _ in range(4)]
+        sessions.sort()
+        for at in sessions[:-1]:
+            company.log_login(user, at)
+        if sessions:
+            company.log_in(user, milliseconds(sessions[-1]))
+        if end < self.end:
+            company.change(user, milliseconds(end), Active=False)
+            company.log("activity_actions", "User Deactivated", user, None, user.stamp)
+
+    def _assign(
+        self, user: Row, belongings: list[tuple[str, Row, datetime]], end: datetime
+    ) -> None:
+        """Assign to a person what their teams have, and something of their own."""
+        company, random, joined = self.company, self.random, user.stamp
         for kind, what, at in belongings:
             if at < end and kind == "courses":
                 company.assign_course(user, what, at, directly=False)
@@ -139,19 +160,8 @@ class History:
                 company.assign_course(user, course, at, directly=True)
         path = random.choice(self.paths)
         at = milliseconds(max(joined, path.stamp) + random.random() * 90 * DAY)
-        if at < end and random.random() < 0.5:  # noqa: PLR2004 - half of them get one
+        if at < end and company.chance(0.5):
             company.assign_path(user, path, at, directly=True)
-        sessions = self._study(user, end)
-        if random.random() < 0.8:  # noqa: PLR2004 - most also look around
-            sessions += [joined + (end - joined) * random.random() for _ in range(4)]
-        sessions.sort()
-        for at in sessions[:-1]:
-            company.log_login(user, at)
-        if sessions:
-            company.log_in(user, milliseconds(sessions[-1]))
-        if end < self.end:
-            company.change(user, "users", milliseconds(end), Active=False)
-            company.log("activity_actions", "User Deactivated", user, None, user.stamp)
 
     def _study(self, user: Row, end: datetime) -> list[datetime]:
         """Let a person study until a moment; return when they logged in to do so."""
@@ -159,14 +169,18 @@ class History:
         diligence = random.betavariate(3, 1.3)
         sessions = []
         for result in company.results_of(user):
-            pace = 10 if random.random() < diligence else 200
+            pace = 10
+            if not company.chance(diligence):
+                if company.chance(0.5):
+                    continue
+                pace = 120
             at = result.stamp + random.expovariate(1 / pace) * DAY
             while at < end and not company.finished(result):
                 company.study(result, milliseconds(at))
-                if random.random() < 0.4:  # noqa: PLR2004 - several steps in a session
+                if company.chance(0.4):
                     sessions.append(max(at - timedelta(minutes=40), user.stamp))
                 at += random.expovariate(1 / 1.5) * DAY
-                if random.random() > 0.9 + diligence / 10:  # noqa: PLR2004 - gives up
+                if company.chance(0.1 * (1 - diligence) + 0.02):  # gives up
                     break
         return sessions
 
@@ -185,12 +199,12 @@ class History:
             ("ecommerce_courses", 0.5, {"Price": 99.95}),
         ):
             for row in tables[stream].rows:
-                if random.random() < share:
+                if company.chance(share):
                     at = row.stamp + (self.end - row.stamp) * random.random()
-                    company.change(row, stream, milliseconds(at), **change)
+                    company.change(row, milliseconds(at), **change)
         for _ in range(max(2, len(self.teams) // 4)):
             company.log_setting(random.choice(self.teams), self._at(0.02))
         if len(tables["users"].rows) > 20:  # noqa: PLR2004 - a tiny company spares everybody
             learners = [row for row in tables["users"].rows if not company.leads(row)]
-            company.delete("users", learners[-3::-97], self.end - DAY)
-            company.delete("courses", self.courses[-1:], self.end - DAY)
+            company.delete(learners[-3::-97], self.end - DAY)
+            company.delete(self.courses[-1:], self.end - DAY)

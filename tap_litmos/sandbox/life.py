@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from . import names
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from .company import Company
     from .tables import Row
+    from .training import Training
 
 _FEW = 8
 
@@ -19,7 +19,7 @@ _FEW = 8
 class Life:
     """A sequence of events that is the same whenever a seed is the same."""
 
-    def __init__(self, company: Company) -> None:
+    def __init__(self, company: Training) -> None:
         """Prepare for the first event."""
         self.company = company
         self.random = company.random
@@ -59,7 +59,7 @@ class Life:
         for _ in range(_FEW * _FEW):
             result = self._pick("course_results")
             if result and not company.finished(result):
-                user = company.find("users", cast("str", result.values["UserId"]))
+                user = company.tables["users"].get(result.text("UserId"))
                 if user.values["Active"]:
                     company.study(result, at)
                     return
@@ -75,9 +75,9 @@ class Life:
         ):
             for row in company.tables[stream].rows:
                 value = row.values
-                if value["TeamId"] != team.values["Id"] or value["IsInTeamLibrary"]:
+                if value["TeamId"] != team.id or value["IsInTeamLibrary"]:
                     continue
-                what = company.find(parent, cast("str", value["Id"]))
+                what = company.tables[parent].get(row.id)
                 if parent == "courses":
                     company.assign_course(user, what, at, directly=False)
                 else:
@@ -86,7 +86,7 @@ class Life:
     def _change_profile(self, at: datetime) -> None:
         if user := self._pick("users"):
             job = self.random.choice(names.JOBS)
-            self.company.change(user, "users", at, JobTitle=job)
+            self.company.change(user, at, JobTitle=job)
 
     def _assign(self, at: datetime) -> None:
         user, course = self._pick("users"), self._pick("courses")
@@ -98,27 +98,27 @@ class Life:
         if row is None:
             return
         active = not row.values["Active"]
-        company, value = self.company, row.values
-        company.change(row, "team_courses", at, Active=active)
-        course = company.find("courses", cast("str", value["Id"]))
-        team = company.find("teams", cast("str", value["TeamId"]))
+        company, _value = self.company, row.values
+        company.change(row, at, Active=active)
+        course = company.tables["courses"].get(row.id)
+        team = company.tables["teams"].get(row.text("TeamId"))
         what = "Assigned" if active else "Unassigned"
         company.log("activity_assignments", what, course, team, at)
 
     def _edit_content(self, at: datetime) -> None:
         stream = self.random.choice(("modules", "courses", "learning_paths"))
         if row := self._pick(stream):
-            text = f"Edited on {at:%Y-%m-%d at %H:%M} – {self.random.randrange(1000)}"
-            self.company.change(row, stream, at, Description=text)
+            text = f"Edited on {at:%Y-%m-%d at %H:%M} / {self.random.randrange(1000)}"
+            self.company.change(row, at, Description=text)
 
     def _change_price(self, at: datetime) -> None:
         offer = self._pick("ecommerce_courses")
         if offer is None:
             return
         price = round(self.random.uniform(10, 200), 2)
-        course = self.company.find("courses", cast("str", offer.values["Id"]))
-        self.company.change(offer, "ecommerce_courses", at, Price=price)
-        self.company.change(course, "courses", at, Price=price)
+        course = self.company.tables["courses"].get(offer.id)
+        self.company.change(offer, at, Price=price)
+        self.company.change(course, at, Price=price)
 
     def _change_setting(self, at: datetime) -> None:
         if team := self._pick("teams"):
@@ -133,5 +133,5 @@ class Life:
             return
         leads = stream == "users" and company.leads(row)
         keys = {team.values["ParentTeamId"] for team in company.tables["teams"].rows}
-        if not leads and row.values["Id"] not in keys:
-            company.delete(stream, [row], at)
+        if not leads and row.id not in keys:
+            company.delete([row], at)

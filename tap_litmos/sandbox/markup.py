@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
-
-from tap_litmos.endpoints import Endpoint, Field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tap_litmos.endpoints import Endpoint
 
     from .tables import Row, Value
 
@@ -42,71 +42,96 @@ _WITH_SPACE = {"activity_content", "activity_settings", "activity_logins"}
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 
 
+class Column(NamedTuple):
+    """How a field is written.
+
+    Attributes:
+        name: Its canonical name.
+        tag: The element name.
+        null: The whole element if the field is null.
+        optional: Whether it is left out altogether if it is null.
+    """
+
+    name: str
+    tag: str
+    null: str
+    optional: bool = False
+
+
 def page(endpoint: Endpoint, rows: Iterable[Row], spelling: Spelling) -> bytes:
     """Return rows as a page, which has an empty root if there are none."""
-    *wrappers, _ = endpoint.nesting
-    head = f'<{wrappers[0]} xmlns:i="{XSI}"'
-    body = b"".join(
-        [row.markup.get(spelling) or _serialise(endpoint, row, spelling) for row in rows]
-    )
-    if not body:
-        return f"{head}/>".encode()
-    opening = "".join(f"<{name}>" for name in wrappers[1:])
-    closing = "".join(f"</{name}>" for name in reversed(wrappers))
-    return f"{head}>{opening}".encode() + body + closing.encode()
+    columns = _columns(endpoint, spelling)
+    parts = []
+    for row in rows:
+        markup = row.markup.get(spelling)
+        if markup is None:
+            markup = row.markup[spelling] = _serialise(endpoint, row, columns)
+        parts.append(markup)
+    return _wrap(endpoint, b"".join(parts))
 
 
 def listing(endpoint: Endpoint, names: tuple[str, ...], rows: Iterable[Row]) -> bytes:
     """Return rows as a page of a plain listing, which has few fields."""
-    root, item = endpoint.nesting
-    body = "".join(
-        f"<{item}>{''.join(_element(endpoint.stream, row, name, name) for name in names)}</{item}>"
-        for row in rows
-    )
+    columns = [_column(name, name) for name in names]
+    return _wrap(endpoint, b"".join(_serialise(endpoint, row, columns) for row in rows))
+
+
+def _wrap(endpoint: Endpoint, rows: bytes) -> bytes:
+    """Put serialised rows into the elements around them."""
+    root, *wrappers = endpoint.nesting[:-1]
     head = f'<{root} xmlns:i="{XSI}"'
-    return f"{head}>{body}</{root}>".encode() if body else f"{head}/>".encode()
+    if not rows:
+        return f"{head}/>".encode()
+    opening = "".join(f"<{name}>" for name in wrappers)
+    closing = "".join(f"</{name}>" for name in reversed([root, *wrappers]))
+    return f"{head}>{opening}".encode() + rows + closing.encode()
 
 
-def _serialise(endpoint: Endpoint, row: Row, spelling: Spelling) -> bytes:
-    """Return a row as XML, and keep it until the row changes."""
-    stream, item = endpoint.stream, endpoint.nesting[-1]
-    parts = [f"<{item}>"]
+def _columns(endpoint: Endpoint, spelling: Spelling) -> list[Column]:
+    """Return how all fields of a stream are written."""
+    columns = []
     for field in endpoint.fields:
-        place = (stream, field.name)
-        if field.kind == "hash" or (
-            place in _NOT_IN_DOCUMENT
-            and spelling == "document"
-            and row.values.get(field.name) is None
-        ):
+        if field.kind == "hash":
             continue
-        parts.append(_element(stream, row, field.name, _spell(stream, field, spelling)))
+        place = (endpoint.stream, field.name)
+        tag = field.name
+        if spelling == "document":
+            tag = _IN_DOCUMENT.get(place, tag)
+        elif spelling == "alternate":
+            tag = (field.also_sent_as or (_OTHER_CASE.get(tag, tag),))[0]
+        optional = spelling == "document" and place in _NOT_IN_DOCUMENT
+        columns.append(_column(field.name, tag, optional=optional))
         if spelling == "document" and place in _REPEATED:
-            again = _REPEATED[place]
-            parts.append(_element(stream, row, again, again))
+            columns.append(_column(_REPEATED[place], _REPEATED[place]))
+    return columns
+
+
+def _column(name: str, tag: str, *, optional: bool = False) -> Column:
+    """Return how a field is written: some nulls are marked as such, some are just empty."""
+    marked = name.endswith("Date") or len(name) % 2 == 0  # LastLogin is blank by the document
+    null = f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>"
+    return Column(name, tag, null, optional)
+
+
+def _serialise(endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> bytes:
+    """Return a row as XML."""
+    item, get = endpoint.nesting[-1], row.values.get
+    parts = [f"<{item}>"]
+    for name, tag, null, optional in columns:
+        value = get(name)
+        if value is None:
+            if not optional:
+                parts.append(null)
+            continue
+        if type(value) is not str:
+            text = _text(endpoint.stream, row, name, value)
+        elif _SPECIAL.search(value):
+            text = _SPECIAL.sub(_escape, value)
+        else:
+            text = value
+        parts.append(f"<{tag}>{text}</{tag}>")
     parts.append(f"</{item}>")
-    row.markup[spelling] = "".join(parts).encode()
-    return row.markup[spelling]
-
-
-def _spell(stream: str, field: Field, spelling: Spelling) -> str:
-    """Return the element name under which a field is sent."""
-    if spelling == "document":
-        return _IN_DOCUMENT.get((stream, field.name), field.name)
-    if spelling == "alternate":
-        return (field.also_sent_as or (_OTHER_CASE.get(field.name, field.name),))[0]
-    return field.name
-
-
-def _element(stream: str, row: Row, name: str, tag: str) -> str:
-    """Return one field of a row; some nulls are marked as such, some are just empty."""
-    value = row.values.get(name)
-    if value is None:
-        return f"<{tag}/>" if len(name) % 2 else f'<{tag} i:nil="true"/>'
-    if type(value) is str:
-        if _SPECIAL.search(value):
-            value = _SPECIAL.sub(_escape, value)
-        return f"<{tag}>{value}</{tag}>"
-    return f"<{tag}>{_text(stream, row, name, value)}</{tag}>"
+    return "".join(parts).encode()
 
 
 def _text(stream: str, row: Row, name: str, value: Value) -> str:

@@ -1,8 +1,12 @@
+# ruff: noqa: RUF001 - names are spelled as their bearers spell them
 """What the made-up company and its people are called."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Region(NamedTuple):
@@ -25,112 +29,62 @@ class Topic(NamedTuple):
     compliant_days: int = 0
 
 
-def _region(culture: str, place: str, time_zone: str, first: str, last: str) -> Region:
-    country, city = place.split(" / ")
-    return Region(culture, country, city, time_zone, tuple(first.split()), tuple(last.split()))
+_PEOPLE = """\
+de-DE | Germany | Köln | W. Europe Standard Time
+Jürgen Anja Sören Käthe Björn Özlem Lukas Franziska
+Müller Weiß Schröder Yıldız Krämer Groß Böhm Neumann
+fr-FR | France | Besançon | Romance Standard Time
+Chloé Noël François Zoé Aurélien Océane Théo Maëlys
+Lefèvre D'Amboise Garçon Béranger Dupré L'Hôpital Moreau N'Diaye
+pl-PL | Poland | Łódź | Central European Standard Time
+Łukasz Małgorzata Żaneta Stanisław Agnieszka Paweł Świętosława Jan
+Wójcik Dąbrowska Kowalczyk Żółć Szczepański Nowak Gąsior Źrebiec
+es-MX | Mexico | Mérida | Central Standard Time (Mexico)
+José María Íñigo Lucía Andrés Xóchitl Ramón Guadalupe
+Muñoz Peña Hernández Ibáñez Güemes Ordóñez Xicoténcatl Vega
+en-US | United States | St. Paul | Central Standard Time
+Emily DeShawn Zoë Hunter Jean-Luc Aaliyah Wyatt Mary-Anne
+O'Neil Smith-Jones Washington McAllister Brontë Lee Van_Buren Hill
+ja-JP | Japan | 大阪 | Tokyo Standard Time
+陽菜 翔太 さくら 健一 美咲 大輔
+佐藤 髙橋 渡邊 小林 𠮷田 中村
+zh-CN | China | 上海 | China Standard Time
+伟 秀英 娜 强 静 磊
+王 李 张 欧阳 诸葛 陈
+hi-IN | India | Pune | India Standard Time
+Aarav Priya अनन्या Rohan Lakshmi Vikram दीपिका Sanjay
+Sharma Iyer पटेल Banerjee Nair Kulkarni Reddy Singh
+ar-EG | Egypt | Cairo | Egypt Standard Time
+محمد فاطمة Youssef Nour أحمد ليلى
+El-Sayed حسن Mansour عبدالله Naguib إبراهيم
+uk-UA | Ukraine | Львів | FLE Standard Time
+Олена Тарас Yuliia Богдан Софія Dmytro
+Шевченко Kovalenko Бондар Ткачук Лисенко Петренко
+tr-TR | Türkiye | İzmir | Turkey Standard Time
+Işıl İbrahim Çağla Ömer Şule Güneş
+Yılmaz Öztürk Çelik Şahin Doğan Işık
+pt-BR | Brazil | São Paulo | E. South America Standard Time
+João Conceição Luís Antônia Caetano Inês
+Gonçalves Araújo Simões Falcão Magalhães Brandão
+vi-VN | Vietnam | Đà Nẵng | SE Asia Standard Time
+Hương Tuấn Thảo Dũng Mỹ Quỳnh
+Nguyễn Trần Phạm Đặng Vũ Huỳnh
+is-IS | Iceland | Reykjavík | Greenwich Standard Time
+Þórdís Ægir Guðrún Óðinn Ásta Birkir
+Jónsdóttir Þorvaldsson Sigurðsson Ólafsdóttir Æsudóttir Hallsson
+"""
 
 
-REGIONS = (
-    _region(
-        "de-DE",
-        "Germany / Köln",
-        "W. Europe Standard Time",
-        "Jürgen Anja Sören Käthe Björn Özlem Lukas Franziska",
-        "Müller Weiß Schröder Yıldız Krämer Groß Böhm Neumann",
-    ),
-    _region(
-        "fr-FR",
-        "France / Besançon",
-        "Romance Standard Time",
-        "Chloé Noël François Zoé Aurélien Océane Théo Maëlys",
-        "Lefèvre D'Amboise Garçon Béranger Dupré L'Hôpital Moreau N'Diaye",
-    ),
-    _region(
-        "pl-PL",
-        "Poland / Łódź",
-        "Central European Standard Time",
-        "Łukasz Małgorzata Żaneta Stanisław Agnieszka Paweł Świętosława Jan",
-        "Wójcik Dąbrowska Kowalczyk Żółć Szczepański Nowak Gąsior Źrebiec",
-    ),
-    _region(
-        "es-MX",
-        "Mexico / Mérida",
-        "Central Standard Time (Mexico)",
-        "José María Íñigo Lucía Andrés Xóchitl Ramón Guadalupe",
-        "Muñoz Peña Hernández Ibáñez Güemes Ordóñez Xicoténcatl Vega",
-    ),
-    _region(
-        "en-US",
-        "United States / St. Paul",
-        "Central Standard Time",
-        "Emily DeShawn Zoë Hunter Jean-Luc Aaliyah Wyatt Mary-Anne",
-        "O'Neil Smith-Jones Washington McAllister Brontë Lee Van_Buren Hill",
-    ),
-    _region(
-        "ja-JP",
-        "Japan / 大阪",
-        "Tokyo Standard Time",
-        "陽菜 翔太 さくら 健一 美咲 大輔",
-        "佐藤 髙橋 渡邊 小林 𠮷田 中村",
-    ),
-    _region(
-        "zh-CN",
-        "China / 上海",
-        "China Standard Time",
-        "伟 秀英 娜 强 静 磊",
-        "王 李 张 欧阳 诸葛 陈",
-    ),
-    _region(
-        "hi-IN",
-        "India / Pune",
-        "India Standard Time",
-        "Aarav Priya अनन्या Rohan Lakshmi Vikram दीपिका Sanjay",
-        "Sharma Iyer पटेल Banerjee Nair Kulkarni Reddy Singh",
-    ),
-    _region(
-        "ar-EG",
-        "Egypt / Cairo",
-        "Egypt Standard Time",
-        "محمد فاطمة Youssef Nour أحمد ليلى",
-        "El-Sayed حسن Mansour عبدالله Naguib إبراهيم",
-    ),
-    _region(
-        "uk-UA",
-        "Ukraine / Львів",
-        "FLE Standard Time",
-        "Олена Тарас Yuliia Богдан Софія Dmytro",
-        "Шевченко Kovalenko Бондар Ткачук Лисенко Петренко",
-    ),
-    _region(
-        "tr-TR",
-        "Türkiye / İzmir",
-        "Turkey Standard Time",
-        "Işıl İbrahim Çağla Ömer Şule Güneş",
-        "Yılmaz Öztürk Çelik Şahin Doğan Işık",
-    ),
-    _region(
-        "pt-BR",
-        "Brazil / São Paulo",
-        "E. South America Standard Time",
-        "João Conceição Luís Antônia Caetano Inês",
-        "Gonçalves Araújo Simões Falcão Magalhães Brandão",
-    ),
-    _region(
-        "vi-VN",
-        "Vietnam / Đà Nẵng",
-        "SE Asia Standard Time",
-        "Hương Tuấn Thảo Dũng Mỹ Quỳnh",
-        "Nguyễn Trần Phạm Đặng Vũ Huỳnh",
-    ),
-    _region(
-        "is-IS",
-        "Iceland / Reykjavík",
-        "Greenwich Standard Time",
-        "Þórdís Ægir Guðrún Óðinn Ásta Birkir",
-        "Jónsdóttir Þorvaldsson Sigurðsson Ólafsdóttir Æsudóttir Hallsson",
-    ),
-)
+def _regions() -> Iterator[Region]:
+    """Read the regions: a line about the place, one of first names, one of last names."""
+    lines = iter(_PEOPLE.splitlines())
+    for place, first_names, last_names in zip(lines, lines, lines, strict=True):
+        culture, country, city, time_zone = place.split(" | ")
+        names = tuple(first_names.split()), tuple(last_names.split())
+        yield Region(culture, country, city, time_zone, *names)
 
+
+REGIONS = tuple(_regions())
 COMPANY = "Nordlicht & Söhne Ltd."
 DEPARTMENTS = (
     "Operations",

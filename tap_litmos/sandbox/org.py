@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.streams import ENDPOINTS
 
-from .company import Company, milliseconds
 from .history import History
+from .ledger import milliseconds
 from .life import Life
 from .tables import Row, Table, Value, Values
+from .training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,7 +73,8 @@ class Organisation:
         self._clock = clock
         self._live = live
         self._tables = {endpoint.stream: Table(endpoint) for endpoint in ENDPOINTS}
-        self._company = Company(self._tables, random.Random(f"{seed}"))  # noqa: S311 - no secret
+        self._company = Training(self._tables, random.Random(f"{seed}"))  # noqa: S311 - no secret
+        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         now = self.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))
@@ -156,11 +158,13 @@ class Organisation:
         with self.lock:
             self.catch_up()
             rows = self._which(stream, which)
-            self._company.delete(stream, rows, self.now())
+            self._company.delete(rows, self.now())
             return len(rows)
 
     def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
-        """Put other rows in the place of all rows of a stream, and nothing else.
+        """Put other rows in the place of all rows of a stream.
+
+        From then on nothing happens by itself, as the rows may not belong together.
 
         Args:
             stream: The stream's name.
@@ -169,6 +173,7 @@ class Organisation:
         """
         with self.lock:
             self.catch_up()
+            self._live = False
             self._tables[stream].replace(rows)
 
     def happen(self, count: int = 1, *, at: datetime | None = None) -> None:
@@ -201,7 +206,7 @@ class Organisation:
     def _which(self, stream: str, which: Which) -> list[Row]:
         rows = self._tables[stream].rows
         if isinstance(which, int):
-            return self._company.random.sample(rows, min(which, len(rows)))
+            return self._draw.sample(rows, min(which, len(rows)))
         if callable(which):
             return [row for row in rows if which(row.values)]
         wanted = {"Id": which} if isinstance(which, str) else which

@@ -8,8 +8,8 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
 from operator import attrgetter
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -20,6 +20,7 @@ from tap_litmos.streams import ENDPOINTS
 from . import markup, rules
 from .faults import (
     DEFAULT_FAULT_KINDS,
+    FAULT_KINDS,
     REASONS,
     XML,
     Answer,
@@ -224,6 +225,7 @@ class Sandbox:
         """
         with socket.create_server((HOST, self._port), backlog=128) as listening:
             server = _Server(self._app, listening)
+        self._closing.clear()
         self._server = server
         self._thread = Thread(
             target=server.serve_forever, args=(0.02,), name="litmos-sandbox", daemon=True
@@ -297,17 +299,11 @@ class Sandbox:
         if self._latency:
             self._closing.wait(self._latency)
         hooked = self._on_request(incoming) if self._on_request else None
-        if isinstance(hooked, Response):
-            headers = [each for each in hooked.headers if each[0] not in _COMPUTED]
-            reason = hooked.status.partition(" ")[2]
-            kind = hooked.content_type or ""
-            return Answer(hooked.status_code, hooked.get_data(), reason, kind, headers)
-        if isinstance(hooked, tuple):
-            status, given, body = hooked
-            kind = given.get("Content-Type", XML)
-            headers = [each for each in given.items() if each[0] not in _COMPUTED]
-            return Answer(status, body, REASONS.get(status, ""), kind, headers)
+        if hooked is not None and not isinstance(hooked, str):
+            return _own_answer(hooked)
         fault = hooked or self._draw_fault(incoming.number)
+        if fault and fault not in FAULT_KINDS:
+            raise ValueError(f"{fault!r} is no fault")
         try:
             answer = self._answer_by_rules(incoming, environ, faulty=fault is not None)
         except rules.RefusedError as error:
@@ -402,6 +398,20 @@ class Sandbox:
                 self._windows.clear()
             self._windows[stream, window] = version, rows
         return rows
+
+
+def _own_answer(hooked: Response | tuple[int, Mapping[str, str], bytes]) -> Answer:
+    """Return the answer that a hook wants to be sent."""
+    if isinstance(hooked, tuple):
+        status, given, body = hooked
+        hooked = Response(body, status, given, content_type=given.get("Content-Type", XML))
+    return Answer(
+        status=hooked.status_code,
+        body=hooked.get_data(),
+        reason=hooked.status.partition(" ")[2],
+        content_type=hooked.content_type or XML,
+        headers=[each for each in hooked.headers if each[0] not in _COMPUTED],
+    )
 
 
 class _Server(ThreadedWSGIServer):

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from tap_litmos.endpoints import Endpoint
 

@@ -1,0 +1,43 @@
+# `make help` lists what there is. Needed: make, and Python 3.11 or later. Another interpreter:
+# make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$each && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint format demo bench docs clean
+.DELETE_ON_ERROR:
+
+help: ## List what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: make PYTHON=/its/path" >&2; exit 1; }
+	@echo "Setting up $(VENV); the first time takes a minute or two" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable '.[sandbox]' --group dev
+	@touch $@
+
+test: $(INSTALLED) ## Run all tests; ARGS="-k windows" runs some
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(INSTALLED) ## Check style, formatting, types and workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CHECKED)
+
+format: $(INSTALLED) ## Format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## Measure speed and memory
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove all that was made here
+	rm -rf .venv .venv-* .demo .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis dist output
