@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 HEAD_START = 0.5
 """Seconds that the first request of a run goes alone: a wrong key is refused once."""
 
+CLOSING = 2.0
+"""Seconds to wait at most, when a run ends early, for requests to be cut off."""
+
 PAGES_AHEAD = 4
 """Pages held as bytes beyond those that may be in flight."""
 
@@ -122,9 +125,9 @@ class Fetcher:
                     raise self._failure
                 if chain.ready and chain.ready[0][0] == position:
                     break
-                if (chain.in_flight or chain.next) != position or chain.ready:
+                expected = chain.in_flight or chain.next
+                if expected != position or chain.ready or chain.received:
                     self._restart(chain, position)
-                chain.received = False
                 self._changed.wait(self._dispatch())
             self._wanted = None
             _, answer = chain.ready.popleft()
@@ -154,8 +157,9 @@ class Fetcher:
             self._failure = self._failure or TransportClosedError()
             threads = list(self._threads)
         self._transport.close()
+        deadline = time.monotonic() + CLOSING
         for thread in threads:
-            thread.join(timeout=5)
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def requests_left(self) -> int:
         """Return how many requests are known to be needed still."""
@@ -168,11 +172,12 @@ class Fetcher:
         chain.ready.clear()
 
     def _restart(self, chain: _Chain, position: Position) -> None:
-        """Go on at another position than the next, as rows have moved.
+        """Go on otherwise than expected, as rows have moved.
 
         They may have moved into the open window after it was requested, which is then
         requested anew.
         """
+        chain.received = False
         self._held -= len(chain.ready)
         chain.ready.clear()
         chain.next, chain.in_flight, chain.guesses = position, None, False
@@ -187,13 +192,20 @@ class Fetcher:
         """Start what may be started; return after how many seconds to look again, if ever."""
         while self._queue and self._queue[0].done:
             self._queue.popleft()
-        if self._wanted is not None:
+        if self._wanted is not None and self._may_start():
             self._start(self._wanted, wanted=True)
         for chain in self._queue:
-            if self._held + len(self._threads) >= self._budget:
+            if self._held + len(self._threads) >= self._budget or not self._may_start():
                 break
             self._start(chain)
         return self._alone_for()
+
+    def _may_start(self) -> bool:
+        return (
+            self._failure is None
+            and len(self._threads) < self._concurrency
+            and self._alone_for() is None
+        )
 
     def _alone_for(self) -> float | None:
         """Return for how many seconds the first request is to stay alone, if it still is."""
@@ -203,14 +215,8 @@ class Fetcher:
         return left if left > 0 else None
 
     def _start(self, chain: _Chain, *, wanted: bool = False) -> None:
-        """Request a chain's next page if it is needed and allowed."""
-        needed = not chain.in_flight and not chain.received
-        allowed = (
-            self._failure is None
-            and len(self._threads) < self._concurrency
-            and self._alone_for() is None
-        )
-        if not needed or not allowed:
+        """Request a chain's next page if it is needed, and its turn or safe to fetch ahead."""
+        if chain.in_flight or chain.received:
             return
         ahead_of_turn = not wanted and (
             chain.job in self._failed

@@ -117,7 +117,9 @@ def check(content: bytes, nesting: tuple[str, ...]) -> Body:
             raise BadBodyError(f"the answer is no XML ({what}: {where})") from None
     if root.lower() != nesting[0].lower():
         raise BadBodyError(f"the answer is <{root[:50]}> instead of <{nesting[0]}>")
-    return Body(content, content.count(f"</{nesting[-1]}>".encode()), replaced)
+    end = f"</{nesting[-1]}>".encode()
+    rows = content.count(end) or content.lower().count(end.lower())
+    return Body(content, rows, replaced)
 
 
 def _root(content: bytes) -> str:
