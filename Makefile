@@ -14,7 +14,7 @@ CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 .DELETE_ON_ERROR:
 
 help: ## List what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: make PYTHON=/its/path" >&2; exit 1; }

@@ -192,8 +192,9 @@ class Fetcher:
         """Start what may be started; return after how many seconds to look again, if ever."""
         while self._queue and self._queue[0].done:
             self._queue.popleft()
-        if self._wanted is not None and self._may_start():
-            self._start(self._wanted, wanted=True)
+        wanted = self._wanted
+        if wanted is not None and not wanted.ready and self._may_start():
+            self._start(wanted, wanted=True)
         for chain in self._queue:
             if self._held + len(self._threads) >= self._budget or not self._may_start():
                 break

@@ -133,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         box.open()
     except OSError as error:
-        print(f"cannot listen on port {options.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)  # noqa: T201
+        reason = os.strerror(error.errno or 0)
+        print(f"cannot listen on port {options.port}: {reason}", file=sys.stderr)  # noqa: T201
         return 1
     with box:
         print(f"A Litmos organisation of {options.users} people is served at {box.url}")  # noqa: T201

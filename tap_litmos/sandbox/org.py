@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     Which = int | str | Mapping[str, Value] | Callable[[Values], bool]
 
+# The plain listings, and the streams of whose rows they list those that exist now.
+LISTINGS = {
+    endpoint.stream: endpoint.references["Id"].partition(".")[0]
+    for endpoint in ENDPOINTS
+    if endpoint.replication_key is None
+}
 _SHORTEST_HISTORY = 0.1
 _GAP = (0.7, 3.0)
 _PAUSE = timedelta(hours=1)
@@ -72,7 +78,11 @@ class Organisation:
         self.lock = RLock()
         self._clock = clock
         self._live = live
-        self._tables = {endpoint.stream: Table(endpoint) for endpoint in ENDPOINTS}
+        self._tables = {
+            endpoint.stream: Table(endpoint)
+            for endpoint in ENDPOINTS
+            if endpoint.replication_key
+        }
         self._company = Training(self._tables, random.Random(f"{seed}"))  # noqa: S311 - no secret
         self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         now = self.now()
@@ -96,6 +106,8 @@ class Organisation:
         """Return copies of all rows of a stream as they are now, with typed values."""
         with self.lock:
             self.catch_up()
+            if stream in LISTINGS:
+                return [{"Id": row.id} for row in self.listed(stream)]
             table = self._tables[stream]
             return [table.complete(row) for row in table.rows]
 
@@ -110,9 +122,9 @@ class Organisation:
         with self.lock:
             return self._tables[stream].window(first, end)
 
-    def all_rows(self, stream: str) -> list[Row]:
-        """Return the rows of a stream themselves, in the order of their making."""
-        return self._tables[stream].rows
+    def listed(self, stream: str) -> list[Row]:
+        """Return the rows that a plain listing lists, in the order of their making."""
+        return self._tables[LISTINGS[stream]].rows
 
     def version(self, stream: str) -> int:
         """Return a number that grows whenever anything in a stream changes."""

@@ -28,6 +28,7 @@ from .faults import (
     faulty_answer,
     refusal,
 )
+from .org import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,11 +57,9 @@ _KEPT_WINDOWS = 64
 _PATIENCE = 2.0
 
 _LISTED = ("Id", "Name", "Active")
-_LISTINGS = {
-    "/users": ("users", ("Id", "UserName", "FirstName", "LastName", "Active", "Email")),
-    "/courses": ("courses", ("Id", "Code", *_LISTED[1:])),
-    "/learningpaths": ("learning_paths", _LISTED),
-    "/teams": ("teams", _LISTED),
+_LISTED_OF = {
+    "user_ids": ("Id", "UserName", "FirstName", "LastName", "Active", "Email"),
+    "course_ids": ("Id", "Code", "Name", "Active"),
 }
 
 
@@ -72,7 +71,7 @@ class RequestSeen:
         time: When it came, by the monotonic clock, in seconds.
         at: When it came, by the organisation's clock.
         path: Its path below the base URL.
-        stream: The stream it asks for; that of a listing ends in `_listing`; or None.
+        stream: The stream it asks for, None for an unknown path.
         since: The beginning of its window, None if there is none or it cannot be read.
         to: The end of its window, likewise.
         start: From which row on it wants rows, None if it does not say.
@@ -276,8 +275,7 @@ class Sandbox:
         """Take note of a request."""
         path = request.path.removeprefix(BASE) if request.path.startswith(f"{BASE}/") else ""
         endpoint = _BY_PATH.get(path)
-        listed = _LISTINGS.get(path)
-        stream = endpoint.stream if endpoint else f"{listed[0]}_listing" if listed else None
+        stream = endpoint.stream if endpoint else None
         query = request.args.to_dict()
         seen = RequestSeen(
             time=time.monotonic(),
@@ -344,11 +342,10 @@ class Sandbox:
         if path in self._refuse:
             raise rules.RefusedError(self._refuse[path], REASONS.get(self._refuse[path], ""))
         rules.check_source(query)
-        listed = _LISTINGS.get(path)
         with self.org.lock:
             self.org.catch_up()
-            if listed:
-                return self._list(*listed, query)
+            if incoming.stream in LISTINGS:
+                return self._list(incoming.stream, query)
             window = rules.window(query, self.org.now(), self._reading, self._inclusive)
             start, limit = rules.paging(query)
             return self._cut(incoming.stream, window, start, limit, move=not faulty)
@@ -365,10 +362,11 @@ class Sandbox:
                 raise rules.RefusedError(503, REASONS[503])
             self._counted.append(now)
 
-    def _list(self, stream: str, names: tuple[str, ...], query: Mapping[str, str]) -> Answer:
+    def _list(self, stream: str, query: Mapping[str, str]) -> Answer:
         """Return a page of a plain listing: what exists now."""
         start, limit = rules.paging(query)
-        rows = self.org.all_rows(stream)[start : start + limit]
+        rows = self.org.listed(stream)[start : start + limit]
+        names = _LISTED_OF.get(stream, _LISTED)
         return Answer(200, markup.listing(_BY_STREAM[stream], names, rows), "OK")
 
     def _cut(

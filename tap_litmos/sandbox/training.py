@@ -125,11 +125,13 @@ class Training(Company):
         passmark = module.whole("Passmark")
         attempt = self._begun.pop(key, None)
         if attempt is None:
-            attempt = self._attempt(result, module, at)
-            if self.chance(0.1):
-                self._begun[key] = attempt  # and finishes another time
+            if self.chance(0.1):  # only begins now, and finishes another time
+                self._begun[key] = self._attempt(result, module, at)
                 self._progress(result, modules, at)
                 return
+            minutes = timedelta(minutes=int(self.random.lognormvariate(2.5, 1)))
+            started = max(at - minutes, result.moment("CreatedDate"))
+            attempt = self._attempt(result, module, started)
             failed = passmark > 0 and self.chance(0.15)
         else:
             failed = False
@@ -150,14 +152,12 @@ class Training(Company):
         self._progress(result, modules, at)
 
     def _attempt(self, result: Row, module: Row, at: datetime) -> Row:
-        """Let somebody begin with a module some minutes before a moment."""
+        """Let somebody begin with a module."""
         key = (result.id, result.text("UserId"))
         self._attempts[key] += 1
-        minutes = timedelta(minutes=int(self.random.lognormvariate(2.5, 1)))
-        started = max(at - minutes, result.moment("CreatedDate"))
         return self.add(
             "module_results",
-            started,
+            at,
             Id=module.id,
             UserId=key[1],
             OriginalModuleId=module.values["OriginalId"],
@@ -170,8 +170,8 @@ class Training(Company):
             UserName=result.values["UserName"],
             Completed=False,
             AttemptNumber=self._attempts[key],
-            StartedDate=started,
-            TimeTaken=_clock_text(at - started),
+            StartedDate=at,
+            TimeTaken=_clock_text(timedelta()),
             Code=result.values["Code"],
         )
 
