@@ -147,6 +147,11 @@ class TapLitmos(Tap):
             if self.config.get("detect_deletes") or not endpoint.is_listing
         ]
 
+    @property
+    def litmos_streams(self) -> list[LitmosStream]:
+        """All streams, in the order of a sync."""
+        return [each for each in self.streams.values() if isinstance(each, LitmosStream)]
+
     @override
     def setup_mapper(self) -> None:
         catalog = self.input_catalog
@@ -156,8 +161,8 @@ class TapLitmos(Tap):
                     "The catalog's stream %.100r is not known, and is ignored", unknown
                 )
                 del catalog[unknown]
-            for stream in self.streams.values():
-                if isinstance(stream, LitmosStream) and stream.endpoint.is_listing:
+            for stream in self.litmos_streams:
+                if stream.endpoint.is_listing:
                     stream.select_in(catalog)
         super().setup_mapper()
 
@@ -201,9 +206,7 @@ class TapLitmos(Tap):
                 "leave it out to read up to now"
             )
         return {
-            stream.name: stream.plan(now)
-            for stream in self.streams.values()
-            if isinstance(stream, LitmosStream) and stream.selected
+            stream.name: stream.plan(now) for stream in self.litmos_streams if stream.selected
         }
 
     @cached_property
@@ -218,13 +221,10 @@ class TapLitmos(Tap):
             connections=config["max_concurrent_requests"],
             timeout=config["request_timeout"],
         )
-        streams = [self.streams[name] for name in self.plan]
         jobs = [
-            Job(
-                stream.endpoint, self.plan[stream.name], stream.account, one_page=stream.is_test
-            )
-            for stream in streams
-            if isinstance(stream, LitmosStream)
+            Job(each.endpoint, self.plan[each.name], each.account, one_page=each.is_test)
+            for each in self.litmos_streams
+            if each.name in self.plan
         ]
         return Fetcher(
             transport,
@@ -317,7 +317,7 @@ class TapLitmos(Tap):
             return
         config: _ConfigInput = ctx.params.get("config", _ConfigInput())
         tap = cls(config=config.config, parse_env_config=config.parse_env)
-        streams = [stream for stream in tap.streams.values() if stream.selected]
+        streams = [stream for stream in tap.litmos_streams if stream.selected]
         for stream in streams:
             stream.ABORT_AT_RECORD_COUNT = 1
         with tap.running():

@@ -24,15 +24,15 @@ class Life:
         self.company = company
         self.random = company.random
         self._events: tuple[tuple[int, Callable[[datetime], None]], ...] = (
-            (30, self._log_in),
-            (40, self._study),
+            (60, self._log_in),
+            (80, self._study),
             (6, self._hire),
-            (6, self._change_profile),
-            (8, self._assign),
-            (4, self._toggle_team_assignment),
-            (5, self._edit_content),
-            (2, self._change_price),
-            (2, self._change_setting),
+            (12, self._change_profile),
+            (16, self._assign),
+            (10, self._toggle_team_assignment),
+            (10, self._edit_content),
+            (4, self._change_price),
+            (4, self._change_setting),
             (1, self._delete),
         )
 
@@ -127,7 +127,8 @@ class Life:
     def _delete(self, at: datetime) -> None:
         """Delete something for good, as long as enough of it remains."""
         company = self.company
-        stream = self.random.choice(("users", "users", "courses", "learning_paths", "teams"))
+        others = ("courses", "learning_paths", "teams")
+        stream = "users" if self.company.chance(0.8) else self.random.choice(others)
         row = self._pick(stream, active=False)
         if row is None or len(company.tables[stream].rows) < _FEW:
             return
