@@ -243,7 +243,7 @@ class Transport:
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response, started)
                     body = check(content, endpoint.nesting)
-                    return Answer(body, self._server_moment(response, requested_at, started))
+                    return Answer(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, response, started)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._closed.is_set():
@@ -265,15 +265,13 @@ class Transport:
                 raise requests.Timeout("the answer did not end")
         return bytes(content)
 
-    def _server_moment(
-        self, response: requests.Response, requested_at: DateTime, started: float
-    ) -> DateTime:
-        """Return when an answered request was sent, by the earlier of both clocks."""
+    def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
+        """Return when a request was sent, by the server's clock if it is surely earlier."""
         date = _http_date(response.headers.get("Date", ""))
         if date is None:
             return requested_at
-        elapsed = time.monotonic() - started
-        moment = date.subtract(microseconds=round(1e6 * elapsed))
+        # The header has whole seconds, cut off.
+        moment = date.add(seconds=1) - response.elapsed
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
             if abs(ahead) > 10 * 60 and not self._clock_was_checked:
