@@ -4,9 +4,11 @@
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$each && break; done)
+NO_PYTHON := Python 3.11 or later is needed: make PYTHON=/its/path
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEMO := .demo/venv
 CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: make PYTHON=/its/path" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
 	@echo "Setting up $(VENV); the first time takes a minute or two" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
@@ -35,6 +37,18 @@ lint: $(INSTALLED) ## Check style, formatting, types and workflows
 format: $(INSTALLED) ## Format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(DEMO)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
+	@echo "Setting up the demo; the first time takes a minute" >&2
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	@$(DEMO)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(DEMO)/bin/python -m pip install --quiet --editable '.[sandbox]' --group demo
+	@$(DEMO)/bin/python scripts/environment.py target-jsonl >/dev/null
+	@touch $@
+
+demo: $(DEMO)/.installed ## Sync a made-up organisation twice, and look at it
+	@$(DEMO)/bin/python -m demo --target .venv-targets/target-jsonl/bin/target-jsonl $(ARGS)
 
 bench: $(INSTALLED) ## Measure speed and memory
 	$(BIN)/python -m benchmarks

@@ -165,8 +165,9 @@ class LitmosStream(Stream):
                     self.name,
                     bookmark,
                 )
-            lookback = bookmark.subtract(hours=self.config["lookback_hours"])
-            start = max(start, midnight(lookback))
+            else:
+                lookback = bookmark.subtract(hours=self.config["lookback_hours"])
+                start = max(start, midnight(lookback))
         end = self.config.get("end_date")
         planned = list(
             windows(

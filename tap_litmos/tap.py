@@ -22,7 +22,7 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
-from singer_sdk.singerlib import RecordMessage
+from singer_sdk.singerlib import Catalog, RecordMessage
 from typing_extensions import override
 
 from tap_litmos import settings
@@ -105,9 +105,8 @@ class TapLitmos(Tap):
         }
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        errors = [
-            settings.describe(each) for each in _Validator(schema).iter_errors(self._config)
-        ]
+        found = map(settings.describe, _Validator(schema).iter_errors(self._config))
+        errors = list(dict.fromkeys(found))
         if not raise_errors:
             return errors
         errors = errors or list(settings.broken_rules(self._config, pendulum.now("UTC")))
@@ -119,21 +118,24 @@ class TapLitmos(Tap):
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 - a class property
-        """Return the settings in the environment; whole numbers as such where they are."""
+        """Return the settings in the environment, typed where they are well-formed."""
         schema: dict[str, Any] = dict(cls.config_jsonschema)
         cls.append_builtin_config(schema)
-        numbers = {
-            name for name, each in schema["properties"].items() if "integer" in each["type"]
+        properties = schema["properties"]
+        typed = {"integer": _whole_number, "boolean": _flag}
+        casts = {
+            name: cast
+            for name, each in properties.items()
+            for kind, cast in typed.items()
+            if kind in each["type"]
         }
         texts = {
-            name: {"type": "string"} if name in numbers else each
-            for name, each in schema["properties"].items()
+            name: {"type": "string"} if name in casts else each
+            for name, each in properties.items()
         }
         found = parse_environment_config({"properties": texts}, cls._env_var_prefix)
         return {
-            name: int(value)
-            if name in numbers and value.isascii() and value.isdigit()
-            else value
+            name: casts[name](value) if name in casts else value
             for name, value in found.items()
         }
 
@@ -186,6 +188,9 @@ class TapLitmos(Tap):
             )
         for name in unknown:
             self.logger.warning("The state's stream %.100r is not known, and is ignored", name)
+        ours = ("replication_key", "replication_key_value")
+        for name, each in bookmarks.items():
+            bookmarks[name] = {key: value for key, value in each.items() if key in ours}
         super().load_state(state)
 
     # The course of a run
@@ -344,7 +349,7 @@ class TapLitmos(Tap):
         tap = cls(
             config=config.config,
             state=_read_json("--state", state),
-            catalog=_read_json("--catalog", catalog),
+            catalog=_read_catalog(catalog),
             parse_env_config=config.parse_env,
         )
         with tap.running():
@@ -356,11 +361,38 @@ def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
         return None
     try:
         content = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFailedError(f"{option} {file.name} is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise RunFailedError(f"{option} {file.name} is no JSON object")
     return content
+
+
+def _read_catalog(file: IO[str] | None) -> Catalog | None:
+    content = _read_json("--catalog", file)
+    if file is None or content is None:
+        return None
+    try:
+        if content["streams"]:
+            return Catalog.from_dict(content)
+        reason = "it lists no streams"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = repr(error)
+    raise RunFailedError(
+        f"--catalog {file.name} is no Singer catalog ({reason:.100}): --discover prints one"
+    )
+
+
+def _whole_number(text: str) -> int | str:
+    """Return a whole number, or the text if it is none, for the rules to refuse."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text  # noqa: PLR2004
+
+
+def _flag(text: str) -> bool | str:
+    """Return a boolean, or the text if it is none, for the rules to refuse."""
+    flags = {"true": True, "1": True, "yes": True, "on": True}
+    flags |= {"false": False, "0": False, "no": False, "off": False}
+    return flags.get(text.lower(), text)
 
 
 def _silence_stdout() -> None:

@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, quote_plus
 
 import pendulum
 import requests
@@ -145,6 +146,13 @@ class Transport:
         """
         self._url = api_url.rstrip("/")
         self._key = api_key
+        spellings = (
+            api_key,
+            quote(api_key, safe=""),
+            quote_plus(api_key),
+            html.escape(api_key),
+        )
+        self._spellings_of_key = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE)
         self._source = source
         self._timeout = timeout
         self._closed = threading.Event()
@@ -176,7 +184,9 @@ class Transport:
 
     def redact(self, text: str) -> str:
         """Return a text from outside as one line of at most 300 characters without the key."""
-        return " ".join(text.replace(self._key, "***").split())[:300]
+        hidden = self._spellings_of_key.sub("***", text)
+        shown = "".join(each if each.isprintable() else " " for each in hidden)
+        return " ".join(shown.split())[:300]
 
     def fetch(
         self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
@@ -255,7 +265,8 @@ class Transport:
     def _content(self, response: requests.Response, started: float, most: int = 0) -> bytes:
         """Read a body, at most `most` bytes of it if that is given."""
         content = bytearray()
-        for chunk in response.iter_content(1 << 16):
+        # `read1` returns what has come: an answer that trickles does not outlast the timeout.
+        while chunk := response.raw.read1(1 << 16, decode_content=True):
             content += chunk
             if most and len(content) >= most:
                 break
@@ -299,7 +310,11 @@ class Transport:
         if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
             after = _retry_after(response.headers)
             return _Fault(f"Litmos answers {status} {reason}".strip(), status, after)
-        text = self._content(response, started, most=1 << 14).decode(errors="replace")
+        text = ""
+        with contextlib.suppress(
+            requests.RequestException, urllib3.exceptions.HTTPError, OSError
+        ):
+            text = self._content(response, started, most=1 << 14).decode(errors="replace")
         said = self.redact(html.unescape(_TAGS.sub(" ", text)))
         quoted = "; ".join(dict.fromkeys(each for each in (reason, said) if each))
         meaning = _FINAL.get(status, "an answer that Litmos does not document")
@@ -316,7 +331,7 @@ class Transport:
         """Return in a few words how a connection failed."""
         if isinstance(error, requests.exceptions.SSLError):
             return self.redact(f"the TLS certificate or connection is not accepted: {error}")
-        if isinstance(error, requests.Timeout):
+        if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
         cause: BaseException = error
         while (inner := cause.__cause__ or cause.__context__) is not None:

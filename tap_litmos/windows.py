@@ -206,4 +206,8 @@ def parse_moment(text: str) -> DateTime:
         ValueError: If it is neither.
         TypeError: If it is no text.
     """
-    return pendulum.instance(datetime.fromisoformat(text), tz="UTC").in_timezone("UTC")
+    moment = pendulum.instance(datetime.fromisoformat(text), tz="UTC")
+    try:
+        return moment.in_timezone("UTC")
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
