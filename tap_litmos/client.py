@@ -11,7 +11,7 @@ from singer_sdk.singerlib import RecordMessage, Schema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
-from tap_litmos.rows import RowReader
+from tap_litmos.rows import BadBodyError, RowReader
 from tap_litmos.transport import StreamFailedError
 from tap_litmos.windows import (
     RowsKeepMovingError,
@@ -250,10 +250,12 @@ class LitmosStream(Stream):
                 requested_at, delivered = answer.requested_at, {}
             if answer.body.replaced:
                 account.replaced(answer.body.replaced, _where(position.window))
-            page = reader.read(answer.body)
-            del answer
             try:
+                page = reader.read(answer.body)
+                del answer
                 continues = paginator.advance(page.count, frozenset(page.versions))
+            except BadBodyError as error:
+                raise StreamFailedError(f"{self.endpoint.path}: {error}") from None
             except RowsKeepMovingError:
                 raise StreamFailedError(
                     f"{self.endpoint.path}: the rows of {_where(position.window)} move faster "

@@ -274,6 +274,7 @@ class RowReader:
         automatic = set(endpoint.automatic)
         self._reporter = reporter
         self._path = [name.lower() for name in endpoint.nesting]
+        self._row = endpoint.nesting[-1]
         self._primary_key = endpoint.primary_key
         self._ids_only = endpoint.is_listing
         self._version = endpoint.automatic
@@ -294,11 +295,20 @@ class RowReader:
         self._targets: dict[str, tuple[str, Callable[[str], Any] | None] | None] = {}
 
     def read(self, body: Body) -> Page:
-        """Return the rows of a page that `check` has passed."""
+        """Return the rows of a page that `check` has passed.
+
+        Raises:
+            BadBodyError: If it holds something else in the place of the rows.
+        """
         page = Page()
 
         def take(path: list[tuple[str, Any]], item: Any) -> bool:
-            if [name.lower() for name, _ in path] != self._path:
+            names = [name.lower() for name, _ in path]
+            if names != self._path:
+                if names[:-1] == self._path[:-1] and isinstance(item, dict):
+                    raise BadBodyError(
+                        f"the answer has rows <{path[-1][0][:50]}> instead of <{self._row}>"
+                    )
                 self._reporter.unknown("/".join(name for name, _ in path)[:200])
                 return True
             page.count += 1

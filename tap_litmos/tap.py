@@ -271,6 +271,8 @@ class TapLitmos(Tap):
         """Log what there is to do, and how long it takes at least."""
         windows = sum(map(len, self.plan.values()))
         rate = self.config["requests_per_minute"]
+        if not self.plan:
+            self.logger.warning("The catalog selects no stream; there is nothing to sync")
         self.logger.info(
             "Plan: %d streams, %d windows; at least %d requests and %s at %d requests a minute",
             len(self.plan),
@@ -307,9 +309,14 @@ class TapLitmos(Tap):
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> _ConfigInput:
         """Read the config; without `--config` the environment's."""
+        if any("{" in each for each in value):
+            raise RunFailedError(
+                "--config takes the path of a JSON file, not its content, in which others "
+                "could see the key"
+            )
         try:
             return _ConfigInput.from_cli_args(*(value or ("ENV",)))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise RunFailedError(
                 f"--config {' '.join(value)} cannot be read: {error}"
             ) from None

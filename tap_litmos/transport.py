@@ -12,6 +12,7 @@ import logging
 import random
 import re
 import socket
+import ssl
 import threading
 import time
 import weakref
@@ -162,7 +163,9 @@ class Transport:
         span = round(1000 * MINUTE * (1 + 1 / 60))
         self._bucket = InMemoryBucket([Rate(requests_per_minute, span)])
         self._pause_until = 0.0
+        self._answered = False
         self._clock_was_checked = False
+        self._was_reached = False
         self._sockets = _Sockets()
         self._session = requests.Session()
         self._session.headers.update({"Accept": "application/xml", "User-Agent": "tap-litmos"})
@@ -203,7 +206,8 @@ class Transport:
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
-            RunFailedError: If the key is refused, or the server redirects.
+            RunFailedError: If the key is refused, the server redirects, or it was never
+                reached in this run.
         """
         retries = _Retries()
 
@@ -227,6 +231,11 @@ class Transport:
         try:
             return retrying(self._attempt, endpoint, params, meter)
         except _Fault as fault:
+            if not self._answered:
+                raise RunFailedError(
+                    f"{self._url} has not answered within {PATIENCE} minutes of trying: {fault}. "
+                    "Check the settings api_url and region, and that this machine reaches it"
+                ) from None
             raise StreamFailedError(
                 f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: {fault}. "
                 "Run the sync again later; it goes on from the last bookmark"
@@ -250,6 +259,7 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                self._answered = True
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response, started)
                     body = check(content, endpoint.nesting)
@@ -258,6 +268,13 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._closed.is_set():
                 raise TransportClosedError from None
+            if isinstance(error, requests.exceptions.InvalidURL) or isinstance(
+                _innermost(error), ssl.SSLCertVerificationError
+            ):
+                raise RunFailedError(
+                    f"{self._url} cannot be trusted or used, and the key was not sent: "
+                    f"{self._describe(error)}. Check the setting api_url"
+                ) from None
             raise _Fault(self._describe(error)) from None
         except BadBodyError as error:
             raise _Fault(self.redact(str(error))) from None
@@ -333,9 +350,7 @@ class Transport:
             return self.redact(f"the TLS certificate or connection is not accepted: {error}")
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
-        cause: BaseException = error
-        while (inner := cause.__cause__ or cause.__context__) is not None:
-            cause = inner
+        cause = _innermost(error)
         return self.redact(f"the connection failed ({type(cause).__name__}: {cause})")
 
     def _wait_for_turn(self) -> None:
@@ -395,6 +410,13 @@ class _Retries:
             return MINUTE * random.uniform(0.95, 1.0)  # noqa: S311
         doubled = second * 2.0 ** (state.attempt_number - 1)
         return min(doubled, MINUTE / 2) * random.uniform(1.0, 2.0)  # noqa: S311
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the error with which it all began."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
 
 
 def _http_date(text: str) -> DateTime | None:
