@@ -250,12 +250,10 @@ class LitmosStream(Stream):
                 requested_at, delivered = answer.requested_at, {}
             if answer.body.replaced:
                 account.replaced(answer.body.replaced, _where(position.window))
+            page = reader.read(answer.body)
+            del answer
             try:
-                page = reader.read(answer.body)
-                del answer
                 continues = paginator.advance(page.count, frozenset(page.versions))
-            except BadBodyError as error:
-                raise StreamFailedError(f"{self.endpoint.path}: {error}") from None
             except RowsKeepMovingError:
                 raise StreamFailedError(
                     f"{self.endpoint.path}: the rows of {_where(position.window)} move faster "
@@ -306,7 +304,7 @@ class LitmosStream(Stream):
         self.account.start()
         try:
             yield from super()._sync_records(context, write_messages=write_messages)
-        except StreamFailedError as error:
+        except (StreamFailedError, BadBodyError) as error:
             self.account.failure = str(error)
             self.logger.error("%s is given up: %s", self.name, error)  # noqa: TRY400
         finally:

@@ -143,7 +143,10 @@ def _root(content: bytes) -> str:
 
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
-    parser.Parse(content, True)  # noqa: FBT003
+    try:
+        parser.Parse(content, True)  # noqa: FBT003
+    except (LookupError, ValueError) as error:
+        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
     return names[0]
 
 
@@ -307,7 +310,8 @@ class RowReader:
             if names != self._path:
                 if names[:-1] == self._path[:-1] and isinstance(item, dict):
                     raise BadBodyError(
-                        f"the answer has rows <{path[-1][0][:50]}> instead of <{self._row}>"
+                        f"the answer has rows <{path[-1][0][:50]}> instead of <{self._row}>; "
+                        "a newer version of the tap may know them"
                     )
                 self._reporter.unknown("/".join(name for name, _ in path)[:200])
                 return True

@@ -165,7 +165,6 @@ class Transport:
         self._pause_until = 0.0
         self._answered = False
         self._clock_was_checked = False
-        self._was_reached = False
         self._sockets = _Sockets()
         self._session = requests.Session()
         self._session.headers.update({"Accept": "application/xml", "User-Agent": "tap-litmos"})
@@ -233,7 +232,7 @@ class Transport:
         except _Fault as fault:
             if not self._answered:
                 raise RunFailedError(
-                    f"{self._url} has not answered within {PATIENCE} minutes of trying: {fault}. "
+                    f"{self._url} has not answered in {PATIENCE} minutes of trying: {fault}. "
                     "Check the settings api_url and region, and that this machine reaches it"
                 ) from None
             raise StreamFailedError(

@@ -1,0 +1,209 @@
+"""Write what can be known from the code into the documentation: `make docs`.
+
+The parts between two markers of `README.md` and `meltano.yml`, and `docs/tap-litmos.yml`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tap_litmos.streams import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object": "object"}
+_DATES = {"start_date", "end_date"}
+_PER_YEAR = 365
+
+
+_BY_DEFAULT = [each for each in ENDPOINTS if each.selected_by_default and not each.is_listing]
+
+
+def about() -> dict[str, Any]:
+    """Return what the tap says of itself."""
+    said = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-m", "tap_litmos", "--about", "--format=json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def _settings(schema: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Yield Meltano's definition of each setting; groups are given as their members."""
+    for name, each in schema["properties"].items():
+        full = prefix + name
+        if each.get("properties") and each.get("additionalProperties") is True:
+            yield from _settings(each, f"{full}.")
+            continue
+        setting: dict[str, Any] = {"name": full, "label": each["title"]}
+        setting["kind"] = _kind(full, each)
+        if each.get("enum"):
+            setting["options"] = [
+                {"label": _label(value), "value": value} for value in each["enum"]
+            ]
+        if each.get("secret"):
+            setting["sensitive"] = True
+        if "default" in each:
+            setting["value"] = each["default"]
+        setting["description"] = each["description"]
+        yield setting
+
+
+def _kind(name: str, schema: Mapping[str, Any]) -> str:
+    if name in _DATES:
+        return "date_iso8601"
+    if schema.get("enum"):
+        return "options"
+    kinds = [_KINDS[each] for each in schema.get("type", ()) if each in _KINDS]
+    return kinds[0] if kinds else "string"
+
+
+def _label(value: str) -> str:
+    return value.upper() if len(value) == 2 else value  # noqa: PLR2004 - a region
+
+
+def definition(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Meltano must know of the tap, but for where to find it."""
+    return {
+        "capabilities": told["capabilities"],
+        "settings_group_validation": [told["settings"]["required"]],
+        "settings": list(_settings(told["settings"])),
+        "select": [
+            # Listings are there with `detect_deletes` alone.
+            *(f"{each.stream}.*" for each in ENDPOINTS if each.selected_by_default),
+            *dict.fromkeys(
+                f"!*.{field.name}"
+                for each in ENDPOINTS
+                for field in each.fields
+                if not field.selected_by_default
+            ),
+        ],
+    }
+
+
+def _yaml(data: object) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=96)
+
+
+def hub_definition(told: Mapping[str, Any]) -> str:
+    """Return a plugin definition as Meltano's hub has them."""
+    return "# Written by `make docs`.\n" + _yaml(
+        {
+            "name": "tap-litmos",
+            "namespace": "tap_litmos",
+            "variant": "tap-litmos",
+            "label": "Litmos",
+            "description": told["description"],
+            "keywords": ["meltano_sdk"],
+            "pip_url": "tap-litmos",
+            "executable": "tap-litmos",
+            **definition(told),
+        }
+    )
+
+
+def settings_table(told: Mapping[str, Any]) -> str:
+    """Return the settings as a table, and the names of those that the SDK adds."""
+    lines = ["| setting | default | what it is |", "|---|---|---|"]
+    added = []
+    for name, each in told["settings"]["properties"].items():
+        if "stream_map" in name or name.startswith(("faker", "flattening", "batch")):
+            added.append(f"`{name}`")
+            continue
+        default = f"`{json.dumps(each['default'])}`" if "default" in each else ""
+        if name in told["settings"]["required"]:
+            default = "**required**"
+        lines.append(f"| `{name}` | {default.replace(chr(34), '')} | {each['description']} |")
+    return "\n".join([*lines, "", f"Every tap of its SDK also has {', '.join(added)}."])
+
+
+def streams_table() -> str:
+    """Return the streams with their keys as a table."""
+    lines = ["| stream | rows | primary key | replication key |", "|---|---|---|---|"]
+    for each in ENDPOINTS:
+        mark = "" if each in _BY_DEFAULT else " †" if each.is_listing else " \\*"
+        key = ", ".join(f"`{name}`" for name in each.primary_key)
+        changed = f"`{each.replication_key}`" if each.replication_key else "none"
+        lines.append(f"| `{each.stream}`{mark} | {each.description} | {key} | {changed} |")
+    return "\n".join(lines)
+
+
+def diagram() -> str:
+    """Return how the streams refer to each other, as a diagram that GitHub draws."""
+    lines = ["```mermaid", "erDiagram"]
+    for each in _BY_DEFAULT:
+        for field, target in each.references.items():
+            other, _ = target.split(".")
+            lines.append(f"    {other} ||--o{{ {each.stream} : {field}")
+    return "\n".join([*lines, "```"])
+
+
+def backfill_table() -> str:
+    """Return how long a backfill takes, by years."""
+    lines = ["| years | requests | at 90 a minute |", "|---|---|---|"]
+    for years in (1, 2, 5, 10):
+        windows = -(-_PER_YEAR * years // 7)
+        requests = len(_BY_DEFAULT) * windows
+        minutes = round(requests / 90)
+        took = f"{minutes} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"  # noqa: PLR2004
+        lines.append(f"| {years} | {requests:,} | {took} |")
+    return "\n".join(lines)
+
+
+def _fill(text: str, name: str, content: str, marks: tuple[str, str]) -> str:
+    """Return a text with other content between two markers."""
+    before, after = (mark.format(name) for mark in marks)
+    pattern = re.compile(f"{re.escape(before)}\n.*?{re.escape(after)}", re.DOTALL)
+    filled, count = pattern.subn(lambda _: f"{before}\n{content}\n{after}", text)
+    if count != 1:
+        raise ValueError(f"There is not one {before}")
+    return filled
+
+
+def _indented(text: str, spaces: int) -> str:
+    return "\n".join(f"{' ' * spaces}{line}" if line else "" for line in text.splitlines())
+
+
+def documents() -> dict[Path, str]:
+    """Return the content that each generated document should have."""
+    told = about()
+    readme, meltano = ROOT / "README.md", ROOT / "meltano.yml"
+    text = readme.read_text("utf-8")
+    for name, content in (
+        ("settings", settings_table(told)),
+        ("streams", streams_table()),
+        ("diagram", diagram()),
+        ("backfill", backfill_table()),
+    ):
+        text = _fill(text, name, content, ("<!-- {}: make docs -->", "<!-- end of {} -->"))
+    project = _fill(
+        meltano.read_text("utf-8"),
+        "tap-litmos",
+        _indented(_yaml(definition(told)), 4),
+        ("    # {}: make docs", "    # end of {}"),
+    )
+    return {readme: text, meltano: project, ROOT / "docs/tap-litmos.yml": hub_definition(told)}
+
+
+def main() -> None:
+    """Write the documents."""
+    for path, text in documents().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
