@@ -1,0 +1,158 @@
+"""A Litmos organisation in a process of its own, so that its processor time does not count.
+
+Every window holds as many rows as wanted. They are the sandbox's rows with ids of their own,
+put together from pieces, which costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.streams import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from multiprocessing.connection import Connection
+
+    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.sandbox import Incoming
+
+_PATTERNS = 1000
+
+
+def varied(since: str) -> int:
+    """Return how many rows a window has if that is to differ from window to window."""
+    return int(since[:10].replace("-", "")) * 37 % 250
+
+
+class _Rows:
+    """Rows of one stream, any number of them."""
+
+    def __init__(self, endpoint: Endpoint, pages: Iterable[bytes]) -> None:
+        begin, end = (f"<{slash}{endpoint.nesting[-1]}>".encode() for slash in ("", "/"))
+        pattern = re.compile(rb"(.*?<I[dD]>)[^<]*(.*)", re.DOTALL)
+        self._pieces: list[tuple[bytes, bytes]] = []
+        for page in pages:
+            head, found, rows = page.partition(begin)
+            if found:
+                rows, _, tail = rows.rpartition(end)
+                self._ends = head, tail
+                for row in rows.split(end + begin):
+                    before, after = pattern.fullmatch(row).groups()
+                    self._pieces.append((begin + before, after + end))
+
+    def page(self, first: int, end: int) -> bytes:
+        """Return the page of the rows from one number up to another."""
+        (head, tail), count = self._ends, len(self._pieces)
+        parts = [head]
+        for number in range(first, end):
+            before, after = self._pieces[number % count]
+            parts += (before, b"%012d" % number, after)
+        return b"".join((*parts, tail))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that came.
+
+    Attributes:
+        time: When, by the monotonic clock.
+        stream: Which stream it asked for.
+        since: The start of its window.
+    """
+
+    time: float
+    stream: str
+    since: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    Attributes:
+        url: Its base URL.
+        api_key: The key that it takes.
+    """
+
+    url: str
+    api_key: str
+    _pipe: Connection
+
+    def requests(self) -> list[Request]:
+        """Return the requests since it was last asked."""
+        self._pipe.send(True)
+        requests: list[Request] = self._pipe.recv()
+        return requests
+
+
+@contextmanager
+def serving(rows: int | None = 0, *, latency: float = 0.0) -> Iterator[Server]:
+    """Serve for as long as the context lasts.
+
+    Args:
+        rows: How many rows each window has; None: `varied`.
+        latency: Seconds before each answer.
+    """
+    spawning = multiprocessing.get_context("spawn")
+    pipe, theirs = spawning.Pipe()
+    process = spawning.Process(target=_serve, args=(theirs, rows, latency), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Server(*pipe.recv(), pipe)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _pages(box: Sandbox, endpoint: Endpoint) -> Iterator[bytes]:
+    """Yield all pages of a sandbox's stream that are not beyond its first thousand rows."""
+    for days in range(0, 42, 7):
+        since = box.org.start + timedelta(days=days)
+        query = {
+            "source": "benchmarks",
+            "since": f"{since:%Y-%m-%d %H:%M:%S}",
+            "to": f"{since + timedelta(days=7):%Y-%m-%d %H:%M:%S}",
+            "limit": _PATTERNS,
+        }
+        headers = {"apikey": box.api_key}
+        url = box.url + endpoint.path
+        yield requests.get(url, query, headers=headers, timeout=60).content
+
+
+def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
+    org = Organisation(users=_PATTERNS if rows else 50, years=0.1, live=False)
+    with Sandbox(org) as box:
+        streams = {
+            each.stream: _Rows(each, _pages(box, each))
+            for each in ENDPOINTS
+            if each.selected_by_default
+        }
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, Any], bytes] | None:
+        if incoming.stream not in streams:
+            return None
+        query = incoming.query
+        total = varied(query["since"]) if rows is None else rows
+        start = min(int(query["start"]), total)
+        end = min(start + int(query["limit"]), total)
+        return 200, {}, streams[incoming.stream].page(start, end)
+
+    told = 0
+    with Sandbox(org, latency=latency, on_request=answer) as box:
+        pipe.send((box.url, box.api_key))
+        while pipe.recv():
+            seen = box.requests[told:]
+            told += len(seen)
+            pipe.send(
+                [Request(each.time, each.stream or "", each.query["since"]) for each in seen]
+            )

@@ -1,0 +1,1 @@
+"""The demo: a made-up Litmos organisation, synced twice and asked three questions."""

@@ -1,0 +1,165 @@
+"""The pipeline: the sandbox, and syncs of it through the tap into files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PATIENCE = 10
+
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(levelname)s %(message)s"},
+        "json": {"()": "singer_sdk.logging.StructuredFormatter"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "text"},
+        "file": {"class": "logging.FileHandler", "formatter": "json", "mode": "w"},
+    },
+    "root": {"level": "INFO", "handlers": ["console", "file"]},
+}
+
+
+class DemoError(Exception):
+    """The demo cannot go on. The message is for the user."""
+
+
+@dataclass(frozen=True)
+class Sync:
+    """What a sync did.
+
+    Attributes:
+        name: The name of the sync, and of the folder of its files.
+        files: Where its rows are.
+        streams: For each stream the figures of the tap's account.
+        totals: Their sums.
+        seconds: How long it took.
+    """
+
+    name: str
+    files: Path
+    streams: dict[str, dict[str, Any]]
+    totals: dict[str, Any]
+    seconds: float
+
+
+@contextmanager
+def _running(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a program, which is stopped at the end of the block if it still runs."""
+    with subprocess.Popen(command, text=True, **options) as process:  # noqa: S603 - our own
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+                process.kill()
+
+
+def _module(name: str, *arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-m", name, *arguments]
+
+
+@contextmanager
+def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
+    """Serve an organisation on a free port, and yield a config for the tap.
+
+    Litmos' rate limit is lifted, as a year of history would take ten minutes with it.
+    """
+    without_limit = "1000000"
+    command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
+    command += ["--requests-per-minute", without_limit]
+    with _running(*command, stdout=subprocess.PIPE) as process:
+        told = process.stdout.readline() if process.stdout else ""
+        if not told:
+            raise DemoError("The sandbox did not start: see its message above")
+        print(told, end="")  # noqa: T201
+        config = json.loads(_first_object(process.stdout))
+        yield config | {"requests_per_minute": int(without_limit)}
+
+
+def _first_object(lines: IO[str] | None) -> str:
+    """Return the lines up to the end of a JSON object that is spread over them."""
+    text = ""
+    for line in lines or ():
+        text += line
+        if line.startswith("}"):
+            break
+    return text
+
+
+def catalog() -> dict[str, dict[str, Any]]:
+    """Return for each stream what the tap says of it."""
+    found = subprocess.run(  # noqa: S603 - our own
+        _module("tap_litmos", "--discover"), check=True, capture_output=True, text=True
+    )
+    return {each["tap_stream_id"]: each for each in json.loads(found.stdout)["streams"]}
+
+
+def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sync:
+    """Sync with the tap through target-jsonl into a folder of files.
+
+    Args:
+        name: The name of the sync; the state of the one before is used if there is one.
+        directory: Where everything is kept.
+        config: The tap's config.
+        target: The command target-jsonl.
+
+    Raises:
+        DemoError: If the tap or the target fails.
+    """
+    files, logs, state = directory / name, directory / "logs", directory / "state.json"
+    files.mkdir(parents=True)
+    logs.mkdir(exist_ok=True)
+    settings = {
+        "tap": config,
+        "target": {"destination_path": str(files), "do_timestamp_file": False},
+        "logging": json.loads(json.dumps(_LOGGING)),
+    }
+    started = time.monotonic()
+    account, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
+    settings["logging"]["handlers"]["file"]["filename"] = str(account)
+    for each, values in settings.items():
+        (directory / f"{each}.json").write_text(json.dumps(values, indent=2))
+    tap = _module("tap_litmos", "--config", directory / "tap.json")
+    if state.exists():
+        tap += ["--state", state]
+    # YAML, in which the tap reads how to log, includes JSON.
+    environment = os.environ | {"SINGER_SDK_LOG_CONFIG": str(directory / "logging.json")}
+    with (
+        messages.open("w") as told,
+        _running(*tap, stdout=subprocess.PIPE, stderr=told, env=environment) as source,
+        _running(
+            target,
+            "--config",
+            directory / "target.json",
+            stdin=source.stdout,
+            stdout=subprocess.PIPE,
+            stderr=told,
+        ) as sink,
+    ):
+        if source.stdout:
+            source.stdout.close()
+        states = sink.communicate()[0].splitlines()
+        source.wait()
+    if source.returncode or sink.returncode or not states:
+        last = "\n".join(messages.read_text().splitlines()[-5:])
+        raise DemoError(f"The sync has failed; {messages} ends with\n{last}")
+    state.write_text(states[-1])
+    seconds = time.monotonic() - started
+    told_of = [json.loads(line)["extra"] for line in account.read_text().splitlines()]
+    [found] = [extra["account"] for extra in told_of if "account" in extra]
+    return Sync(name, files, found["streams"], found["totals"], seconds)

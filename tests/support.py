@@ -1,0 +1,414 @@
+"""What tests share: running the tap, reading what it says, and the truth to hold it against."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.streams import ENDPOINTS
+from tap_litmos.tap import TapLitmos
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tap_litmos.endpoints import Endpoint
+
+Record = dict[str, Any]
+Key = tuple[Any, ...]
+
+ENDPOINT = {endpoint.stream: endpoint for endpoint in ENDPOINTS}
+DEFAULT_STREAMS = sorted(
+    each.stream for each in ENDPOINTS if each.selected_by_default and each.replication_key
+)
+"""The streams that a sync without catalog reads."""
+
+ACCOUNT = (
+    "stream",
+    "rows",
+    "windows",
+    "requests",
+    "retries",
+    "read again",
+    "misfits",
+    "keyless",
+    "unknown fields",
+    "seconds",
+)
+"""The columns of the table at the end of a run."""
+
+AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
+"""A moment far from midnight, for tests that count days."""
+
+UNLIMITED = 1_000_000
+"""Requests a minute, where the rate is not what a test is about."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the tap left behind.
+
+    Attributes:
+        status: Its exit status.
+        output: What it wrote to stdout.
+        log: What it wrote to stderr.
+    """
+
+    status: int
+    output: bytes
+    log: str
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """The Singer messages; a last line that is not complete is none."""
+        return [json.loads(line) for line in self.output.split(b"\n")[:-1]]
+
+    def of_type(self, kind: str, stream: str | None = None) -> list[dict[str, Any]]:
+        """Return the messages of a type, of all streams or of one."""
+        return [
+            each
+            for each in self.messages
+            if each["type"] == kind and stream in {None, each.get("stream")}
+        ]
+
+    def records(self, stream: str) -> list[Record]:
+        """Return all records of a stream, as they came."""
+        return [each["record"] for each in self.of_type("RECORD", stream)]
+
+    def rows(self, stream: str) -> dict[Key, Record]:
+        """Return what a target that upserts has in the end: the last record of each key."""
+        return fold(stream, self.records(stream))
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """The values of all STATE messages."""
+        return [each["value"] for each in self.of_type("STATE")]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The value of the last STATE message."""
+        return self.states[-1]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The lines of the log that warn."""
+        return [line for line in self.log.splitlines() if "| WARNING " in line]
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of the log that tell of errors."""
+        return [
+            line for line in self.log.splitlines() if re.search(r"\| (ERROR|CRITICAL) ", line)
+        ]
+
+    def account(self, stream: str) -> dict[str, str]:
+        """Return a stream's line of the table at the end of the run, by short names."""
+        [line] = [line for line in self.log.splitlines() if line.split()[:1] == [stream]]
+        return dict(zip(ACCOUNT, line.split(), strict=True))
+
+    def bookmark(self, stream: str) -> datetime:
+        """Return the bookmark of a stream in the last STATE message."""
+        return bookmark(self.state, stream)
+
+
+def bookmark(state: Mapping[str, Any], stream: str) -> datetime:
+    """Return the bookmark of a stream in a state."""
+    return moment(state["bookmarks"][stream]["replication_key_value"])
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that a date-time in the tap's output stands for."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def days_ago(days: float) -> str:
+    """Return a date so many days ago, as in a setting."""
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+
+
+# Running
+
+
+def run_tap(
+    *arguments: str,
+    config: Mapping[str, Any] | str | None = None,
+    state: Mapping[str, Any] | str | None = None,
+    catalog: Mapping[str, Any] | str | None = None,
+    env: Mapping[str, str] | None = None,
+    messages: int | None = None,
+) -> Run:
+    """Run the command line in this process, which is faster than in one of its own.
+
+    Args:
+        arguments: Further arguments.
+        config: The config, or the text of its file. None: no `--config`.
+        state: Likewise for `--state`.
+        catalog: Likewise for `--catalog`.
+        env: The settings in the environment.
+        messages: After how many messages the reader closes the pipe. None: it reads all.
+    """
+    pipe, log = _Pipe(messages), io.StringIO()
+    output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    status: Any = 0
+    with (
+        _command_line(arguments, config, state, catalog) as line,
+        mock.patch.dict(os.environ, _environment(env), clear=True),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(log),
+        warnings.catch_warnings(),
+    ):
+        try:
+            TapLitmos.cli(line)
+        except SystemExit as stop:
+            status = stop.code
+        finally:
+            logging.captureWarnings(capture=False)
+            sys.excepthook = sys.__excepthook__
+            root.setLevel(level)
+            root.handlers[:] = handlers
+            for each, handler in signals.items():
+                signal.signal(each, handler)
+    return Run(int(status or 0), pipe.getvalue(), log.getvalue())
+
+
+def run_process(
+    *arguments: str,
+    config: Mapping[str, Any] | str | None = None,
+    state: Mapping[str, Any] | str | None = None,
+    catalog: Mapping[str, Any] | str | None = None,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = (sys.executable, "-m", "tap_litmos"),
+) -> Run:
+    """Run the tap in a process of its own; the arguments are those of `run_tap`."""
+    with _command_line(arguments, config, state, catalog) as line:
+        done = subprocess.run(  # noqa: S603
+            [*command, *line],
+            env=_environment(env),
+            capture_output=True,
+            check=False,
+            timeout=240,
+        )
+    return Run(done.returncode, done.stdout, done.stderr.decode())
+
+
+@contextlib.contextmanager
+def _command_line(
+    arguments: Sequence[str],
+    config: Mapping[str, Any] | str | None,
+    state: Mapping[str, Any] | str | None,
+    catalog: Mapping[str, Any] | str | None,
+) -> Iterator[list[str]]:
+    """Yield the arguments with those of the files, which are there meanwhile."""
+    line: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("config", config), ("state", state), ("catalog", catalog)):
+            if content is not None:
+                path = Path(folder, f"{name}.json")
+                path.write_text(content if isinstance(content, str) else json.dumps(content))
+                line += [f"--{name}", str(path)]
+        yield [*line, *arguments]
+
+
+def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the environment with no settings of the tap but these."""
+    inherited = {name: each for name, each in os.environ.items() if "TAP_LITMOS" not in name}
+    return {**inherited, **(settings or {})}
+
+
+class _Pipe(io.BytesIO):
+    """Takes what is written to stdout, until its reader closes the pipe."""
+
+    def __init__(self, messages: int | None) -> None:
+        super().__init__()
+        self._left = messages
+
+    def write(self, data: Any, /) -> int:
+        if self._left == 0:
+            raise BrokenPipeError
+        if self._left is not None:
+            self._left -= 1
+        return super().write(data)
+
+
+# Settings and catalogs
+
+
+def config_for(box: Sandbox, **settings: Any) -> dict[str, Any]:
+    """Return a config for a sandbox, in which the rate is no limit."""
+    return {**box.config(), "requests_per_minute": UNLIMITED, **settings}
+
+
+def catalog_of(
+    *streams: str, fields: Mapping[str, Mapping[str, bool]] | None = None
+) -> dict[str, Any]:
+    """Return the catalog that `--discover` prints, with only these streams selected.
+
+    Args:
+        streams: The streams to select.
+        fields: For a stream the fields to select, or not, instead of what is the default.
+    """
+    catalog = copy.deepcopy(_discovered())
+    for stream in catalog["streams"]:
+        name = stream["tap_stream_id"]
+        chosen = (fields or {}).get(name, {})
+        for each in stream["metadata"]:
+            if not each["breadcrumb"]:
+                each["metadata"]["selected"] = name in streams
+            elif each["breadcrumb"][-1] in chosen:
+                each["metadata"]["selected"] = chosen[each["breadcrumb"][-1]]
+    return catalog
+
+
+@cache
+def _discovered() -> dict[str, Any]:
+    catalog: dict[str, Any] = json.loads(run_tap("--discover").output)
+    return catalog
+
+
+# The truth
+
+
+def fold(stream: str, records: Sequence[Record]) -> dict[Key, Record]:
+    """Return the last of the records for each primary key."""
+    key = ENDPOINT[stream].primary_key
+    return {tuple(map(record.get, key)): record for record in records}
+
+
+def truth(org: Organisation, stream: str, *, all_fields: bool = False) -> dict[Key, Record]:
+    """Return the rows of a stream by primary key, as the tap should deliver them.
+
+    Args:
+        org: The organisation.
+        stream: The stream.
+        all_fields: Whether to include fields that are not selected by default.
+    """
+    endpoint = ENDPOINT[stream]
+    rows = [canonical(endpoint, row, all_fields=all_fields) for row in org.rows(stream)]
+    return fold(stream, rows)
+
+
+def canonical(
+    endpoint: Endpoint, values: Mapping[str, Any], *, all_fields: bool = False
+) -> Record:
+    """Return a row of the sandbox in the form that records have."""
+    row: Record = {}
+    for each in endpoint.fields:
+        if each.kind == "hash" or not (each.selected_by_default or all_fields):
+            continue
+        value = values.get(each.name)
+        if isinstance(value, datetime):
+            value = f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+        row[each.name] = value
+    return row
+
+
+# Pages as a test wants them
+
+
+def page(stream: str, *rows: str) -> bytes:
+    """Return a page of a stream with rows whose elements are given as XML."""
+    *outer, item = ENDPOINT[stream].nesting
+    inner = "".join(f"<{item}>{row}</{item}>" for row in rows)
+    for name in reversed(outer):
+        namespace = ' xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
+        inner = f"<{name}{namespace if name == outer[0] else ''}>{inner}</{name}>"
+    return inner.encode()
+
+
+def serving(bodies: Mapping[str, bytes]) -> Sandbox:
+    """Return a sandbox that answers with these bodies for the open windows of streams.
+
+    All other pages are empty.
+    """
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        name, seen = incoming.stream or "", incoming.seen
+        newest = seen.to is None or seen.to > datetime.now(UTC)
+        body = bodies.get(name) if newest and not seen.start else None
+        return 200, {}, body or page(name)
+
+    return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
+
+
+# The tap in a process of its own, to be interrupted
+
+
+def command_with_minute(seconds: float) -> tuple[str, ...]:
+    """Return the command with a minute of that many seconds, in which all waits are counted."""
+    code = (
+        f"import tap_litmos.transport as t; t.MINUTE = {seconds!r}; "
+        "from tap_litmos.__main__ import main; main()"
+    )
+    return sys.executable, "-c", code
+
+
+class Started:
+    """A running tap, whose output waits in a pipe until it is read."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+        self._output = b""
+
+    def read(self, count: int) -> None:
+        """Read so many bytes of its output, or all if there are no more."""
+        assert self.process.stdout is not None
+        self._output += self.process.stdout.read(count)
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        return self._log.read_text()
+
+    def finish(self) -> Run:
+        """Read what is left, wait for its end, and return the run."""
+        assert self.process.stdout is not None
+        with self.process.stdout as pipe:
+            self._output += pipe.read()
+        status = self.process.wait(timeout=60)
+        return Run(status, self._output, self.log)
+
+
+@contextlib.contextmanager
+def started(
+    *arguments: str,
+    config: Mapping[str, Any] | str | None = None,
+    state: Mapping[str, Any] | str | None = None,
+    catalog: Mapping[str, Any] | str | None = None,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = (sys.executable, "-m", "tap_litmos"),
+) -> Iterator[Started]:
+    """Start the tap; the arguments are those of `run_process`."""
+    with (
+        _command_line(arguments, config, state, catalog) as line,
+        tempfile.NamedTemporaryFile() as log,
+        subprocess.Popen(  # noqa: S603
+            [*command, *line],
+            env=_environment(env),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            yield Started(process, Path(log.name))
+        finally:
+            process.kill()

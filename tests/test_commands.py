@@ -1,0 +1,365 @@
+"""The command line, and what the SDK offers with it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import (
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    Record,
+    Run,
+    bookmark,
+    catalog_of,
+    config_for,
+    days_ago,
+    fold,
+    run_process,
+    run_tap,
+    truth,
+)
+
+from tap_litmos.sandbox import Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=20, years=40 / 365, seed=7, live=False)
+
+
+@pytest.fixture
+def box(org: Organisation) -> Iterator[Sandbox]:
+    with Sandbox(org) as opened:
+        yield opened
+
+
+def check_one_line(run: Run, *words: str) -> None:
+    """Check that a run ended with one line that says why, and nothing on stdout."""
+    assert run.status not in {0, None}
+    assert not run.output
+    assert "Traceback" not in run.log
+    last = run.log.strip().splitlines()[-1]
+    for word in words:
+        assert word in last
+
+
+NO_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto"}:
+        raise RuntimeError(event)
+sys.addaudithook(refuse)
+from tap_litmos.__main__ import main
+main()
+"""
+
+
+# About, version, discovery
+
+
+def test_version() -> None:
+    for run in (run_tap("--version"), run_process("--version")):
+        assert run.status == 0
+        assert f"tap-litmos v{version('tap-litmos')}," in run.output.decode()
+
+
+def test_the_installed_command_is_the_module() -> None:
+    command = (str(Path(sys.executable).parent / "tap-litmos"),)
+    assert (
+        run_process("--help", command=command).output.decode().split("\n", 1)[1]
+        == (run_process("--help").output.decode().split("\n", 1)[1])
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "json"], ["--format", "markdown"]])
+def test_about(arguments: list[str]) -> None:
+    run = run_tap("--about", *arguments)
+    assert run.status == 0
+    assert not run.errors
+    text = run.output.decode()
+    for setting in ("api_key", "window_days", "TAP_LITMOS" if not text else "region"):
+        assert setting in text
+    if "json" in arguments:
+        assert json.loads(text)["name"] == "tap-litmos"
+        assert {"catalog", "state", "discover", "about", "batch"} <= set(
+            json.loads(text)["capabilities"]
+        )
+
+
+def test_discovery_needs_neither_config_nor_network() -> None:
+    run = run_process("--discover", command=(sys.executable, "-c", NO_NETWORK))
+    assert run.status == 0
+    streams = {each["tap_stream_id"] for each in json.loads(run.output)["streams"]}
+    assert set(DEFAULT_STREAMS) <= streams
+    assert not run.warnings
+
+
+def test_discovery_with_a_config_asks_for_nothing(box: Sandbox) -> None:
+    run = run_tap("--discover", config=config_for(box))
+    assert run.status == 0
+    assert json.loads(run.output) == json.loads(run_tap("--discover").output)
+    assert not box.requests
+
+
+# Trying a connection
+
+
+@pytest.mark.parametrize("page_size", [2, 1000])
+def test_test_costs_one_request_a_stream(page_size: int, org: Organisation) -> None:
+    now = datetime.now(UTC)
+    with Sandbox(org) as box:
+        org_rows = {stream: len(org.rows(stream)) for stream in DEFAULT_STREAMS}
+        assert min(org_rows.values()) > 0
+        run = run_tap("--test", config=config_for(box, page_size=page_size))
+        assert run.status == 0
+        assert Counter(seen.stream for seen in box.requests) == Counter(DEFAULT_STREAMS)
+        assert len(box.requests) == 17
+        assert all(seen.to and seen.to >= now + timedelta(days=1) for seen in box.requests)
+        assert all(seen.start == 0 for seen in box.requests)
+
+
+def test_test_asks_for_no_more_when_pages_are_full() -> None:
+    org = Organisation(users=1, years=0.1, live=False)
+    now = datetime.now(UTC)
+    for stream in DEFAULT_STREAMS:
+        endpoint = ENDPOINT[stream]
+        row: Record = dict.fromkeys(endpoint.primary_key, 1)
+        row |= {"CreatedDate": now, endpoint.replication_key or "": now}
+        org.replace_rows(stream, [row] * 9)
+    with Sandbox(org) as box:
+        run = run_tap("--test", config=config_for(box, page_size=2))
+        assert run.status == 0
+        assert len(box.requests) == 17
+        assert not run.warnings
+
+
+def test_test_says_when_the_key_is_wrong(box: Sandbox) -> None:
+    run = run_tap("--test", config=config_for(box, api_key="wrong"))
+    assert run.status == 1
+    assert len(box.requests) == 1
+    assert "API key" in run.log.strip().splitlines()[-1]
+
+
+def test_test_schema_asks_for_nothing(box: Sandbox) -> None:
+    run = run_tap("--test=schema", config=config_for(box))
+    assert run.status == 0
+    assert {each["type"] for each in run.messages} == {"SCHEMA"}
+    assert not box.requests
+
+
+# Files that are not there, or not what they should be
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", '"text"', "\x00"])
+def test_a_broken_file_ends_the_run(option: str, content: str, box: Sandbox) -> None:
+    files: dict[str, Any] = {"config": config_for(box), option: content}
+    run = run_tap(**files)
+    check_one_line(run)
+    if (option, content) == ("config", "[]"):  # taken for a config without settings
+        assert "'api_key' is missing" in run.log
+    else:
+        assert f"--{option}" in run.log.splitlines()[-1]
+    assert not box.requests
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+def test_a_missing_file_ends_the_run(option: str, box: Sandbox, tmp_path: Path) -> None:
+    path = str(tmp_path / "nowhere.json")
+    config = None if option == "config" else config_for(box)
+    check_one_line(run_tap(f"--{option}", path, config=config), option, path)
+    assert not box.requests
+
+
+def test_without_config_the_environment_is_read(box: Sandbox) -> None:
+    config = config_for(box, start_date=days_ago(1))
+    env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
+    run = run_process(env=env)
+    assert run.status == 0
+    assert len(box.requests) == 17
+    assert run.records("users") or run.of_type("SCHEMA", "users")
+    assert run_process("--config", "ENV", env=env).status == 0
+
+
+def test_config_files_may_be_several(box: Sandbox, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    config = config_for(box, start_date=days_ago(1))
+    secret.write_text(json.dumps({"api_key": config.pop("api_key")}))
+    assert run_tap("--config", str(secret), config=config).status == 0
+    assert len(box.requests) == 17
+
+
+def test_nothing_but_messages_is_on_stdout(box: Sandbox, org: Organisation) -> None:
+    run = run_process(config=config_for(box))
+    assert run.status == 0
+    assert {each["type"] for each in run.messages} == {"SCHEMA", "RECORD", "STATE"}
+    for stream in DEFAULT_STREAMS:
+        assert run.rows(stream) == truth(org, stream)
+
+
+# Selection
+
+
+def test_only_selected_streams_are_read(box: Sandbox, org: Organisation) -> None:
+    run = run_tap(config=config_for(box), catalog=catalog_of("teams", "users"))
+    assert run.status == 0
+    assert {seen.stream for seen in box.requests} == {"teams", "users"}
+    assert {each["stream"] for each in run.of_type("SCHEMA")} == {"teams", "users"}
+    for stream in ("teams", "users"):
+        assert run.rows(stream) == truth(org, stream)
+
+
+@pytest.mark.parametrize("stream", DEFAULT_STREAMS)
+def test_every_field_but_the_keys_can_be_left_out(stream: str, box: Sandbox) -> None:
+    endpoint = ENDPOINT[stream]
+    keys = set(endpoint.automatic)
+    unselected = {each.name: False for each in endpoint.fields if each.name not in keys}
+    run = run_tap(
+        config=config_for(box), catalog=catalog_of(stream, fields={stream: unselected})
+    )
+    assert run.status == 0
+    [schema] = run.of_type("SCHEMA", stream)
+    assert set(schema["schema"]["properties"]) == keys
+    assert run.records(stream)
+    assert all(set(record) == keys for record in run.records(stream))
+
+
+def test_a_field_is_left_out_alone(box: Sandbox, org: Organisation) -> None:
+    fields = {"users": {"Email": False, "LastName": False}}
+    run = run_tap(config=config_for(box), catalog=catalog_of("users", fields=fields))
+    expected = truth(org, "users")
+    for row in expected.values():
+        del row["Email"], row["LastName"]
+    assert run.rows("users") == expected
+
+
+def test_nothing_selected_is_nothing_to_do(box: Sandbox) -> None:
+    run = run_tap(config=config_for(box), catalog=catalog_of())
+    assert run.status == 0
+    assert not run.of_type("RECORD")
+    assert not box.requests
+
+
+# Stream maps, flattening, batches
+
+
+def test_stream_maps(box: Sandbox, org: Organisation) -> None:
+    maps = {
+        "users": {
+            "Email": None,
+            "Domain": "UserName.split('@')[-1]",
+            "Key": "md5(Id)",
+            "__filter__": "Active",
+        },
+        "teams": {"__alias__": "groups"},
+        "courses": None,
+    }
+    run = run_tap(
+        config=config_for(box, stream_maps=maps),
+        catalog=catalog_of("users", "teams", "courses"),
+    )
+    assert run.status == 0
+    wanted = {key: row for key, row in truth(org, "users").items() if row["Active"]}
+    assert run.rows("users").keys() == wanted.keys()
+    for key, row in run.rows("users").items():
+        assert "Email" not in row
+        assert len(row["Key"]) == 32
+        assert row["Domain"] == wanted[key]["UserName"].split("@")[-1]
+    groups = [each["record"] for each in run.of_type("RECORD", "groups")]
+    assert fold("teams", groups) == truth(org, "teams")
+    assert not run.of_type("RECORD", "teams")
+    assert not run.of_type("RECORD", "courses")
+    assert run.bookmark("users")
+
+
+def test_a_broken_stream_map_ends_the_run(box: Sandbox) -> None:
+    maps = {"users": {"Sum": "1 +"}}
+    check_one_line(run_tap(config=config_for(box, stream_maps=maps)))
+    assert not box.requests
+
+
+def test_flattening_changes_nothing_in_flat_rows(box: Sandbox, org: Organisation) -> None:
+    config = config_for(box, flattening_enabled=True, flattening_max_depth=2)
+    run = run_tap(config=config)
+    assert run.status == 0
+    for stream in DEFAULT_STREAMS:
+        assert run.rows(stream) == truth(org, stream)
+
+
+def batch_config(folder: Path, compression: str = "gzip") -> dict[str, Any]:
+    return {
+        "encoding": {"format": "jsonl", "compression": compression},
+        "storage": {"root": folder.as_uri(), "prefix": "some-"},
+        "batch_size": 50,
+    }
+
+
+def rows_in(manifest: list[str]) -> list[Record]:
+    rows = []
+    for uri in manifest:
+        content = Path(uri.removeprefix("file://")).read_bytes()
+        lines = gzip.decompress(content) if uri.endswith(".gz") else content
+        rows += [json.loads(line) for line in lines.splitlines()]
+    return rows
+
+
+def test_batches_hold_every_row_before_their_state(
+    box: Sandbox, org: Organisation, tmp_path: Path
+) -> None:
+    config = config_for(box, batch_config=batch_config(tmp_path), page_size=30)
+    run = run_tap(config=config)
+    assert run.status == 0
+    assert not run.of_type("RECORD")
+    assert run.of_type("BATCH")
+    loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
+    for message in run.messages:
+        if message["type"] == "BATCH":
+            loaded[message["stream"]] += rows_in(message["manifest"])
+        if message["type"] == "STATE":
+            for stream, found in message["value"]["bookmarks"].items():
+                if not found:
+                    continue
+                at = bookmark(message["value"], stream)
+                missing = truth(org, stream).keys() - fold(stream, loaded[stream]).keys()
+                assert not {
+                    key for key in missing if changed_at(stream, truth(org, stream)[key]) < at
+                }
+    for stream in DEFAULT_STREAMS:
+        assert fold(stream, loaded[stream]) == truth(org, stream)
+        assert run.bookmark(stream) > datetime.now(UTC) - timedelta(minutes=5)
+    requests = len(box.requests)
+    again = run_tap(config=config, state=run.state)
+    assert again.status == 0
+    assert len(box.requests) - requests == 17
+
+
+def changed_at(stream: str, row: Record) -> datetime:
+    changed = row[ENDPOINT[stream].replication_key or ""] or row["CreatedDate"]
+    return datetime.fromisoformat(changed)
+
+
+def test_an_interrupted_batch_sync_loses_nothing(
+    box: Sandbox, org: Organisation, tmp_path: Path
+) -> None:
+    config = config_for(box, batch_config=batch_config(tmp_path, "none"))
+    loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
+    state: dict[str, Any] | None = None
+    for messages in (3, 9, 20, None):
+        run = run_tap(config=config, state=state, messages=messages)
+        assert (run.status == 0) is (messages is None)
+        state = run.states[-1] if run.states else state
+        for message in run.of_type("BATCH"):
+            loaded[message["stream"]] += rows_in(message["manifest"])
+    for stream in DEFAULT_STREAMS:
+        assert fold(stream, loaded[stream]) == truth(org, stream)

@@ -1,0 +1,122 @@
+"""The tap in Meltano, as the checkout's `meltano.yml` defines it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import DEFAULT_STREAMS, UNLIMITED, canonical, fold, truth
+
+from scripts.environment import ROOT, environment
+from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.streams import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Meltano = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with Sandbox(Organisation(users=60, years=0.4, live=False)) as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+def meltano(
+    box: Sandbox, files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Run Meltano in the checkout, with a state of its own; return what it says."""
+    command = environment("meltano") / "meltano"
+    database = tmp_path_factory.mktemp("meltano") / "meltano.db"
+    settings = {
+        "MELTANO_DATABASE_URI": f"sqlite:///{database}",
+        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "NO_COLOR": "1",
+        "TAP_LITMOS_REQUESTS_PER_MINUTE": str(UNLIMITED),
+        "TARGET_JSONL_DESTINATION_PATH": str(files),
+        **{f"TAP_LITMOS_{name.upper()}": value for name, value in box.config().items()},
+    }
+
+    def run(*arguments: str, **more: str) -> str:
+        done = subprocess.run(  # noqa: S603
+            [command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **settings, **more},
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    run("install", "extractor", "tap-litmos")
+    run("install", "loader", "target-jsonl")
+    return run
+
+
+def test_it_syncs_everything_and_then_goes_on_from_meltanos_state(
+    meltano: Meltano, box: Sandbox, files: Path
+) -> None:
+    said = meltano("run", "tap-litmos", "target-jsonl")
+    assert {each.stream for each in box.requests} == set(DEFAULT_STREAMS)
+    for stream in DEFAULT_STREAMS:
+        assert fold(stream, loaded(files, stream)) == truth(box.org, stream)
+    assert "deprecat" not in said.lower()
+    assert box.api_key not in said
+
+    before, rows = len(box.requests), {each: loaded(files, each) for each in DEFAULT_STREAMS}
+    [changed] = box.org.touch("courses", 1, Name="Renamed")
+    meltano("run", "tap-litmos", "target-jsonl")
+    assert sorted(each.stream or "" for each in box.requests[before:]) == DEFAULT_STREAMS
+    new = loaded(files, "courses")[len(rows["courses"]) :]
+    [courses] = [each for each in ENDPOINTS if each.stream == "courses"]
+    assert canonical(courses, changed) in new
+
+
+def loaded(folder: Path, stream: str) -> list[dict[str, Any]]:
+    """Return what target-jsonl has written of a stream."""
+    file = folder / f"{stream}.jsonl"
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def test_deletes_are_detected_once_the_setting_says_so(
+    meltano: Meltano, box: Sandbox, files: Path
+) -> None:
+    before = len(box.requests)
+    meltano("run", "tap-litmos", "target-jsonl", TAP_LITMOS_DETECT_DELETES="true")
+    listed = {
+        "user_ids": "users",
+        "course_ids": "courses",
+        "learning_path_ids": "learning_paths",
+        "team_ids": "teams",
+    }
+    assert {each.stream for each in box.requests[before:]} == {*DEFAULT_STREAMS, *listed}
+    for stream, of in listed.items():
+        ids = {each["Id"] for each in loaded(files, stream)}
+        assert ids == {each["Id"] for each in box.org.rows(of)}
+
+
+def test_what_is_off_by_default_can_be_asked_for(
+    meltano: Meltano, box: Sandbox, files: Path
+) -> None:
+    before = len(box.requests)
+    chosen = json.dumps(["activity_logins.*", "users.Id", "users.LoginKey"])
+    options = ("--full-refresh", "tap-litmos", "target-jsonl")
+    meltano("run", *options, TAP_LITMOS__SELECT=chosen)
+    assert {each.stream for each in box.requests[before:]} == {"activity_logins", "users"}
+    assert len(loaded(files, "activity_logins")) == len(box.org.rows("activity_logins"))
+    assert set(loaded(files, "users")[-1]) == {"Id", "LoginKey", "UpdatedDate"}

@@ -1,0 +1,337 @@
+"""State: the bookmark is the end of the last finished window, and never a row's date."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import time_machine
+from support import (
+    AFTERNOON,
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    bookmark,
+    catalog_of,
+    config_for,
+    days_ago,
+    page,
+    run_tap,
+    truth,
+)
+
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def afternoon() -> Iterator[None]:
+    """Let it be the same afternoon in all tests of this module."""
+    with time_machine.travel(AFTERNOON):
+        yield
+
+
+@pytest.fixture(scope="module")
+def org(afternoon: None) -> Organisation:  # noqa: ARG001 - it is to be that afternoon
+    """Return an organisation in which nothing happens."""
+    return Organisation(users=20, years=60 / 365, seed=11, live=False)
+
+
+@pytest.fixture
+def box(org: Organisation) -> Iterator[Sandbox]:
+    with Sandbox(org) as opened:
+        yield opened
+
+
+def midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def ago(**span: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**span)
+
+
+def state_of(at: datetime | str, *streams: str) -> dict[str, Any]:
+    """Return a state with the same bookmark for some streams."""
+    text = at if isinstance(at, str) else f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return {
+        "bookmarks": {
+            stream: {
+                "replication_key": ENDPOINT[stream].replication_key,
+                "replication_key_value": text,
+            }
+            for stream in streams
+        }
+    }
+
+
+def check_shape(state: Mapping[str, Any]) -> None:
+    """Check that a state holds bookmarks and nothing else."""
+    assert set(state) == {"bookmarks"}
+    for stream, found in state["bookmarks"].items():
+        assert set(found) <= {"replication_key", "replication_key_value"}
+        if found:
+            assert found["replication_key"] == ENDPOINT[stream].replication_key
+
+
+# Across syncs
+
+
+def test_the_open_window_is_marked_by_the_moment_of_its_request(box: Sandbox) -> None:
+    before = datetime.now(UTC)
+    run = run_tap(config=config_for(box))
+    after = datetime.now(UTC)
+    assert run.status == 0
+    for stream in DEFAULT_STREAMS:
+        # The server's clock has whole seconds, and the earlier of the two counts.
+        assert before - timedelta(seconds=2) <= run.bookmark(stream) <= after
+        first = min(
+            seen.at
+            for seen in box.requests
+            if seen.stream == stream and seen.to and seen.to > before
+        )
+        assert run.bookmark(stream) <= first + timedelta(milliseconds=1)
+
+
+def test_all_states_are_well_formed_and_move_forward_only(box: Sandbox) -> None:
+    states: list[dict[str, Any]] = []
+    state: dict[str, Any] | None = None
+    for _ in range(3):
+        run = run_tap(config=config_for(box), state=state)
+        assert run.status == 0
+        states += run.states
+        state = run.state
+    reached: dict[str, datetime] = {}
+    for each in states:
+        check_shape(each)
+        assert set(reached) <= set(each["bookmarks"])
+        for stream, found in each["bookmarks"].items():
+            if found:
+                at = bookmark(each, stream)
+                assert at >= reached.get(stream, at)
+                reached[stream] = at
+    assert sorted(reached) == DEFAULT_STREAMS
+
+
+def test_an_idle_organisation_costs_17_requests_a_sync(box: Sandbox) -> None:
+    state = run_tap(config=config_for(box)).state
+    for _ in range(3):
+        requests = len(box.requests)
+        run = run_tap(config=config_for(box), state=state)
+        assert run.status == 0
+        assert sorted(seen.stream or "" for seen in box.requests[requests:]) == DEFAULT_STREAMS
+        for stream in DEFAULT_STREAMS:
+            assert run.bookmark(stream) > bookmark(state, stream)
+        state = run.state
+
+
+def test_a_sync_reads_on_from_the_bookmark_however_long_ago(box: Sandbox) -> None:
+    """A bookmark of weeks ago is caught up with, window by window."""
+    at = ago(days=30)
+    state = state_of(at, *DEFAULT_STREAMS)
+    run = run_tap(config=config_for(box), state=state)
+    assert run.status == 0
+    for stream in DEFAULT_STREAMS:
+        assert min(
+            seen.since for seen in box.requests if seen.stream == stream and seen.since
+        ) == midnight(at - DAY)
+        assert run.bookmark(stream) > ago(minutes=5)
+
+
+def test_streams_have_bookmarks_of_their_own(box: Sandbox) -> None:
+    state = state_of(ago(hours=1), "teams")
+    run = run_tap(config=config_for(box), state=state, catalog=catalog_of("teams", "courses"))
+    asked = [seen.stream for seen in box.requests]
+    assert asked.count("teams") == 1
+    assert asked.count("courses") > 1
+    assert sorted(run.state["bookmarks"]) == ["courses", "teams"]
+
+
+def test_what_is_not_selected_keeps_its_bookmark(box: Sandbox) -> None:
+    state = state_of(ago(days=20), "teams", "courses")
+    run = run_tap(config=config_for(box), state=state, catalog=catalog_of("courses"))
+    for each in run.states:
+        assert each["bookmarks"]["teams"] == state["bookmarks"]["teams"]
+    assert run.bookmark("courses") > ago(minutes=5)
+
+
+# Whatever the rows say
+
+
+def answering(answer: Callable[[Incoming], str | None]) -> Sandbox:
+    """Return a sandbox where only the first window has a row, given as XML."""
+
+    def hook(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        row = answer(incoming)
+        return 200, {}, page(incoming.stream or "", *([row] if row else []))
+
+    return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=hook)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        '<UpdatedDate i:nil="true"/>',
+        "<UpdatedDate/>",
+        "<UpdatedDate>0001-01-01T00:00:00</UpdatedDate>",
+        "<UpdatedDate>9999-12-31T23:59:59</UpdatedDate>",
+        "<UpdatedDate>1999-01-01T00:00:00</UpdatedDate>",
+        "<UpdatedDate>no date</UpdatedDate>",
+        "",
+    ],
+)
+def test_no_row_stops_or_moves_the_bookmark(date: str) -> None:
+    first = midnight(ago(days=30))
+
+    def answer(incoming: Incoming) -> str | None:
+        return f"<Id>t</Id>{date}" if incoming.seen.since == first else None
+
+    with answering(answer) as box:
+        config = config_for(box, start_date=first.date().isoformat())
+        run = run_tap(config=config, catalog=catalog_of("teams"))
+        ends = sorted({seen.to for seen in box.requests if seen.to})
+    assert run.status == 0
+    assert len(run.records("teams")) == 1
+    found = [bookmark(state, "teams") for state in run.states if state["bookmarks"]["teams"]]
+    assert found[:-1] == ends[:-1]
+    assert ago(minutes=5) < found[-1] <= datetime.now(UTC)
+    for state in run.states:
+        check_shape(state)
+
+
+def test_empty_windows_move_the_bookmark() -> None:
+    with answering(lambda _: None) as box:
+        config = config_for(box, start_date=days_ago(40))
+        run = run_tap(config=config)
+        ends = sorted({seen.to for seen in box.requests if seen.to})
+        assert len(ends) >= 6
+        assert run.status == 0
+        for stream in DEFAULT_STREAMS:
+            found = []
+            for state in run.states:
+                if state["bookmarks"].get(stream):
+                    at = bookmark(state, stream)
+                    if at not in found:
+                        found.append(at)
+            assert found[:-1] == ends[:-1]
+        requests = len(box.requests)
+        assert run_tap(config=config, state=run.state).status == 0
+        assert len(box.requests) - requests == 17
+
+
+def test_a_bookmark_never_moves_backwards_even_when_older_windows_are_read(
+    box: Sandbox,
+) -> None:
+    at = ago(hours=2)
+    run = run_tap(
+        config=config_for(box, lookback_hours=720),
+        state=state_of(at, "teams"),
+        catalog=catalog_of("teams"),
+    )
+    assert len(box.requests) > 3
+    for state in run.states:
+        assert bookmark(state, "teams") >= at
+    assert run.bookmark("teams") > at
+
+
+# Where a sync begins
+
+
+@pytest.mark.parametrize("hours", [0, 1, 24, 49, 240, 720])
+@pytest.mark.parametrize("days", [0.1, 3, 12.3])
+def test_a_sync_begins_the_lookback_before_the_bookmark(
+    hours: int, days: float, box: Sandbox
+) -> None:
+    at = ago(days=days)
+    run = run_tap(
+        config=config_for(box, lookback_hours=hours),
+        state=state_of(at, "teams"),
+        catalog=catalog_of("teams"),
+    )
+    assert run.status == 0
+    begin = min(seen.since for seen in box.requests if seen.since)
+    yesterday = midnight(ago(days=1))
+    assert begin == min(midnight(at - timedelta(hours=hours)), yesterday)
+
+
+def test_a_sync_never_begins_before_start_date(box: Sandbox) -> None:
+    start = ago(days=10)
+    run = run_tap(
+        config=config_for(box, start_date=start.isoformat(), lookback_hours=720),
+        state=state_of(ago(days=5), "teams"),
+        catalog=catalog_of("teams"),
+    )
+    assert run.status == 0
+    assert min(seen.since for seen in box.requests if seen.since) == midnight(start)
+
+
+def test_a_start_date_later_than_the_bookmark_counts_with_a_warning(box: Sandbox) -> None:
+    at = ago(days=50)
+    run = run_tap(
+        config=config_for(box, start_date=days_ago(20)),
+        state=state_of(at, "teams"),
+        catalog=catalog_of("teams"),
+    )
+    assert run.status == 0
+    assert min(seen.since for seen in box.requests if seen.since) == midnight(ago(days=20))
+    [warning] = run.warnings
+    assert "teams" in warning
+    assert "start_date" in warning
+    assert run.bookmark("teams") > ago(minutes=5)
+
+
+def test_without_a_bookmark_a_sync_begins_at_the_day_of_start_date(box: Sandbox) -> None:
+    start = f"{days_ago(9)}T22:30:00-05:00"
+    run = run_tap(config=config_for(box, start_date=start), catalog=catalog_of("teams"))
+    assert run.status == 0
+    begin = datetime.fromisoformat(days_ago(8)).replace(tzinfo=UTC)
+    assert min(seen.since for seen in box.requests if seen.since) == begin
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("messages", [1, 2, 60, 250, 500, 777])
+def test_an_interrupted_sync_goes_on_from_its_last_state(
+    messages: int, org: Organisation, box: Sandbox
+) -> None:
+    cut = run_tap(config=config_for(box), messages=messages)
+    assert cut.status != 0
+    assert len(cut.messages) == messages
+    state = cut.states[-1] if cut.states else None
+    requests = len(box.requests)
+    rest = run_tap(config=config_for(box), state=state)
+    assert rest.status == 0
+    for stream in DEFAULT_STREAMS:
+        assert cut.rows(stream) | rest.rows(stream) == truth(org, stream)
+    finished = [
+        stream
+        for stream in (state or {"bookmarks": {}})["bookmarks"]
+        if bookmark(state or {}, stream) > ago(minutes=5)
+    ]
+    again = [seen.stream for seen in box.requests[requests:]]
+    assert all(again.count(stream) == 1 for stream in finished)
+
+
+def test_a_sync_that_is_interrupted_again_and_again_gets_through(
+    org: Organisation, box: Sandbox
+) -> None:
+    loaded: dict[str, dict[Any, Any]] = {stream: {} for stream in DEFAULT_STREAMS}
+    state: dict[str, Any] | None = None
+    interruptions = 0
+    while True:
+        run = run_tap(config=config_for(box), state=state, messages=200)
+        for stream in DEFAULT_STREAMS:
+            loaded[stream] |= run.rows(stream)
+        state = run.states[-1] if run.states else state
+        if run.status == 0:
+            break
+        interruptions += 1
+        assert interruptions < 50
+    assert interruptions > 2
+    for stream in DEFAULT_STREAMS:
+        assert loaded[stream] == truth(org, stream)
