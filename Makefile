@@ -12,7 +12,7 @@ DEMO := .demo/venv
 CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench docs clean
+.PHONY: help test lint format demo bench dist docs clean
 .DELETE_ON_ERROR:
 
 help: ## List what there is
@@ -33,6 +33,10 @@ lint: $(INSTALLED) ## Check style, formatting, types and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/pre-commit validate-config
 
 format: $(INSTALLED) ## Format, and mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -52,6 +56,13 @@ demo: $(DEMO)/.installed ## Sync a made-up organisation twice, and look at it
 
 bench: $(INSTALLED) ## Measure speed and memory
 	$(BIN)/python -m benchmarks
+
+dist: $(INSTALLED) ## Build what is released, into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --quiet --outdir dist .
+
+docs: $(INSTALLED) ## Write what is generated in README.md, meltano.yml and docs/
+	$(BIN)/python -m scripts.docs
 
 clean: ## Remove all that was made here
 	rm -rf .venv .venv-* .demo .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis dist output

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 
+ROOT = LAUNCHER.parent.parent
+
 DAY = timedelta(days=1)
 
-DEFAULT_STREAMS = [each.stream for each in ENDPOINTS if each.selected_by_default]
+DEFAULT_STREAMS = [
+    each.stream for each in ENDPOINTS if each.selected_by_default and each.replication_key
+]
+"""The streams that a sync reads when it is not told anything else."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,12 @@ def run(*arguments: str) -> Run:
         command = [sys.executable, "-I", "-S", str(LAUNCHER), str(report), sys.executable]
         with (
             Path(folder, "log").open("w+b") as log,
-            subprocess.Popen(
+            subprocess.Popen(  # noqa: S603
                 [*command, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=clean,
-                cwd=LAUNCHER.parent.parent,
+                cwd=ROOT,
             ) as process,
         ):
             lines = 0

@@ -67,8 +67,13 @@ class PlainUsers(RESTStream[int]):
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        root = xmltodict.parse(response.content, xml_attribs=False, force_list=("User",))
-        yield from (root["Users"] or {}).get("User", [])
+        root = xmltodict.parse(response.content, force_list=("User",))
+        yield from root["Users"].get("User", [])
+
+    @override
+    def post_process(self, row: Record, context: Context | None = None) -> Record:
+        """Turn what is marked as nil into null."""
+        return {name: None if type(value) is dict else value for name, value in row.items()}
 
 
 class PlainTap(Tap):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from benchmarks.measure import DEFAULT_STREAMS
 from tap_litmos.sandbox import Organisation, Sandbox
 from tap_litmos.streams import ENDPOINTS
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _PATTERNS = 1000
 
+_ID = re.compile(rb"(?<=<I[dD]>)[^<]*")
+
 
 def varied(since: str) -> int:
     """Return how many rows a window has if that is to differ from window to window."""
@@ -38,7 +41,6 @@ class _Rows:
 
     def __init__(self, endpoint: Endpoint, pages: Iterable[bytes]) -> None:
         begin, end = (f"<{slash}{endpoint.nesting[-1]}>".encode() for slash in ("", "/"))
-        pattern = re.compile(rb"(.*?<I[dD]>)[^<]*(.*)", re.DOTALL)
         self._pieces: list[tuple[bytes, bytes]] = []
         for page in pages:
             head, found, rows = page.partition(begin)
@@ -46,7 +48,7 @@ class _Rows:
                 rows, _, tail = rows.rpartition(end)
                 self._ends = head, tail
                 for row in rows.split(end + begin):
-                    before, after = pattern.fullmatch(row).groups()
+                    before, after = _ID.split(row, maxsplit=1)
                     self._pieces.append((begin + before, after + end))
 
     def page(self, first: int, end: int) -> bytes:
@@ -89,7 +91,7 @@ class Server:
 
     def requests(self) -> list[Request]:
         """Return the requests since it was last asked."""
-        self._pipe.send(True)
+        self._pipe.send(None)
         requests: list[Request] = self._pipe.recv()
         return requests
 
@@ -108,7 +110,8 @@ def serving(rows: int | None = 0, *, latency: float = 0.0) -> Iterator[Server]:
     process.start()
     theirs.close()
     try:
-        yield Server(*pipe.recv(), pipe)
+        url, api_key = pipe.recv()
+        yield Server(url, api_key, pipe)
     finally:
         process.terminate()
         process.join()
@@ -122,7 +125,7 @@ def _pages(box: Sandbox, endpoint: Endpoint) -> Iterator[bytes]:
             "source": "benchmarks",
             "since": f"{since:%Y-%m-%d %H:%M:%S}",
             "to": f"{since + timedelta(days=7):%Y-%m-%d %H:%M:%S}",
-            "limit": _PATTERNS,
+            "limit": str(_PATTERNS),
         }
         headers = {"apikey": box.api_key}
         url = box.url + endpoint.path
@@ -135,7 +138,7 @@ def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
         streams = {
             each.stream: _Rows(each, _pages(box, each))
             for each in ENDPOINTS
-            if each.selected_by_default
+            if each.stream in DEFAULT_STREAMS
         }
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, Any], bytes] | None:
@@ -150,7 +153,8 @@ def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
     told = 0
     with Sandbox(org, latency=latency, on_request=answer) as box:
         pipe.send((box.url, box.api_key))
-        while pipe.recv():
+        while True:
+            pipe.recv()
             seen = box.requests[told:]
             told += len(seen)
             pipe.send(

@@ -145,9 +145,13 @@ def diagram() -> str:
     """Return how the streams refer to each other, as a diagram that GitHub draws."""
     lines = ["```mermaid", "erDiagram"]
     for each in _BY_DEFAULT:
-        for field, target in each.references.items():
+        for number, (field, target) in enumerate(each.references.items()):
             other, _ = target.split(".")
-            lines.append(f"    {other} ||--o{{ {each.stream} : {field}")
+            # A diagram is drawn along its lines: from one stream through another to a third.
+            ends = (
+                f"{each.stream} }}o--|| {other}" if number else f"{other} ||--o{{ {each.stream}"
+            )
+            lines.append(f"    {ends} : {field}")
     return "\n".join([*lines, "```"])
 
 

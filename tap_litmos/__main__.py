@@ -1,11 +1,24 @@
-"""The command `tap-litmos`; `python -m tap_litmos` is the same."""
+"""The commands `tap-litmos`, which `python -m tap_litmos` is too, and `tap-litmos-sandbox`."""
 
-from tap_litmos.tap import TapLitmos
+import sys
 
 
 def main() -> None:
     """Run the command line."""
+    from tap_litmos.tap import TapLitmos  # noqa: PLC0415 - the sandbox does not need it
+
     TapLitmos.cli()
+
+
+def sandbox() -> None:
+    """Run the sandbox, which needs more than the tap does."""
+    try:
+        from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "werkzeug":
+            raise
+        sys.exit("tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]")
+    sys.exit(main())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -23,8 +24,6 @@ from tap_litmos.windows import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
-    from datetime import datetime
-
     from pendulum import DateTime
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, CatalogEntry, MetadataMapping
@@ -245,7 +244,8 @@ class LitmosStream(Stream):
         while (position := paginator.position) is not None:
             self.litmos.progress.reached(self.name, position.window)
             answer = fetcher.page(self.name, position)
-            self._extracted_at = answer.requested_at
+            # A pendulum date-time would be converted anew for each record.
+            self._extracted_at = datetime.fromtimestamp(answer.requested_at.timestamp(), UTC)
             if position.offset == 0:
                 requested_at, delivered = answer.requested_at, {}
             if answer.body.replaced:

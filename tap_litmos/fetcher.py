@@ -158,7 +158,8 @@ class Fetcher:
             threads = list(self._threads)
         self._transport.close()
         deadline = time.monotonic() + CLOSING
-        for thread in threads:
+        # A signal may have come before one of them was started.
+        for thread in filter(threading.Thread.is_alive, threads):
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def requests_left(self) -> int:

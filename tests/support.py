@@ -396,15 +396,16 @@ def started(
     catalog: Mapping[str, Any] | str | None = None,
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = (sys.executable, "-m", "tap_litmos"),
+    stdout: int = subprocess.PIPE,
 ) -> Iterator[Started]:
-    """Start the tap; the arguments are those of `run_process`."""
+    """Start the tap; the arguments are those of `run_process`, and where its output goes."""
     with (
         _command_line(arguments, config, state, catalog) as line,
         tempfile.NamedTemporaryFile() as log,
         subprocess.Popen(  # noqa: S603
             [*command, *line],
             env=_environment(env),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=log,
         ) as process,
     ):

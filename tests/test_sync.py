@@ -246,6 +246,9 @@ def test_thousands_of_rows_within_one_second(order: Any) -> None:
 
 BEGINNINGS_OF_DAYS = [timedelta(), timedelta(milliseconds=1), timedelta(seconds=1)]
 CLOCKS = ["00:00:00.200000", "12:34:56.789000", "23:59:59.600000"]
+FIRST_DAYS = [20, 24]
+"""From the one whole windows reach into the open one; from the other the last is cut short."""
+
 INCLUSIVE = [(True, True), (True, False), (False, True)]
 """Windows that share their boundaries need a service that includes at least one end."""
 
@@ -275,10 +278,10 @@ def critical_moments(start: datetime, end: datetime) -> list[datetime]:
     return sorted(each for each in set(moments) if start <= each < end)
 
 
-def check_readings(service: Service, clock: str) -> None:
+def check_readings(service: Service, clock: str, first_day: int) -> None:
     """Sync three times from some moment on, and check that no row was lost in between."""
     begin = datetime.fromisoformat(f"2026-03-10T{clock}+00:00")
-    start = datetime(2026, 2, 20, tzinfo=UTC)
+    start = datetime(2026, 2, first_day, tzinfo=UTC)
     # A service that does not include `since` has no rows of the first moment or day; one in
     # another zone has those of a day that begins earlier or later.
     exactly = service.inclusive[0] and not service.zone
@@ -301,7 +304,7 @@ def check_readings(service: Service, clock: str) -> None:
                 org.replace_rows("teams", rows)
                 requests = len(box.requests)
                 run = run_tap(
-                    config=config_for(box, start_date="2026-02-20", lookback_hours=24),
+                    config=config_for(box, start_date=start.isoformat()),
                     catalog=catalog_of("teams"),
                     state=state,
                 )
@@ -319,16 +322,20 @@ def check_readings(service: Service, clock: str) -> None:
 @pytest.mark.parametrize("reading", get_args(Reading))
 @pytest.mark.parametrize("inclusive", INCLUSIVE)
 @pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("first_day", FIRST_DAYS)
 def test_no_row_is_lost_however_since_and_to_are_read(
-    reading: Reading, inclusive: tuple[bool, bool], clock: str
+    reading: Reading, inclusive: tuple[bool, bool], clock: str, first_day: int
 ) -> None:
-    check_readings(Service(reading, inclusive), clock)
+    check_readings(Service(reading, inclusive), clock, first_day)
 
 
 @pytest.mark.parametrize("hours", [-11, -5, 2, 11])
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_no_row_is_lost_whatever_the_zone_of_the_service(hours: int, clock: str) -> None:
-    check_readings(Service(zone=timedelta(hours=hours)), clock)
+@pytest.mark.parametrize("first_day", FIRST_DAYS)
+def test_no_row_is_lost_whatever_the_zone_of_the_service(
+    hours: int, clock: str, first_day: int
+) -> None:
+    check_readings(Service(zone=timedelta(hours=hours)), clock, first_day)
 
 
 # An end

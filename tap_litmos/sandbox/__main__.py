@@ -10,15 +10,11 @@ import sys
 from threading import Event
 from typing import TYPE_CHECKING
 
+from . import API_KEY, Organisation, Sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-try:
-    from . import API_KEY, Organisation, Sandbox
-except ModuleNotFoundError as error:
-    if error.name != "werkzeug":
-        raise
-    sys.exit("tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]")
 
 
 def _within(kind: type[int | float], least: float, most: float) -> Callable[[str], float]:

@@ -1,0 +1,244 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from datetime import datetime
+from typing import Any
+
+import pendulum
+import pytest
+import yaml
+
+from scripts import docs
+from tap_litmos.streams import ENDPOINTS
+from tap_litmos.windows import windows
+
+README = (docs.ROOT / "README.md").read_text("utf-8")
+MELTANO = yaml.safe_load((docs.ROOT / "meltano.yml").read_text("utf-8"))
+HUB = yaml.safe_load((docs.ROOT / "docs" / "tap-litmos.yml").read_text("utf-8"))
+[EXTRACTOR] = MELTANO["plugins"]["extractors"]
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, Any]:
+    return docs.about()
+
+
+def section(title: str) -> str:
+    """Return the text of a section of the README."""
+    return re.split(r"\n#+ ", README.partition(f"# {title}\n")[2])[0]
+
+
+def rows(table: str) -> list[list[str]]:
+    """Return the cells of all rows of a table, without its head."""
+    lines = [line for line in table.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_generated_documents_are_up_to_date() -> None:
+    for path, text in docs.documents().items():
+        assert path.read_text("utf-8") == text, f"{path.name} is out of date: make docs"
+
+
+# Settings
+
+
+def test_the_readme_meltano_and_the_hub_have_the_same_settings(told: dict[str, Any]) -> None:
+    about = told["settings"]["properties"]
+    listed = rows(section("Settings"))
+    named = re.findall(r"`(\w+)`", section("Settings").rpartition("|")[2])
+    assert [name.strip("`") for name, *_ in listed] + named == list(about)
+    for name, default, description in listed:
+        setting = about[name.strip("`")]
+        assert description == setting["description"]
+        if "default" in setting:
+            assert default.strip("`") == str(setting["default"]).replace("False", "false")
+        else:
+            assert default == ("**required**" if setting_is_required(told, name) else "")
+    for plugin in (EXTRACTOR, HUB):
+        names = [each["name"].partition(".")[0] for each in plugin["settings"]]
+        assert list(dict.fromkeys(names)) == list(about)
+        assert plugin["capabilities"] == told["capabilities"]
+        assert plugin["settings_group_validation"] == [told["settings"]["required"]]
+        for each in plugin["settings"]:
+            assert each["label"]
+            assert each["description"]
+            if each["name"] in about:
+                assert each["description"] == about[each["name"]]["description"]
+                assert each.get("value") == about[each["name"]].get("default")
+
+
+def setting_is_required(told: dict[str, Any], name: str) -> bool:
+    return name.strip("`") in told["settings"]["required"]
+
+
+def test_settings_have_kinds_that_fit_and_the_key_is_sensitive() -> None:
+    kinds = {"string", "integer", "boolean", "date_iso8601", "options", "object", "array"}
+    for plugin in (EXTRACTOR, HUB, *MELTANO["plugins"]["loaders"]):
+        assert {each["kind"] for each in plugin["settings"]} <= kinds
+    by_name = {each["name"]: each for each in EXTRACTOR["settings"]}
+    assert by_name["api_key"]["sensitive"] is True
+    assert [each["value"] for each in by_name["region"]["options"]] == ["us", "eu", "au"]
+    assert by_name["start_date"]["kind"] == by_name["end_date"]["kind"] == "date_iso8601"
+    assert by_name["page_size"]["kind"] == "integer"
+    assert by_name["detect_deletes"]["kind"] == "boolean"
+    assert by_name["stream_maps"]["kind"] == "object"
+
+
+def test_meltano_needs_no_hub_and_nothing_that_is_deprecated() -> None:
+    assert "version" not in MELTANO
+    for plugin in (EXTRACTOR, *MELTANO["plugins"]["loaders"]):
+        assert {"name", "namespace", "pip_url", "executable", "settings"} <= set(plugin)
+    assert {each["name"] for each in MELTANO["plugins"]["loaders"]} == {
+        "target-jsonl",
+        "target-postgres",
+    }
+
+
+# Streams
+
+
+def test_every_stream_is_listed_with_its_keys() -> None:
+    listed = rows(section("Streams").partition("erDiagram")[0])
+    assert [cells[0].partition("`")[2].partition("`")[0] for cells in listed] == [
+        each.stream for each in ENDPOINTS
+    ]
+    for endpoint, (name, description, primary, replication) in zip(
+        ENDPOINTS, listed, strict=True
+    ):
+        mark = name.rpartition("`")[2].strip()
+        assert description == endpoint.description
+        assert re.findall(r"`(\w+)`", primary) == list(endpoint.primary_key)
+        assert replication.strip("`") == (endpoint.replication_key or "none")
+        off = not endpoint.selected_by_default
+        assert mark == ("\\*" if off else "" if endpoint.replication_key else "†")
+
+
+def test_the_diagram_has_every_reference_between_streams_that_are_on() -> None:
+    drawn = set(re.findall(r"^    (\w+) \S+ (\w+) : (\w+)$", README, re.MULTILINE))
+    expected = {
+        (each.stream, target.partition(".")[0], field)
+        for each in ENDPOINTS
+        for field, target in each.references.items()
+        if each.selected_by_default and each.replication_key
+    }
+    either_way = {frozenset((left, right)): field for left, right, field in drawn}
+    assert len(drawn) == len(expected)
+    assert {frozenset((one, other)) for one, other, _ in expected} == set(either_way)
+    assert {field for *_, field in expected} == {field for *_, field in drawn}
+
+
+def test_how_long_a_backfill_takes() -> None:
+    on = sum(each.selected_by_default and bool(each.replication_key) for each in ENDPOINTS)
+    listed = rows(section("Your account"))
+    now = pendulum.datetime(2026, 11, 23, 12)
+    for years, requests, took in listed:
+        start = now.subtract(days=365 * int(years))
+        needed = on * len(list(windows(start, now, days=7)))
+        assert int(requests.replace(",", "")) == pytest.approx(needed, rel=0.02)
+        number, unit = took.split()
+        minutes = float(number) * {"minutes": 1, "hours": 60}[unit]
+        assert minutes == pytest.approx(needed / 90, rel=0.05)
+
+
+def test_the_picture_of_windows_is_what_the_tap_does() -> None:
+    [picture] = re.findall(r"```mermaid\ngantt\n(.*?)```", README, re.DOTALL)
+    first, second = picture.split("    section ")[1:]
+    drawn = [
+        [
+            tuple(datetime.fromisoformat(each) for each in span)
+            for span in re.findall(r"window\s*:\w+, ([^,]+), (.+)", part)
+        ]
+        for part in (first, second)
+    ]
+    noon = pendulum.datetime(2026, 1, 22, 12)
+    backfill = windows(pendulum.datetime(2026, 1, 1), noon, days=7)
+    assert drawn[0] == [(each.since.naive(), each.to.naive()) for each in backfill]
+    later = windows(noon.subtract(hours=24), noon.add(days=1), days=7)
+    assert drawn[1] == [(each.since.naive(), each.to.naive()) for each in later]
+
+
+# The rest of the README
+
+
+def test_the_first_screen_says_what_it_is_how_to_try_it_and_how_to_run_it() -> None:
+    first = "\n".join(README.splitlines()[:35])
+    for each in ("17 endpoints", "make demo", "TAP_LITMOS_API_KEY", "meltano run tap-litmos"):
+        assert each in first
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+            anchors = {f"#{each.lower().replace(' ', '-')}" for each in headings}
+            assert target in anchors
+        elif "://" not in target:
+            assert (docs.ROOT / target).exists(), target
+
+
+def test_the_messages_in_the_troubleshooting_are_those_of_the_tap() -> None:
+    said = " ".join(literals())
+    messages = [
+        re.findall(r"`([^`]+)`", cells[0])[0] for cells in rows(section("Troubleshooting"))
+    ]
+    assert len(messages) > 10
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip(" '") in said, message
+
+
+def literals() -> list[str]:
+    """Return all texts in the tap's code, and those that it puts together from several."""
+    found = []
+    for path in (docs.ROOT / "tap_litmos").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    str(each.value) if isinstance(each, ast.Constant) else "5"
+                    for each in node.values
+                ]
+                found.append("".join(parts))
+    return found
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    listed = subprocess.run(
+        ["make", "help"],  # noqa: S607
+        cwd=docs.ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    named = set(re.findall(r"make ([a-z]+)`|^make ([a-z]+)$", README, re.MULTILINE))
+    for command in {one or other for one, other in named}:
+        assert re.search(rf"^make {command} ", listed, re.MULTILINE) or command == "help"
+    sandbox = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "tap_litmos.sandbox", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for option in re.findall(r"`(--[a-z]+) ", section("The sandbox")):
+        assert option in sandbox
+
+
+def test_nothing_names_a_place_on_one_machine() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=docs.ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    personal = re.compile(r"/(home|Users)/\w|/root/|/work/")
+    for name in filter(None, tracked.split("\0")):
+        path = docs.ROOT / name
+        if path.suffix in {".py", ".md", ".yml", ".toml", ".html", ""} and path.is_file():
+            assert not personal.search(path.read_text("utf-8")) or path.name == "test_docs.py"

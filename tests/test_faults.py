@@ -1,0 +1,288 @@
+"""Faults that pass: the tap tries again, waits as it should, and delivers every row."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from support import (
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    catalog_of,
+    command_with_minute,
+    config_for,
+    days_ago,
+    page,
+    run_process,
+    run_tap,
+    truth,
+)
+
+from tap_litmos import transport
+from tap_litmos.sandbox import FAULT_KINDS, Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Answer = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=30, years=0.1, live=False)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Make a minute last so many seconds."""
+    return lambda seconds: monkeypatch.setattr(transport, "MINUTE", seconds)
+
+
+FEW = ("courses", "module_results", "users")
+
+
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_a_quarter_of_all_requests_may_fail_in_one_way(
+    kind: str, org: Organisation, short: Callable[[float], None]
+) -> None:
+    short(0.3)
+    streams = FEW if kind == "timeout" else DEFAULT_STREAMS
+    with Sandbox(org, faults=0.25, fault_kinds=(kind,), timeout_hold=1.5, retry_after=0) as box:
+        patience = 1 if kind == "timeout" else 60
+        config = config_for(box, request_timeout=patience, window_days=5)
+        run = run_tap(config=config, catalog=catalog_of(*streams))
+    assert run.status == 0
+    assert not run.errors
+    for stream in streams:
+        assert run.rows(stream) == truth(org, stream)
+    failed = sum(each.fault is not None for each in box.requests)
+    assert failed >= 3
+    assert sum(int(run.account(stream)["retries"]) for stream in streams) == failed
+
+
+def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
+    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5) as box:
+        run = run_process(
+            config=config_for(box, request_timeout=1, window_days=2),
+            command=command_with_minute(0.3),
+        )
+    assert run.status == 0
+    assert not run.errors
+    for stream in DEFAULT_STREAMS:
+        assert run.rows(stream) == truth(org, stream)
+    assert {each.fault for each in box.requests} >= set(FAULT_KINDS)
+
+
+def failing(times: int, answer: Answer | str) -> Callable[[Incoming], Answer | str | None]:
+    """Return a hook that lets the first tries of each page fail."""
+    tries: Counter[str] = Counter()
+
+    def hook(incoming: Incoming) -> Answer | str | None:
+        asked = str(sorted(incoming.query.items()))
+        tries[asked] += 1
+        return answer if tries[asked] <= times else None
+
+    return hook
+
+
+def one_stream(box: Sandbox, days: int = 2) -> dict[str, object]:
+    return config_for(box, start_date=days_ago(days), max_concurrent_requests=1)
+
+
+def gaps(box: Sandbox) -> list[float]:
+    """Return the seconds between requests."""
+    return [after.time - before.time for before, after in pairwise(box.requests)]
+
+
+def test_the_first_wait_is_a_second_or_two(org: Organisation) -> None:
+    with Sandbox(org, on_request=failing(1, "500")) as box:
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+    assert run.status == 0
+    [warning] = run.warnings
+    assert "Litmos answers 500 Internal Server Error; trying again in " in warning
+    assert warning.endswith(("in 1 s", "in 2 s"))
+    assert gaps(box)[0] >= 1
+
+
+def test_waits_grow_up_to_a_minute_and_last_five_in_all(
+    org: Organisation, short: Callable[[float], None]
+) -> None:
+    short(0.3)
+    with Sandbox(org, refuse={ENDPOINT["users"].path: 500}) as box:
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+    assert run.status == 1
+    waits = gaps(box)
+    second = 0.3 / 60
+    assert sum(waits) >= 5 * 0.3
+    for number, wait in enumerate(waits):
+        assert wait >= min(second * 2**number, 0.3 / 2)
+    assert f"in {0.3 / 60:.0f} s" in run.warnings[0]
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_followed(
+    form: str, status: int, org: Organisation, short: Callable[[float], None]
+) -> None:
+    short(1.0)  # it is followed for no more than ten minutes
+
+    def refuse(incoming: Incoming) -> Answer | None:
+        if incoming.number > 1:
+            return None
+        until = datetime.now(UTC) + timedelta(seconds=3)
+        after = "2" if form == "seconds" else format_datetime(until, usegmt=True)
+        return status, {"Retry-After": after}, b""
+
+    with Sandbox(org, on_request=refuse) as box:
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+    assert run.status == 0
+    assert gaps(box)[0] >= 2
+
+
+@pytest.mark.parametrize("after", ["86400", "9" * 30, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_retry_after_is_not_followed_for_ever(
+    after: str, org: Organisation, short: Callable[[float], None]
+) -> None:
+    short(0.05)
+    hook = failing(1, (429, {"Retry-After": after}, b""))
+    with Sandbox(org, on_request=hook) as box:
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+    assert run.status == 0
+    assert gaps(box)[0] >= 0.5
+
+
+@pytest.mark.parametrize("after", ["soon", "", "-3", "Mon, 99 Foo 2026"])
+def test_a_retry_after_that_says_nothing_is_not_followed(
+    after: str, org: Organisation, short: Callable[[float], None]
+) -> None:
+    short(0.1)
+    with Sandbox(org, on_request=failing(1, (429, {"Retry-After": after}, b""))) as box:
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+    assert run.status == 0
+
+
+def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(
+    org: Organisation, short: Callable[[float], None]
+) -> None:
+    minute, concurrency = 1.5, 4
+    short(minute)
+    refused: list[Incoming] = []
+
+    def hook(incoming: Incoming) -> str | None:
+        again = refused and refused[0].query == incoming.query
+        if (incoming.number == 5 and not refused) or (again and len(refused) < 2):
+            refused.append(incoming)
+            return "503"
+        return None
+
+    with Sandbox(org, on_request=hook, latency=0.01) as box:
+        config = config_for(box, max_concurrent_requests=concurrency, window_days=1)
+        run = run_tap(config=config, catalog=catalog_of("users"))
+    assert run.status == 0
+    since = refused[1].seen.time
+    pause = [each for each in box.requests if since < each.time < since + 0.9 * minute]
+    assert len(pause) < concurrency  # which were on their way
+    assert len(box.requests) > 10
+    assert run.rows("users") == truth(org, "users")
+
+
+def test_the_rate_is_kept_with_all_retries(
+    org: Organisation, short: Callable[[float], None]
+) -> None:
+    minute, rate = 1.0, 40
+    short(minute)
+    with Sandbox(org, faults=0.3, fault_kinds=("500", "reset", "cut", "html")) as box:
+        config = config_for(
+            box, requests_per_minute=rate, max_concurrent_requests=12, window_days=2
+        )
+        run = run_tap(config=config, catalog=catalog_of(*FEW, "teams", "modules"))
+    assert run.status == 0
+    times = [each.time for each in box.requests]
+    assert len(times) > 1.5 * rate
+    # They are counted when they leave: some take longer than others to arrive.
+    assert all(
+        late - early > 0.85 * minute for early, late in zip(times, times[rate:], strict=False)
+    )
+
+
+def test_the_rate_limit_of_litmos_is_waited_for(short: Callable[[float], None]) -> None:
+    """Other programs may use up the rate, too."""
+    short(1.0)
+    org = Organisation(users=5, years=0.1, live=False)
+    with Sandbox(org, requests_per_minute=20, minute=1.0) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of(*FEW, "teams", "modules"))
+    assert run.status == 0
+    assert 503 in {each.status for each in box.requests}
+    for stream in FEW:
+        assert run.rows(stream) == truth(org, stream)
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
+    """Return how to start a server of one's own, which is given each connection."""
+    sockets: list[socket.socket] = []
+
+    def serve(handle: Callable[[socket.socket], None]) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+        sockets.append(listening)
+
+        def loop() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                sockets.append(connection)
+                threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=loop, daemon=True).start()
+        port: int = listening.getsockname()[1]
+        return port
+
+    yield serve
+    for each in sockets:
+        each.close()
+
+
+def test_an_answer_that_trickles_does_not_outlast_the_timeout(
+    server: Callable[[Callable[[socket.socket], None]], int],
+    short: Callable[[float], None],
+) -> None:
+    short(0.05)
+    stop = threading.Event()
+    body = page("users", "<Id>u</Id>")
+    slow = iter([True])
+
+    def handle(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
+        if not next(slow, False):
+            connection.sendall(body)
+            return
+        for each in body:
+            if stop.wait(0.2):
+                return
+            try:
+                connection.sendall(bytes([each]))
+            except OSError:
+                return
+
+    config = {
+        "api_key": "k",
+        "api_url": f"http://127.0.0.1:{server(handle)}/v1.svc",
+        "start_date": days_ago(2),
+        "request_timeout": 1,
+    }
+    run = run_tap(config=config, catalog=catalog_of("users"))
+    stop.set()
+    assert run.status == 0
+    assert run.account("users")["retries"] == "1"
+    assert "no complete answer came within 1 s" in run.warnings[0]
+    assert run.rows("users").keys() == {("u",)}
