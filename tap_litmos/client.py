@@ -24,6 +24,7 @@ from tap_litmos.windows import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
+
     from pendulum import DateTime
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, CatalogEntry, MetadataMapping

@@ -76,10 +76,8 @@ class _Command(SingerCommand):
         except _StoppedError:
             _silence_stdout()
             raise
-        except ConfigValidationError as error:
-            lines = error.errors
         except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
-            lines = [str(error)]
+            lines = str(error).splitlines()
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         _silence_stdout()
@@ -322,13 +320,30 @@ class TapLitmos(Tap):
             ) from None
 
     @classmethod
+    def _from_command_line(
+        cls,
+        config: _ConfigInput | None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> TapLitmos:
+        config = config or _ConfigInput()
+        try:
+            return cls(
+                config=config.config,
+                state=_read_json("--state", state),
+                catalog=_read_catalog(catalog),
+                parse_env_config=config.parse_env,
+            )
+        except ConfigValidationError as error:
+            raise RunFailedError("\n".join(error.errors)) from None
+
+    @classmethod
     @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
         if value != "all":
             super().cb_test(ctx, param, value)
             return
-        config: _ConfigInput = ctx.params.get("config", _ConfigInput())
-        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        tap = cls._from_command_line(ctx.params.get("config"))
         streams = [stream for stream in tap.litmos_streams if stream.selected]
         for stream in streams:
             stream.ABORT_AT_RECORD_COUNT = 1
@@ -352,13 +367,7 @@ class TapLitmos(Tap):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        config = config or _ConfigInput()
-        tap = cls(
-            config=config.config,
-            state=_read_json("--state", state),
-            catalog=_read_catalog(catalog),
-            parse_env_config=config.parse_env,
-        )
+        tap = cls._from_command_line(config, state, catalog)
         with tap.running():
             tap.sync_all()
 

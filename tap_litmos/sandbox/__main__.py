@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-
 def _within(kind: type[int | float], least: float, most: float) -> Callable[[str], float]:
     """Return a parser for a number within bounds."""
 
