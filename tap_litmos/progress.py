@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
@@ -93,14 +95,15 @@ class Progress:
         from rich.progress import Progress as Bar  # noqa: PLC0415
 
         real = sys.stderr
+        console = Console(file=real)
         columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
-        self._bar = Bar(*columns, console=Console(file=real), transient=True)
+        # What would take the place of stdout does not flush it.
+        self._bar = Bar(*columns, console=console, transient=True, redirect_stdout=False)
         self._task = self._bar.add_task("starting")
         self._bar.start()
-        # The bar has put a proxy into the place of stderr, which prints above it.
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is real:
-                handler.setStream(sys.stderr)
+                handler.setStream(_AboveBar(console))
                 self._handlers.append(handler)
 
     def _tick(self) -> None:
@@ -127,3 +130,16 @@ class Progress:
             f"{self._at}: {rows:,} rows, {pace:.0f} requests a minute, "
             f"{left:,} requests to go, {to_go} left"
         )
+
+
+class _AboveBar(io.TextIOBase):
+    """Writes whole lines above the bar, however long they are."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, text: str, /) -> int:
+        from rich.text import Text  # noqa: PLC0415
+
+        self._console.print(Text(text.removesuffix("\n")), soft_wrap=True)
+        return len(text)

@@ -346,7 +346,8 @@ class Transport:
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
         if isinstance(error, requests.exceptions.SSLError):
-            return self.redact(f"the TLS certificate or connection is not accepted: {error}")
+            cause = _innermost(error)
+            return self.redact(f"the TLS certificate or connection is not accepted: {cause}")
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
         cause = _innermost(error)

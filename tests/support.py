@@ -397,6 +397,7 @@ def started(
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = (sys.executable, "-m", "tap_litmos"),
     stdout: int = subprocess.PIPE,
+    stderr: int | None = None,
 ) -> Iterator[Started]:
     """Start the tap; the arguments are those of `run_process`, and where its output goes."""
     with (
@@ -406,7 +407,7 @@ def started(
             [*command, *line],
             env=_environment(env),
             stdout=stdout,
-            stderr=log,
+            stderr=log if stderr is None else stderr,
         ) as process,
     ):
         try:

@@ -83,7 +83,11 @@ def test_it_says_where_the_data_lies(demo: tuple[Path, str]) -> None:
 
 @pytest.fixture(scope="module")
 def org() -> Organisation:
-    return Organisation(users=120, years=0.5, live=False)
+    org = Organisation(users=120, years=0.5, live=False)
+    for stream in ("users", "teams", "team_users", "course_results", "learning_path_results"):
+        org.touch(stream, 4, Active=False)
+    org.touch("learning_paths", 1, Active=False)
+    return org
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +229,12 @@ page.onload = () => {{
         if (box !== its && box.left < its.right - 1 && its.left < box.right - 1
             && box.top < its.bottom - 3 && its.top < box.bottom - 3)
           found.overlaps.push(text + " / " + other);
+      for (const bar of svg.querySelectorAll(".mark-rect path")) {{
+        const its = bar.getBoundingClientRect();
+        if (box.left < its.right - 1 && its.left < box.right - 1
+            && box.top < its.bottom - 3 && its.top < box.bottom - 3)
+          found.overlaps.push(text + " / a bar");
+      }}
     }}
   }}
   document.getElementById("found").textContent = JSON.stringify(found);

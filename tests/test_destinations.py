@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -17,10 +18,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from support import DEFAULT_STREAMS, ENDPOINT, Key, Record, config_for, fold, truth
 
-from scripts.environment import environment
+from scripts.environment import ROOT, environment
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -120,10 +122,23 @@ class Postgres(Destination):
         self.config = {**server, "default_target_schema": f"litmos_{secrets.token_hex(4)}"}
 
     def query(self, sql: str) -> list[Record]:
+        """Return the rows that a query finds."""
+        found = self.psql(f"select row_to_json(found) from ({sql}) found")  # noqa: S608
+        return [json.loads(line) for line in found.splitlines()]
+
+    def psql(self, sql: str) -> str:
+        """Run a statement; return what it prints."""
         server = self.server
-        as_json = f"select row_to_json(found) from ({sql}) found"  # noqa: S608
         done = subprocess.run(  # noqa: S603
-            [programs_of_postgres()[0] / "psql", "-X", "-At", "-c", as_json],
+            [
+                programs_of_postgres()[0] / "psql",
+                "-X",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ],
             env={
                 **os.environ,
                 "PGHOST": server["host"],
@@ -137,7 +152,7 @@ class Postgres(Destination):
             capture_output=True,
             text=True,
         )
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return done.stdout
 
     def rows(self, stream: str) -> list[Record]:
         fields = {each.name: each for each in ENDPOINT[stream].fields}
@@ -271,12 +286,14 @@ class Pause:
 class Pipeline:
     """The tap and a target, run one after another with the state that was left."""
 
-    def __init__(self, box: Sandbox, destination: Destination, folder: Path) -> None:
+    def __init__(
+        self, box: Sandbox, destination: Destination, folder: Path, **settings: Any
+    ) -> None:
         self.state: State = None
         self._tap, self._target, self._saved = (
             folder / f"{name}.json" for name in ("tap", "target", "state")
         )
-        self._tap.write_text(json.dumps(config_for(box, page_size=100)))
+        self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
         self._command = environment(destination.target) / destination.target
         self._log = folder / "log"
@@ -351,6 +368,13 @@ def check_type(field: Field, value: Any) -> None:
         assert isinstance(value, bool) == (field.kind == "boolean")
 
 
+def statements(about: str) -> list[str]:
+    """Return the SQL statements of the README that name a table."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    found = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    return [" ".join(each.split()) for each in found if about in each]
+
+
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
     org, pause = Organisation(users=60, years=0.25, live=False), Pause()
     nothing: dict[str, set[Key]] = {stream: set() for stream in DEFAULT_STREAMS}
@@ -385,3 +409,44 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
         gone = {stream: set(before[stream]) - set(truth(org, stream)) for stream in before}
         assert any(truth(org, stream) != before[stream] for stream in before)
         check(destination, org, gone)
+    if isinstance(destination, Jsonl):
+        check_that_duplicates_are_dropped(destination, org, gone["course_results"])
+
+
+def check_that_duplicates_are_dropped(
+    destination: Jsonl, org: Organisation, gone: set[Key]
+) -> None:
+    """Check that the statement of the README leaves one row for each key, the newest."""
+    assert len(destination.rows("course_results")) > len(truth(org, "course_results"))
+    [statement] = statements("course_results")
+    with duckdb.connect() as database:
+        file = destination.folder / "course_results.jsonl"
+        database.execute(f"create view course_results as from read_json('{file}')")
+        found = database.execute(
+            f"select Id, UserId, Completed, PercentageComplete from ({statement})"  # noqa: S608
+        ).fetchall()
+    assert len(found) == len({row[:2] for row in found})
+    expected = truth(org, "course_results")
+    assert {row[:2]: row[2:] for row in found if row[:2] not in gone} == {
+        key: (row["Completed"], row["PercentageComplete"]) for key, row in expected.items()
+    }
+
+
+def test_rows_that_were_deleted_for_good_are_marked(tmp_path: Path) -> None:
+    org = Organisation(users=40, years=0.1, live=False)
+    with postgres() as server, Sandbox(org) as box:
+        destination = Postgres(server)
+        pipeline = Pipeline(box, destination, tmp_path, detect_deletes=True)
+        pipeline.run()
+        before = set(truth(org, "users"))
+        org.delete("users", 3)
+        pipeline.run()
+        gone = before - set(truth(org, "users"))
+        [statement] = statements("user_ids")
+        schema = destination.config["default_target_schema"]
+        destination.psql(f"set search_path to {schema}; {statement}")
+        marked = destination.query(
+            f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
+        )
+        assert {(each["Id"],) for each in marked} == gone
+        assert len(gone) == 3

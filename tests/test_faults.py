@@ -67,7 +67,9 @@ def test_a_quarter_of_all_requests_may_fail_in_one_way(
 
 
 def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
-    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5) as box:
+    with Sandbox(
+        org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0
+    ) as box:
         run = run_process(
             config=config_for(box, request_timeout=1, window_days=2),
             command=command_with_minute(0.3),

@@ -1,0 +1,163 @@
+"""The account of a run: exactly what was read."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from support import (
+    DEFAULT_STREAMS,
+    command_with_minute,
+    config_for,
+    page,
+    run_process,
+    run_tap,
+    serving,
+    started,
+)
+
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=30, years=0.1, live=False)
+
+
+@pytest.fixture
+def log_config(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which the log consists of structured records."""
+    path = tmp_path / "logging.yaml"
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    handler = {"class": "logging.StreamHandler", "formatter": "json"}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "formatters": {"json": formatter},
+                "handlers": {"console": {**handler, "stream": "ext://sys.stderr"}},
+                "root": {"level": "INFO", "handlers": ["console"]},
+            }
+        )
+    )
+    return {"SINGER_SDK_LOG_CONFIG": str(path)}
+
+
+def record(log: str) -> dict[str, Any]:
+    """Return the one structured record with the account."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    [account] = [each["account"] for each in map(extra, lines) if "account" in each]
+    found: dict[str, Any] = account
+    return found
+
+
+def extra(line: dict[str, Any]) -> dict[str, Any]:
+    return {**line, **line.get("extra", {})}
+
+
+def test_the_figures_are_exact(org: Organisation, log_config: dict[str, str]) -> None:
+    with Sandbox(org, faults=0.15, fault_kinds=("500", "cut", "drop")) as box:
+        run = run_process(
+            config=config_for(box, page_size=20),
+            env=log_config,
+            command=command_with_minute(0.5),
+        )
+    assert run.status == 0
+    account = record(run.log)
+    requests = Counter(each.stream for each in box.requests)
+    failed = Counter(each.stream for each in box.requests if each.fault)
+    windows = {
+        stream: {each.since for each in box.requests if each.stream == stream}
+        for stream in DEFAULT_STREAMS
+    }
+    assert account["streams"].keys() == set(DEFAULT_STREAMS)
+    for stream, figures in account["streams"].items():
+        assert figures.pop("seconds") > 0
+        assert figures == {
+            "rows": len(run.records(stream)),
+            "windows": len(windows[stream]),
+            "requests": requests[stream],
+            "retries": failed[stream],
+            "windows_read_again": 0,
+            "misfits": 0,
+            "keyless": 0,
+            "unknown_fields": 0,
+        }
+    totals = account["totals"]
+    assert totals["rows"] == len(run.of_type("RECORD"))
+    assert totals["requests"] == len(box.requests)
+    assert totals["retries"] == failed.total()
+    assert totals["retries"] > 5
+
+
+def test_the_table_says_the_same(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        run = run_tap(config=config_for(box))
+    for stream in DEFAULT_STREAMS:
+        line = run.account(stream)
+        assert line["rows"] == f"{len(run.records(stream)):,}"
+        requests = sum(each.stream == stream for each in box.requests)
+        assert line["requests"] == str(requests)
+    total = run.account("total")
+    assert total["requests"] == f"{len(box.requests):,}"
+    assert total["rows"] == f"{len(run.of_type('RECORD')):,}"
+
+
+def test_what_did_not_fit_is_counted(log_config: dict[str, str]) -> None:
+    body = page(
+        "module_results",
+        "<ModuleResultId>1</ModuleResultId><Score>abc</Score><Surprise>x</Surprise>",
+        "<ModuleResultId>2</ModuleResultId><Score>1&#x1F;</Score><Surprise>y</Surprise>",
+        "<Score>1</Score><Other>z</Other>",
+    )
+    with serving({"module_results": body}) as box:
+        run = run_process(config=config_for(box), env=log_config)
+    assert run.status == 1
+    figures = record(run.log)["streams"]["module_results"]
+    assert figures["rows"] == 2
+    assert figures["misfits"] == 3
+    assert figures["keyless"] == 1
+    assert figures["unknown_fields"] == 2
+
+
+def test_a_failed_stream_says_why(org: Organisation, log_config: dict[str, str]) -> None:
+    with Sandbox(org, refuse={"/org/courses": 403}) as box:
+        run = run_process(config=config_for(box), env=log_config)
+    streams = record(run.log)["streams"]
+    assert "403" in streams["courses"]["failure"]
+    assert "failure" not in streams["users"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 5])
+def test_an_interrupted_run_accounts_for_what_was_done(
+    concurrency: int, org: Organisation, log_config: dict[str, str]
+) -> None:
+    ready = threading.Event()
+
+    def hang(incoming: Incoming) -> str | None:
+        if incoming.number < 12:
+            return None
+        ready.set()
+        return "timeout"
+
+    with Sandbox(org, on_request=hang, timeout_hold=100) as box:
+        config = config_for(box, max_concurrent_requests=concurrency)
+        with started(config=config, env=log_config) as tap:
+            assert ready.wait(60)
+            tap.process.terminate()
+            run = tap.finish()
+        seen = len(box.requests)
+    assert run.status == 143
+    totals = record(run.log)["totals"]
+    assert totals["rows"] == len(run.of_type("RECORD"))
+    assert totals["windows"] == len(run.of_type("STATE"))
+    # What a thread was about to send, when all was stopped, may never have arrived.
+    assert seen <= totals["requests"] < seen + concurrency

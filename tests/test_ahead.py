@@ -1,0 +1,449 @@
+"""Fetching ahead: as many requests at once as allowed, and nothing else is any different."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pty
+import re
+import signal
+import termios
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyte
+import pytest
+import time_machine
+from support import (
+    AFTERNOON,
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    catalog_of,
+    command_with_minute,
+    config_for,
+    days_ago,
+    page,
+    run_tap,
+    started,
+    truth,
+)
+
+from tap_litmos import fetcher, progress, transport
+from tap_litmos.sandbox import Incoming, Organisation, RequestSeen, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Hook = Callable[[Incoming], Any]
+
+FEW = ("course_results", "module_results", "team_users")
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=30, years=0.3, live=False)
+
+
+@pytest.fixture
+def no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first request of a run go alone only until others can be sent."""
+    monkeypatch.setattr(fetcher, "HEAD_START", 0.0)
+
+
+def asked(requests: list[RequestSeen]) -> Counter[tuple[Any, ...]]:
+    return Counter((each.stream, *sorted(each.query.items())) for each in requests)
+
+
+# How many, and which
+
+
+@pytest.mark.usefixtures("no_head_start")
+@pytest.mark.parametrize("most", [1, 2, 5, 32])
+def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
+    most: int, org: Organisation
+) -> None:
+    reached, exceeded = threading.Event(), threading.Event()
+
+    def wait_for_others(_: Incoming) -> None:
+        if box.max_in_flight > most:
+            exceeded.set()
+        elif box.max_in_flight == most and not reached.is_set():
+            exceeded.wait(0.3)  # long enough for one more to come
+            reached.set()
+        assert reached.wait(30)
+
+    box = Sandbox(org, on_request=wait_for_others)
+    with box:
+        run = run_tap(config=config_for(box, page_size=50, max_concurrent_requests=most))
+    assert run.status == 0
+    assert reached.is_set()
+    assert box.max_in_flight == most
+
+
+@pytest.mark.parametrize("most", [2, 5, 32])
+def test_what_is_asked_for_and_delivered_is_what_a_sequential_tap_would(most: int) -> None:
+    """Nothing differs but the order of the requests."""
+    with time_machine.travel(AFTERNOON, tick=False):
+        org = Organisation(users=30, years=0.3, live=False)
+        with Sandbox(org) as box:
+            settings = {"page_size": 10, "window_days": 6}
+            one = run_tap(config=config_for(box, **settings, max_concurrent_requests=1))
+            expected = asked(box.requests)
+            box.requests.clear()
+            several = run_tap(config=config_for(box, **settings, max_concurrent_requests=most))
+    assert one.status == several.status == 0
+    assert max(expected.values()) == 1
+    assert len([each for each in box.requests if each.start]) > 50
+    assert asked(box.requests) == expected
+    assert several.output == one.output
+
+
+def test_rows_leave_in_order_although_answers_do_not_come_in_order(
+    org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MINUTE", 0.6)
+    with Sandbox(org) as box:
+        config = config_for(box, page_size=40, max_concurrent_requests=1)
+        expected = run_tap(config=config, catalog=catalog_of(*FEW))
+    with Sandbox(org, on_request=lambda each: "500" if each.number % 3 == 0 else None) as box:
+        config = config_for(box, page_size=40, max_concurrent_requests=12)
+        run = run_tap(config=config, catalog=catalog_of(*FEW))
+    answered = [each.since for each in box.requests if each.since and each.status == 200]
+    assert answered != sorted(answered)
+    assert [each["record"] for each in run.of_type("RECORD")] == [
+        each["record"] for each in expected.of_type("RECORD")
+    ]
+
+
+def test_other_streams_go_on_while_one_waits_for_the_rows_of_its_last_windows(
+    org: Organisation,
+) -> None:
+    """Its open window must wait; theirs need not."""
+    first, *others = sorted(FEW)
+    asked_for: set[str | None] = set()
+    changed = threading.Condition()
+
+    def hold(incoming: Incoming) -> None:
+        with changed:
+            asked_for.add(incoming.stream)
+            changed.notify_all()
+            if incoming.stream == first and incoming.seen.since != box.requests[0].since:
+                assert changed.wait_for(lambda: asked_for.issuperset(others), timeout=30)
+
+    box = Sandbox(org, on_request=hold)
+    with box:
+        config = config_for(box, start_date=days_ago(9), max_concurrent_requests=5)
+        run = run_tap(config=config, catalog=catalog_of(*FEW))
+    assert run.status == 0
+
+
+# What is ahead is not yet delivered
+
+
+@pytest.mark.parametrize("most", [1, 5, 32])
+def test_a_state_never_claims_a_row_that_was_not_written_before(
+    most: int, org: Organisation
+) -> None:
+    with Sandbox(org) as box:
+        run = run_tap(config=config_for(box, page_size=30, max_concurrent_requests=most))
+    assert run.status == 0
+    due = {
+        stream: sorted(
+            (row[ENDPOINT[stream].replication_key or ""] or row["CreatedDate"], key)
+            for key, row in truth(org, stream).items()
+        )
+        for stream in DEFAULT_STREAMS
+    }
+    written: dict[str, set[Any]] = {stream: set() for stream in DEFAULT_STREAMS}
+    states = 0
+    for message in run.messages:
+        if message["type"] == "RECORD":
+            name, record = message["stream"], message["record"]
+            written[name].add(tuple(record[key] for key in ENDPOINT[name].primary_key))
+        elif message["type"] == "STATE":
+            states += 1
+            for stream, each in message["value"]["bookmarks"].items():
+                until = each.get("replication_key_value", "")
+                missing = {key for at, key in due[stream] if at < until} - written[stream]
+                assert not missing
+    assert states > 100
+    assert all(written[stream] == {key for _, key in due[stream]} for stream in due)
+
+
+@pytest.mark.parametrize("most", [1, 3, 12])
+def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int) -> None:
+    """The first page does not fit into the pipe; all others are those ahead of it."""
+    bound = 1 + (most + fetcher.PAGES_AHEAD if most > 1 else 0)
+    rows = [f"<Id>{number}</Id><Skype>{'x' * 10_000}</Skype>" for number in range(50)]
+    body = page("users", *rows)
+    reached, exceeded = threading.Event(), threading.Event()
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        if incoming.number >= bound:
+            reached.set()
+        if incoming.number > bound:
+            exceeded.set()
+        return 200, {}, body
+
+    org = Organisation(users=1, years=0.1, live=False)
+    with Sandbox(org, on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(300), max_concurrent_requests=most)
+        with started(config=config, catalog=catalog_of("users")) as tap:
+            assert reached.wait(60)
+            assert not exceeded.wait(0.5)
+            run = tap.finish()
+    assert run.status == 0
+    assert len(box.requests) > 40
+    assert len(run.records("users")) == 50 * len(box.requests)
+
+
+# Nothing stays behind
+
+
+MIDWAY = 30
+
+
+def interrupt(_: Incoming) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+ENDS: dict[str, tuple[Hook, int]] = {
+    "with a key that is refused": (lambda _: (401, {}, b""), 1),
+    "with a redirect": (lambda _: (302, {"Location": "https://example.com/"}, b""), 1),
+    "by a signal": (interrupt, 128 + signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_no_thread_stays_behind_when_a_run_is_ended(how: str, org: Organisation) -> None:
+    """Those that wait for an answer are woken up."""
+    hook, status = ENDS[how]
+    before = set(threading.enumerate())
+    others_wait, over = threading.Event(), threading.Event()
+
+    def end_midway(incoming: Incoming) -> Any:
+        if incoming.number == MIDWAY:
+            assert others_wait.wait(30)
+            return hook(incoming)
+        if incoming.number > MIDWAY:
+            if incoming.number > MIDWAY + 5:
+                others_wait.set()
+            over.wait(30)
+        return None
+
+    with Sandbox(org, on_request=end_midway) as box:
+        run = run_tap(config=config_for(box, max_concurrent_requests=12))
+        left = {each.name for each in threading.enumerate() if each not in before}
+        assert not over.is_set()
+        over.set()
+    assert run.status == status
+    assert "Traceback" not in run.log
+    assert not {name for name in left if "_fetch" in name or "_tick" in name}
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("messages", [None, 50])
+def test_no_thread_stays_behind_when_a_run_ends(
+    messages: int | None, org: Organisation
+) -> None:
+    """Neither when all is done, nor when nobody reads any more."""
+    before = set(threading.enumerate())
+    with Sandbox(org) as box:
+        run = run_tap(config=config_for(box, max_concurrent_requests=12), messages=messages)
+    assert run.status == (1 if messages else 0)
+    assert set(threading.enumerate()) <= before
+
+
+# Seeing it
+
+
+def test_the_plan_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MINUTE", 0.05)
+    with Sandbox(Organisation(users=1, years=0.1, live=False)) as box:
+        config = config_for(box, start_date=days_ago(20), requests_per_minute=2)
+        run = run_tap(config=config, catalog=catalog_of("teams", "courses"))
+    assert run.status == 0
+    count = len(box.requests)
+    assert count >= 4
+    [line] = [line for line in run.log.splitlines() if "Plan: " in line]
+    assert line.endswith(
+        f"Plan: 2 streams, {count} windows; at least {count} requests and "
+        f"{(count - 1) // 2} min at 2 requests a minute"
+    )
+    lines = run.log.splitlines()
+    assert lines.index(line) < next(at for at, each in enumerate(lines) if "sync of" in each)
+
+
+class Lines(logging.Handler):
+    """Notes the lines about progress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "requests to go" in record.getMessage():
+            self.came.release()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """Let lines come fast, and note them."""
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    noted, logger = Lines(), logging.getLogger("tap-litmos")
+    logger.addHandler(noted)
+    yield noted
+    logger.removeHandler(noted)
+
+
+def test_a_line_now_and_then_tells_how_far_a_sync_is(lines: Lines) -> None:
+    """One after another, and so that a line comes during each request."""
+
+    def hold(_: Incoming) -> None:
+        while lines.came.acquire(blocking=False):
+            pass
+        for _line in range(2):  # the first one may have been on its way already
+            assert lines.came.acquire(timeout=30)
+
+    org = Organisation(users=10, years=0.1, live=False)
+    with Sandbox(org, on_request=hold) as box:
+        config = config_for(
+            box, start_date=days_ago(20), max_concurrent_requests=1, requests_per_minute=60
+        )
+        run = run_tap(config=config, catalog=catalog_of("users"))
+    assert run.status == 0
+    count = len(box.requests)
+    shape = re.compile(
+        r".* users (\d{4}-\d\d-\d\d): ([\d,]+) rows, (\d+) requests a minute, "
+        r"(\d+) requests to go, less than a minute left"
+    )
+    found = [shape.fullmatch(line) for line in run.log.splitlines() if "to go" in line]
+    shown = [match.groups() for match in found if match]
+    assert len(shown) == len(found)
+    dates = [datetime.fromisoformat(date).replace(tzinfo=UTC) for date, *_ in shown]
+    assert sorted(dates) == dates
+    assert set(dates) == {each.since for each in box.requests}
+    counts = [int(rows.replace(",", "")) for _, rows, *_ in shown]
+    assert sorted(counts) == counts
+    assert 0 < counts[-1] <= len(run.records("users"))
+    left = [int(number) for *_, number in shown]
+    assert sorted(left, reverse=True) == left
+    assert set(left) >= set(range(1, count + 1))
+
+
+# On a terminal
+
+BAR = "rows, "
+"""What only the bar says."""
+
+
+class Terminal:
+    """A terminal, and what is seen on it."""
+
+    def __init__(self, width: int = 300) -> None:
+        height = 300
+        self.screen = pyte.Screen(width, height)
+        self.bar_seen = threading.Event()
+        self._own, self.descriptor = pty.openpty()
+        termios.tcsetwinsize(self.descriptor, (height, width))
+        self._raw = b""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        stream = pyte.ByteStream(self.screen)
+        while True:
+            try:
+                data = os.read(self._own, 1 << 16)
+            except OSError:  # the other end is closed
+                return
+            self._raw += data
+            stream.feed(data)
+            if any(BAR in line for line in self.screen.display):
+                self.bar_seen.set()
+
+    def close(self) -> None:
+        """Wait for all that was written."""
+        os.close(self.descriptor)
+        self._reader.join(30)
+        os.close(self._own)
+
+    @property
+    def shown(self) -> list[str]:
+        """What is on the screen, without empty lines."""
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    @property
+    def written(self) -> list[str]:
+        """The lines that were written, which the terminal may have wrapped."""
+        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self._raw).decode()
+        return re.split(r"[\r\n]+", text)
+
+
+@pytest.mark.parametrize("width", [300, 70])
+def test_on_a_terminal_logs_and_a_bar_do_not_tear_each_other(
+    width: int, org: Organisation
+) -> None:
+    terminal = Terminal(width)
+
+    def fail_below_the_bar(incoming: Incoming) -> str | None:
+        if incoming.number > 12:
+            assert terminal.bar_seen.wait(60)
+        return "500" if incoming.number % 4 == 0 else None
+
+    with Sandbox(org, on_request=fail_below_the_bar) as box:
+        with started(
+            config=config_for(box),
+            catalog=catalog_of(*FEW),
+            command=command_with_minute(3.0),
+            stderr=terminal.descriptor,
+        ) as tap:
+            run = tap.finish()
+        terminal.close()
+    assert run.status == 0
+    assert terminal.bar_seen.is_set()
+    assert not any(BAR in line for line in terminal.shown)
+    failed = [each for each in box.requests if each.fault == "500"]
+    assert len(failed) > 10
+    begun = re.compile(r"\d{4}-\S+ \S+ +\| (INFO|WARNING) +\| ")
+    whole = [line for line in terminal.written if begun.match(line)]
+    assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
+    metrics = [line.partition("METRIC: ")[2] for line in whole if "METRIC" in line]
+    assert len(metrics) == 2 * len(FEW)
+    assert all(isinstance(json.loads(each), dict) for each in metrics)
+    if width == 300:
+        table = next(at for at, line in enumerate(terminal.shown) if "What was read" in line)
+        assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
+        listed = [line.split()[0] for line in terminal.shown[table:]]
+        assert [name for name in listed if name in FEW] == sorted(FEW)
+    for stream in FEW:
+        assert run.rows(stream) == truth(org, stream)
+
+
+def test_on_a_terminal_each_window_reaches_the_target_at_once(
+    org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar must not keep back what is written to stdout."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    terminal = Terminal()
+    arrived = threading.Event()
+    in_time: list[bool] = []
+
+    def hold(incoming: Incoming) -> None:
+        if incoming.number == 3:
+            in_time.append(arrived.wait(10))
+
+    with Sandbox(org, on_request=hold) as box:
+        config = config_for(box, max_concurrent_requests=1)
+        catalog = catalog_of("users")
+        with started(config=config, catalog=catalog, stderr=terminal.descriptor) as tap:
+            assert tap.process.stdout is not None
+            assert any(b'"STATE"' in line for line in tap.process.stdout)
+            arrived.set()
+            run = tap.finish()
+        terminal.close()
+    assert run.status == 0
+    assert in_time == [True]

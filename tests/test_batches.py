@@ -1,0 +1,136 @@
+"""Batch messages: a STATE never comes before the BATCH that holds its rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import signal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+from support import (
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    Record,
+    config_for,
+    days_ago,
+    fold,
+    run_process,
+    started,
+    truth,
+)
+
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Run
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=30, years=0.2, live=False)
+
+
+def settings(box: Sandbox, folder: Path, **more: Any) -> dict[str, Any]:
+    config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri(), "prefix": "tap-"},
+        "batch_size": 40,
+    }
+    return config_for(box, batch_config=config, lookback_hours=0, **more)
+
+
+def delivered(run: Run) -> dict[str, list[Record]]:
+    """Return the rows of all announced files."""
+    rows: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
+    for message in run.of_type("BATCH"):
+        rows[message["stream"]] += read(message)
+    return rows
+
+
+def read(batch: dict[str, Any]) -> list[Record]:
+    """Return the rows of the files of a BATCH message."""
+    rows: list[Record] = []
+    for url in batch["manifest"]:
+        with gzip.open(url2pathname(urlsplit(url).path), "rt") as file:
+            rows += [json.loads(line) for line in file]
+    return rows
+
+
+def check_states(run: Run, org: Organisation, before: dict[str, list[Record]]) -> None:
+    """Check that each STATE promises no row that no BATCH before it holds."""
+    had = {stream: list(each) for stream, each in before.items()}
+    for message in run.messages:
+        if message["type"] == "BATCH":
+            had[message["stream"]] += read(message)
+        if message["type"] != "STATE":
+            continue
+        for stream, bookmark in message["value"]["bookmarks"].items():
+            until = bookmark.get("replication_key_value", "")
+            key = ENDPOINT[stream].replication_key
+            assert key
+            promised = {
+                primary
+                for primary, row in truth(org, stream).items()
+                if (row[key] or row["CreatedDate"]) < until
+            }
+            assert promised <= fold(stream, had[stream]).keys()
+
+
+def test_every_row_is_in_a_batch_before_its_state(org: Organisation, tmp_path: Path) -> None:
+    with Sandbox(org) as box:
+        run = run_process(config=settings(box, tmp_path, page_size=30))
+    assert run.status == 0
+    rows = delivered(run)
+    check_states(run, org, {stream: [] for stream in DEFAULT_STREAMS})
+    for stream in DEFAULT_STREAMS:
+        assert fold(stream, rows[stream]) == truth(org, stream)
+        assert run.bookmark(stream)
+    assert len(run.of_type("BATCH")) > len(DEFAULT_STREAMS)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_again_and_again_it_loses_nothing(
+    seed: int, org: Organisation, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    state: dict[str, Any] = {}
+    rows: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
+    with Sandbox(org) as box:
+        for kill in range(5):
+            config = settings(box, tmp_path, page_size=chance.choice([5, 1000]))
+            with started(config=config, state=state) as tap:
+                if kill < 4:
+                    tap.read(chance.randrange(5_000, 20_000))
+                    tap.process.send_signal(chance.choice([signal.SIGTERM, signal.SIGKILL]))
+                run = tap.finish()
+            assert "Traceback" not in run.log
+            check_states(run, org, rows)
+            for stream, each in delivered(run).items():
+                rows[stream] += each
+            state = [state, *run.states][-1]
+    assert run.status == 0
+    for stream in DEFAULT_STREAMS:
+        assert fold(stream, rows[stream]) == truth(org, stream)
+
+
+def test_a_stream_that_fails_keeps_what_was_read(org: Organisation, tmp_path: Path) -> None:
+    def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        seen = incoming.seen
+        late = seen.since is not None and seen.since.isoformat() > days_ago(20)
+        return (403, {}, b"") if incoming.stream == "module_results" and late else None
+
+    with Sandbox(org, on_request=refuse) as box:
+        run = run_process(config=settings(box, tmp_path))
+    assert run.status == 1
+    rows = delivered(run)
+    assert rows["module_results"]
+    check_states(run, org, {stream: [] for stream in DEFAULT_STREAMS})
+    for stream in DEFAULT_STREAMS:
+        if stream != "module_results":
+            assert fold(stream, rows[stream]) == truth(org, stream)

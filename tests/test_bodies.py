@@ -1,0 +1,276 @@
+"""Bad bodies: what can be mended is, what is hostile is refused, and nothing else is lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support import (
+    catalog_of,
+    config_for,
+    days_ago,
+    page,
+    run_process,
+    run_tap,
+    serving,
+)
+
+from tap_litmos import transport
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Run
+
+STREAM = "courses"
+ROW = "<Id>a{0}</Id><Name>Course {0}</Name><Code>{1}</Code>"
+
+
+def rows(*codes: str) -> list[str]:
+    return [ROW.format(number, code) for number, code in enumerate(codes)]
+
+
+def sync(body: bytes, *, status: int = 0) -> Run:
+    with serving({STREAM: body}) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == status
+    assert "Traceback" not in run.log
+    return run
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MINUTE", 0.02)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "count"),
+    [
+        ("a&#x1F;b", "a\ufffdb", 1),
+        ("a&#31;b&#0;", "a\ufffdb\ufffd", 2),
+        ("a\x1fb", "a\ufffdb", 1),
+        ("a\x00\x08b", "a\ufffd\ufffdb", 2),
+        ("a&#xFFFE;\uffff", "a\ufffd\ufffd", 2),
+        ("&#xD83D;&#xDE00;", "\ufffd\ufffd", 2),
+        ("&#x110000;", "\ufffd", 1),
+        ("<![CDATA[&#x1F;]]>&#x1F;", "&#x1F;\ufffd", 1),
+    ],
+)
+def test_characters_that_xml_forbids_are_replaced_and_told_of(
+    sent: str, read: str, count: int
+) -> None:
+    body = page(STREAM, *rows("before", sent, "after &#x41; &lt;b&gt; \U0001f600"))
+    run = sync(body)
+    codes = [each["Code"] for each in run.records(STREAM)]
+    assert codes == ["before", read, "after A <b> \U0001f600"]
+    [warning] = run.warnings
+    assert f"courses: {count} characters that XML forbids were replaced by U+FFFD" in warning
+    assert run.account(STREAM)["misfits"] == str(count)
+
+
+def test_bytes_that_are_no_utf_8_are_replaced() -> None:
+    body = page(STREAM, *rows("before", "NOISE", "after")).replace(b"NOISE", b"caf\xe9 \xff")
+    run = sync(body)
+    codes = [each["Code"] for each in run.records(STREAM)]
+    assert codes == ["before", "caf\ufffd \ufffd", "after"]
+    assert "2 characters that XML forbids" in run.warnings[0]
+
+
+def test_a_declared_encoding_is_followed() -> None:
+    text = page(STREAM, *rows("café")).decode()
+    head = '<?xml version="1.0" encoding="iso-8859-1"?>'
+    run = sync((head + text).encode("latin-1"))
+    assert run.records(STREAM)[0]["Code"] == "café"
+    assert not run.warnings
+
+
+BILLION = (
+    """<!DOCTYPE Courses [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>"""
+)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        BILLION,
+        '<!DOCTYPE Courses SYSTEM "{url}">',
+        '<!DOCTYPE Courses [<!ENTITY b SYSTEM "{url}">]>',
+        '<!DOCTYPE Courses [<!ENTITY % p SYSTEM "{url}"> %p;]>',
+        "<!DOCTYPE Courses>",
+    ],
+)
+def test_document_types_and_entities_are_refused(
+    declaration: str, codec: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("read-from-a-file")
+    text = page(STREAM, *rows("&b;" if "b" in declaration else "x")).decode()
+    body = (declaration.format(url=secret.as_uri()) + text).encode(codec)
+    run = sync(body, status=1)
+    assert not run.records(STREAM)
+    assert "the answer declares a document type, which is refused" in run.errors[-1]
+    assert run.account(STREAM)["requests"] == "1"
+    assert "read-from-a-file" not in run.log
+    assert "replication_key_value" not in json.dumps(run.states)
+
+
+@pytest.mark.usefixtures("short")
+def test_entities_that_are_not_declared_are_refused() -> None:
+    run = sync(page(STREAM, *rows("&nbsp;")), status=1)
+    assert not run.records(STREAM)
+    assert "undefined entity" in run.errors[-1]
+
+
+TRANSIENT = {
+    "an HTML page": b"<!DOCTYPE html><html><body>Sign in</body></html>",
+    "HTML in capitals": b'<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "x"><HTML></HTML>',
+    "another root": b"<Error><Message>Object reference not set</Message></Error>",
+    "nothing": b"",
+    "JSON": b'{"Courses": []}',
+    "half a page": page(STREAM, *rows("x"))[:-20],
+    "two pages": page(STREAM, *rows("x")) * 2,
+    "an unknown encoding": b'<?xml version="1.0" encoding="nonsense"?><Courses/>',
+    "a wrong encoding": b'<?xml version="1.0" encoding="utf-16"?><Courses/>',
+    "a codec that is no charset": b'<?xml version="1.0" encoding="rot13"?><Courses/>',
+    "half a character": page(STREAM, *rows("x")) + b"\xc3",
+}
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("what", TRANSIENT)
+def test_what_is_no_page_is_asked_for_again(what: str) -> None:
+    whole = page(STREAM, *rows("x", "y"))
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, TRANSIENT[what] if incoming.number < 3 else whole
+
+    with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 0
+    assert len(box.requests) == 3
+    assert [each["Code"] for each in run.records(STREAM)] == ["x", "y"]
+    assert len(run.warnings) == 2
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("what", TRANSIENT)
+def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, TRANSIENT[what]
+
+    with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 1
+    assert "Traceback" not in run.log
+    assert "courses failed: /org/courses keeps failing after 5 minutes" in run.errors[-1]
+    assert "replication_key_value" not in json.dumps(run.states)
+
+
+def test_rows_of_another_name_are_not_skipped_in_silence() -> None:
+    body = (
+        page(STREAM, *rows("x"))
+        .replace(b"<Course>", b"<Kurs>")
+        .replace(b"</Course>", b"</Kurs>")
+    )
+    run = sync(body, status=1)
+    assert "the answer has rows <Kurs> instead of <Course>" in run.errors[-1]
+    assert "replication_key_value" not in json.dumps(run.states)
+
+
+def test_a_row_without_its_key_is_left_out_and_told_of() -> None:
+    body = page(
+        STREAM,
+        *rows("x"),
+        "<Name>Nobody's</Name><OriginalCourseId>4711</OriginalCourseId>",
+        '<Id i:nil="true"/><OriginalCourseId>4712</OriginalCourseId>',
+        "<Id>b</Id><Code>y</Code>",
+    )
+    with serving({STREAM: body, "users": page("users", "<Id>u</Id>")}) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM, "users"))
+    assert run.status == 1
+    assert [each["Code"] for each in run.records(STREAM)] == ["x", "y"]
+    assert run.records("users")
+    assert "4711" in run.warnings[0]
+    assert "4712" in run.warnings[1]
+    assert run.account(STREAM)["keyless"] == "2"
+    assert run.account(STREAM)["rows"] == "2"
+    assert "courses: 2 rows without primary key were left out" in run.errors[-1]
+    assert run.bookmark(STREAM)
+    assert run.bookmark("users")
+
+
+def test_pages_of_rows_without_key_are_paged_to_their_end() -> None:
+    org = Organisation(users=1, years=0.1, live=False)
+    org.replace_rows(
+        STREAM,
+        [
+            {"Id": None if number % 3 else f"c{number}", "UpdatedDate": org.now()}
+            | {"OriginalCourseId": number}
+            for number in range(40)
+        ],
+    )
+    with Sandbox(org) as box:
+        config = config_for(box, start_date=days_ago(2), page_size=7)
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 1
+    assert len(run.rows(STREAM)) == 14
+    assert run.account(STREAM)["read again"] == "0"
+
+
+def deep(levels: int) -> str:
+    return "<Name>" + "<a>" * levels + "</a>" * levels + "</Name>"
+
+
+def test_deep_nesting_does_no_harm() -> None:
+    body = page(STREAM, *rows("x"), f"<Id>deep</Id>{deep(200_000)}", "<Id>last</Id>")
+    run = sync(body)
+    assert [each["Id"] for each in run.records(STREAM)] == ["a0", "deep", "last"]
+
+
+def test_fifty_megabytes_are_read() -> None:
+    text = "Lorem ipsum dolor sit amet &amp; so on. " * 1_300
+    count = 999  # one more would be a full page
+    body = page(STREAM, *(ROW.format(number, text) for number in range(count)))
+    assert len(body) > 50_000_000
+    with serving({STREAM: body}) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_process(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 0
+    assert len(run.records(STREAM)) == count
+    assert {each["Code"] for each in run.records(STREAM)} == {text.replace("&amp;", "&")}
+
+
+def test_a_body_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_BODY", 1 << 20)
+    packed = gzip.compress(page(STREAM, "<Id>" + "x" * (1 << 24) + "</Id>"))
+    assert len(packed) < 1 << 16
+
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Content-Encoding": "gzip"}, packed
+
+    with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 1
+    assert "the answer is larger than 1 MB" in run.errors[-1]
+
+
+def test_packed_pages_are_read() -> None:
+    packed = gzip.compress(page(STREAM, *rows("x" * 100_000)))
+
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Content-Encoding": "gzip"}, packed
+
+    with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(2))
+        run = run_tap(config=config, catalog=catalog_of(STREAM))
+    assert run.status == 0
+    assert run.records(STREAM)[0]["Code"] == "x" * 100_000

@@ -1,0 +1,253 @@
+"""Secrets: the key goes to the configured host alone, and into no log, URL or state."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import ssl
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+import trustme
+from support import (
+    catalog_of,
+    command_with_minute,
+    config_for,
+    days_ago,
+    page,
+    run_process,
+    serving,
+    truth,
+)
+from werkzeug.wrappers import Response
+
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support import Run
+
+KEY = "k3y/with+odd=chars&<>%"
+SPELLINGS = {
+    KEY,
+    quote(KEY),
+    quote(KEY, safe=""),
+    quote_plus(KEY),
+    KEY.upper(),
+    base64.b64encode(KEY.encode()).decode(),
+}
+DEBUG = {"TAP_LITMOS_LOGLEVEL": "DEBUG", "SINGER_SDK_LOGLEVEL": "DEBUG"}
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=5, years=0.1, live=False)
+
+
+def run(config: dict[str, Any], env: dict[str, str] | None = None, *streams: str) -> Run:
+    """Run the tap as loud as it can be, and check that it says no word of the key."""
+    done = run_process(
+        "--config=ENV",
+        config={"start_date": days_ago(2), "requests_per_minute": 10_000, **config},
+        catalog=catalog_of(*(streams or ("users",))),
+        env=DEBUG | (env or {}),
+        command=command_with_minute(0.02),
+    )
+    assert "| DEBUG " in done.log
+    for spelling in SPELLINGS:
+        assert spelling not in done.log
+        assert spelling.encode() not in done.output
+    return done
+
+
+@pytest.fixture
+def stranger() -> Iterator[http.server.HTTPServer]:
+    """Another host, which notes whoever comes."""
+    seen: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            seen.append(self.rfile.readline().decode("latin-1"))
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.seen = seen  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def seen(server: http.server.HTTPServer) -> list[str]:
+    noted: list[str] = server.seen  # type: ignore[attr-defined]
+    return noted
+
+
+ECHOES = [
+    f"no: {KEY}",
+    f"no: {quote(KEY, safe='')}",
+    f"no: {quote_plus(KEY)}",
+    f"no: {KEY.upper()}",
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 500, 503])
+def test_a_server_that_echoes_the_key_cannot_make_it_known(
+    status: int, org: Organisation
+) -> None:
+    echo = "; ".join(ECHOES)
+
+    def answer(_: Incoming) -> Response:
+        body = f"<{quote_plus(KEY)}>{echo}</{quote_plus(KEY)}>" if status == 200 else echo
+        return Response(body, status=f"{status} {echo}")
+
+    with Sandbox(org, on_request=answer) as box:
+        done = run(config_for(box, api_key=KEY, start_date=days_ago(2)))
+    assert done.status == 1
+    assert box.requests[0].headers["apikey"] == KEY
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(
+    status: int, org: Organisation, stranger: http.server.HTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{stranger.server_port}/x?key={quote_plus(KEY)}"
+
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return status, {"Location": url}, b""
+
+    with Sandbox(org, on_request=answer) as box:
+        done = run(config_for(box, api_key=KEY), None, "users", "courses")
+    assert done.status == 1
+    assert not seen(stranger)
+    assert len(box.requests) == 1
+    [line] = done.errors
+    assert f"answers {status} and points to http://127.0.0.1:{stranger.server_port}/x?" in line
+    assert "redirects are not followed" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["http://litmos.invalid/v1.svc", "http://127.0.0.1.nip.io", "ftp://x"]
+)
+def test_plain_http_is_refused_but_on_loopback(url: str) -> None:
+    done = run({"api_key": KEY, "api_url": url})
+    assert done.status == 1
+    assert "Setting 'api_url' is" in done.errors[0]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    stranger: http.server.HTTPServer,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
+    url = f"https://127.0.0.1:{stranger.server_port}/v1.svc"
+    done = run({"api_key": KEY, "api_url": url})
+    assert done.status == 1
+    assert not seen(stranger)
+    [line] = done.errors
+    assert "the TLS certificate or connection is not accepted" in line
+    assert "CERTIFICATE_VERIFY_FAILED" in line
+    assert "Check the setting api_url" in line
+
+
+def test_a_server_that_speaks_no_tls_is_refused(stranger: http.server.HTTPServer) -> None:
+    url = f"https://127.0.0.1:{stranger.server_port}/v1.svc"
+    done = run({"api_key": KEY, "api_url": url})
+    assert done.status == 1
+    assert not any(KEY in line for line in seen(stranger))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/v1.svc", "https://litmos.invalid/v1.svc", "https://a..b/v1.svc"]
+)
+def test_connections_that_fail_say_nothing_of_the_key(url: str) -> None:
+    done = run({"api_key": KEY, "api_url": url})
+    assert done.status == 1
+    assert "Traceback" not in done.log
+    assert "api_url" in done.errors[-1]
+
+
+@pytest.mark.parametrize("kind", ["reset", "drop", "cut", "cut-chunkless", "html", "root"])
+def test_broken_answers_say_nothing_of_the_key(kind: str, org: Organisation) -> None:
+    with Sandbox(org, on_request=lambda _: kind) as box:
+        done = run(config_for(box, api_key=KEY))
+    assert done.status == 1
+    assert "Traceback" not in done.log
+
+
+def test_the_key_is_sent_as_a_header_and_nowhere_else(org: Organisation) -> None:
+    with Sandbox(org, api_key=KEY) as box:
+        done = run(config_for(box))
+    assert done.status == 0
+    for request in box.requests:
+        assert request.headers.pop("apikey") == KEY
+        told = str((request.path, request.query, request.headers))
+        assert not any(spelling in told for spelling in SPELLINGS)
+    assert done.rows("users").keys() <= truth(org, "users").keys()
+
+
+def test_cookies_are_not_sent_back(org: Organisation) -> None:
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Set-Cookie": "session=x; Path=/"}, page("users")
+
+    with Sandbox(org, on_request=answer) as box:
+        done = run(config_for(box, api_key=KEY, start_date=days_ago(30)))
+    assert done.status == 0
+    assert len(box.requests) > 3
+    assert not any("cookie" in each.headers for each in box.requests)
+
+
+def test_plain_http_goes_past_proxies_and_passwords_of_others(
+    org: Organisation, stranger: http.server.HTTPServer, tmp_path: Path
+) -> None:
+    proxy = f"http://127.0.0.1:{stranger.server_port}"
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password pass\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    env = {name: proxy for each in names for name in (each, each.lower())}
+    env |= {"NETRC": str(tmp_path / ".netrc"), "HOME": str(tmp_path), "NO_PROXY": ""}
+    with Sandbox(org) as box:
+        done = run(config_for(box), env)
+    assert done.status == 0
+    assert not seen(stranger)
+    assert not any("authorization" in each.headers for each in box.requests)
+
+
+def test_a_proxy_for_https_sees_no_key(stranger: http.server.HTTPServer) -> None:
+    env = {"HTTPS_PROXY": f"http://127.0.0.1:{stranger.server_port}", "NO_PROXY": ""}
+    done = run({"api_key": KEY, "api_url": "https://litmos.invalid/v1.svc"}, env)
+    assert done.status == 1
+    assert seen(stranger)
+    assert all(line.startswith("CONNECT litmos.invalid:443") for line in seen(stranger) if line)
+
+
+def test_a_login_link_is_in_no_log() -> None:
+    link = "https://litmos.invalid/login?token=s3cret"
+    key = f"<LoginKey>{link}</LoginKey>"
+    bad = "<Id>u</Id><Active>perhaps</Active><Surprise>x</Surprise><LastLogin>soon</LastLogin>"
+    body = page("users", f"{key}{bad}", f"{key}<OriginalId>7</OriginalId>", f"{bad}{key}{key}")
+    catalog = catalog_of("users", fields={"users": {"LoginKey": True}})
+    with serving({"users": body}) as box:
+        config = config_for(box, start_date=days_ago(2))
+        done = run_process(config=config, catalog=catalog, env=DEBUG)
+    assert done.status == 1
+    assert len(done.warnings) > 3
+    assert done.records("users")[0]["LoginKey"] == link
+    assert "s3cret" not in done.log
+    assert "s3cret" not in str(done.states)
+
+
+@pytest.mark.parametrize(
+    "config", [json.dumps({"api_key": quote_plus(KEY)}), f'{{"api_key": "{quote_plus(KEY)}", ']
+)
+def test_a_config_in_the_place_of_its_path_is_not_shown(config: str) -> None:
+    done = run_process("--config", config, env=DEBUG)
+    assert done.status == 1
+    assert quote_plus(KEY) not in done.log
+    assert "--config takes the path of a JSON file" in done.errors[-1]
