@@ -82,8 +82,12 @@ def definition(told: Mapping[str, Any]) -> dict[str, Any]:
         "settings_group_validation": [told["settings"]["required"]],
         "settings": list(_settings(told["settings"])),
         "select": [
-            # Listings are there with `detect_deletes` alone.
-            *(f"{each.stream}.*" for each in ENDPOINTS if each.selected_by_default),
+            *(f"{each.stream}.*" for each in _BY_DEFAULT),
+            # Listings are there with `detect_deletes` alone; of a pattern Meltano does not
+            # complain when it finds nothing.
+            *dict.fromkeys(
+                f"*_{each.stream.rpartition('_')[2]}.*" for each in ENDPOINTS if each.is_listing
+            ),
             *dict.fromkeys(
                 f"!*.{field.name}"
                 for each in ENDPOINTS

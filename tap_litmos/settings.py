@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -187,7 +188,8 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
             f"{config['start_date']!r}"
         )
     if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
-        yield f"Setting 'api_url' is {config['api_url']!r}, but {problem}"
+        shown = re.sub(r"//.*@|[?#].*", "…", config["api_url"])  # which may hold the key
+        yield f"Setting 'api_url' is {shown!r}, but {problem}"
 
 
 def _problem_of_url(url: str) -> str | None:

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
     from tap_litmos.windows import Window
 
+_FILES = {
+    "--state": "the value of the last STATE message that the target has taken",
+    "--catalog": "what --discover prints",
+}
+
 _Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
 
 
@@ -174,8 +179,8 @@ class TapLitmos(Tap):
         )
         if not well_formed or (state and "bookmarks" not in state):
             raise RunFailedError(
-                "The state is no Singer state: it must look like "
-                '{"bookmarks": {"users": {"replication_key_value": …}}}'
+                f"The state is no Singer state: it must be {_FILES['--state']}, such as "
+                '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
             )
         known = {endpoint.stream for endpoint in ENDPOINTS}
         unknown = sorted(set(bookmarks) - known)
@@ -378,9 +383,13 @@ def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     try:
         content = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise RunFailedError(f"{option} {file.name} is no JSON: {error}") from None
+        raise RunFailedError(
+            f"{option} {file.name} is no JSON ({error}): it must hold {_FILES[option]}"
+        ) from None
     if not isinstance(content, dict):
-        raise RunFailedError(f"{option} {file.name} is no JSON object")
+        raise RunFailedError(
+            f"{option} {file.name} is no JSON object: it must hold {_FILES[option]}"
+        )
     return content
 
 

@@ -267,7 +267,8 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._closed.is_set():
                 raise TransportClosedError from None
-            if isinstance(error, requests.exceptions.InvalidURL) or isinstance(
+            bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
+            if isinstance(error, bad_url) or isinstance(
                 _innermost(error), ssl.SSLCertVerificationError
             ):
                 raise RunFailedError(
@@ -339,8 +340,12 @@ class Transport:
         )
         if status == HTTPStatus.UNAUTHORIZED:
             return RunFailedError(f"{message}. Check the settings api_key and region")
-        if not endpoint.selected_by_default:
+        if status == HTTPStatus.FORBIDDEN and endpoint.selected_by_default:
+            message += ". Use the key of an Account Owner, or deselect the stream"
+        elif not endpoint.selected_by_default:
             message += ". Not every account has what this stream reads: deselect it then"
+        else:
+            message += ". Check the settings api_url, region and source; if it stays, report it"
         return StreamFailedError(message)
 
     def _describe(self, error: Exception) -> str:
@@ -445,16 +450,21 @@ class _Sockets:
     def __init__(self) -> None:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._shut = False
 
     def add(self, opened: socket.socket | None) -> None:
-        """Take note of a socket."""
+        """Take note of a socket; one that comes too late is shut down like the others."""
         if opened is not None:
             with self._lock:
                 self._open.add(opened)
+                shut = self._shut
+            if shut:
+                self.shut_down()
 
     def shut_down(self) -> None:
         """Wake whoever waits for an answer."""
         with self._lock:
+            self._shut = True
             for each in list(self._open):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,125 @@
+"""Errors that help: each ends the run with one line that says what happened and what to do."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from errors import ERRORS, Case
+from support import Run, command_with_minute, config_for, run_process, run_tap
+
+import tap_litmos
+from tap_litmos import rows, transport
+from tap_litmos.sandbox import Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RAISED = (
+    transport.RunFailedError,
+    transport.StreamFailedError,
+    rows.BadBodyError,
+    rows.HostileBodyError,
+)
+Place = tuple[str, int]
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=3, years=0.1, live=False)
+
+
+def arguments(case: Case, box: Sandbox) -> dict[str, Any]:
+    config: Any = case.config
+    if not isinstance(config, str):
+        config = {
+            name: value
+            for name, value in config_for(box, **config).items()
+            if name not in case.without
+        }
+    return {"config": config, "state": case.state, "catalog": case.catalog}
+
+
+@pytest.fixture(scope="module")
+def raised() -> set[Place]:
+    """Where in the source errors were made, in all tests of this module so far."""
+    return set()
+
+
+@pytest.fixture
+def watched(raised: set[Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take note of where errors are made."""
+    for each in RAISED:
+
+        def note(self: BaseException, *args: object) -> None:
+            maker = sys._getframe(1)
+            raised.add((Path(maker.f_code.co_filename).name, maker.f_lineno))
+            BaseException.__init__(self, *args)
+
+        monkeypatch.setattr(each, "__init__", note)
+
+
+def check(case: Case, run: Run) -> None:
+    assert run.status == 1
+    assert "Traceback" not in run.log
+    critical = [line for line in run.log.splitlines() if "| CRITICAL " in line]
+    assert len(critical) == 1
+    [line] = critical
+    assert line == run.log.rstrip().splitlines()[-1]
+    assert case.what in line
+    assert case.next in line
+    assert len(line) < 600
+
+
+def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name, value in case.constants.items():
+        monkeypatch.setattr(transport, name, value)
+    with Sandbox(org, on_request=case.answer) as box:
+        return run_tap(*case.arguments, **arguments(case, box), messages=case.messages)
+
+
+@pytest.mark.usefixtures("watched")
+def test_each_error_is_one_line_and_every_error_of_the_source_is_listed(
+    org: Organisation,
+    raised: set[Place],
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
+) -> None:
+    for name, case in ERRORS.items():
+        with subtests.test(name):
+            check(case, provoke(case, org, monkeypatch))
+    missing = [
+        f"{place.name}:{call.lineno}"
+        for place, call in errors_in_source()
+        if not any(
+            (place.name, line) in raised
+            for line in range(call.lineno, (call.end_lineno or call.lineno) + 1)
+        )
+    ]
+    assert not missing
+
+
+def errors_in_source() -> Iterator[tuple[Path, ast.Call]]:
+    """Yield each place in the tap's source that makes an error for the user."""
+    names = {each.__name__ for each in RAISED}
+    for path in Path(tap_litmos.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names:
+                yield path, node
+
+
+@pytest.mark.parametrize(
+    "name", ["a setting is missing", "a state message", "401", "500 for five minutes", "no XML"]
+)
+def test_a_process_ends_with_the_same_line(name: str, org: Organisation) -> None:
+    case = ERRORS[name]
+    with Sandbox(org, on_request=case.answer) as box:
+        run = run_process(
+            *case.arguments,
+            **arguments(case, box),
+            command=command_with_minute(case.constants["MINUTE"]),
+        )
+    check(case, run)
