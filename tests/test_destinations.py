@@ -444,11 +444,10 @@ def test_rows_that_were_deleted_for_good_are_marked(tmp_path: Path) -> None:
         gone = before - set(truth(org, "users"))
         [statement] = statements("user_ids")
         schema = destination.config["default_target_schema"]
-        destination.psql(
-            f"set search_path to {schema}; set timezone to 'UTC'; "
-            'insert into users ("Id", "CreatedDate") '
-            f"values ('joined later', now() + interval '1 minute'); {statement}"
-        )
+        joined_later = """set timezone to 'UTC';
+            insert into users ("Id", "CreatedDate")
+            values ('joined later', now() + interval '1 minute');"""
+        destination.psql(f"set search_path to {schema}; {joined_later} {statement}")
         marked = destination.query(
             f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
         )
