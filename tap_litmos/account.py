@@ -140,6 +140,9 @@ COLUMNS = (
     ("seconds", "seconds"),
 )
 
+_RARE = {"retries", "windows_read_again", "misfits", "keyless", "unknown_fields"}
+_WIDE = 110
+
 
 class Account:
     """What was read in a run."""
@@ -192,17 +195,23 @@ class Account:
                 }
             },
         )
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            console = Console(stderr=True, width=_WIDE)
+        # Where there is no room for all, what did not happen is left out.
+        shown = [
+            (name, heading)
+            for name, heading in COLUMNS
+            if console.width >= _WIDE or name not in _RARE or totals[name]
+        ]
         table = Table(title="What was read", show_footer=True, box=SIMPLE)
-        for name, heading in COLUMNS:
+        for name, heading in shown:
             footer = "total" if name == "stream" else _shown(totals[name])
             table.add_column(heading, footer, justify="right", overflow="fold")
         table.columns[0].justify = "left"
         table.columns[0].no_wrap = True
         for each in accounts:
-            table.add_row(*(_shown(getattr(each, name)) for name, _ in COLUMNS))
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            console = Console(stderr=True, width=120)
+            table.add_row(*(_shown(getattr(each, name)) for name, _ in shown))
         console.print(table)
 
 

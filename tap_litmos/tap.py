@@ -61,7 +61,10 @@ class _Writer(MsgSpecWriter):
     @override
     def write_message(self, message: Message) -> None:
         try:
-            sys.stdout.buffer.write(self.format_message(message))
+            line = self.format_message(message)
+            # Where Python runs unbuffered, a signal may cut a write short.
+            while line:
+                line = line[sys.stdout.buffer.write(line) :]
             if not isinstance(message, RecordMessage):
                 sys.stdout.flush()
         except BrokenPipeError:
@@ -421,6 +424,15 @@ def _flag(text: str) -> bool | str:
 
 
 def _silence_stdout() -> None:
-    """Let what is left in the buffer go nowhere: nobody may be there to take it."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Write what is in the buffer if there is room for it, and let the rest go nowhere.
+
+    Nobody may be there to take it: a run that is stopped does not wait for that.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        output = sys.stdout.fileno()
+        os.set_blocking(output, False)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os.set_blocking(output, True)
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), output)

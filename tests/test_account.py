@@ -143,7 +143,7 @@ def test_an_interrupted_run_accounts_for_what_was_done(
     ready = threading.Event()
 
     def hang(incoming: Incoming) -> str | None:
-        if incoming.number < 12:
+        if incoming.number < 6:
             return None
         ready.set()
         return "timeout"
