@@ -96,7 +96,7 @@ class Progress:
 
         real = sys.stderr
         console = Console(file=real)
-        columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
+        columns = (BarColumn(bar_width=10), TextColumn("{task.description}", markup=False))
         # What would take the place of stdout does not flush it.
         self._bar = Bar(*columns, console=console, transient=True, redirect_stdout=False)
         self._task = self._bar.add_task("starting")
@@ -110,26 +110,33 @@ class Progress:
         while not self._stopped.wait(_REFRESH if self._bar else EVERY):
             left = self._left()
             requests = sum(each.requests for each in list(self._account.streams.values()))
-            line = self._line(left, requests)
+            rows = sum(each.rows for each in list(self._account.streams.values()))
+            pace = self._pace(requests)
+            to_go = duration(60 * left / self._rate)
             if self._bar is None or self._task is None:
-                self._logger.info("%s", line)
+                self._logger.info(
+                    "%s: %s rows, %.0f requests a minute, %s requests to go, %s left",
+                    self._at,
+                    f"{rows:,}",
+                    pace,
+                    f"{left:,}",
+                    to_go,
+                )
             else:
+                # It shares 80 columns with the bar.
+                short = to_go.replace("less than a minute", "<1 min")
+                line = f"{self._at}, {rows:,} rows, {pace:.0f}/min, {short} left"
                 total = requests + left
                 self._bar.update(self._task, description=line, completed=requests, total=total)
 
-    def _line(self, left: int, requests: int) -> str:
+    def _pace(self, requests: int) -> float:
+        """Return the requests a minute of the last minute."""
         now = time.monotonic()
-        rows = sum(each.rows for each in list(self._account.streams.values()))
         while len(self._samples) > 1 and self._samples[0][0] < now - 60:
             self._samples.popleft()
         before, count = self._samples[0]
         self._samples.append((now, requests))
-        pace = 60 * (requests - count) / max(now - before, 1)
-        to_go = duration(60 * left / self._rate)
-        return (
-            f"{self._at}: {rows:,} rows, {pace:.0f} requests a minute, "
-            f"{left:,} requests to go, {to_go} left"
-        )
+        return 60 * (requests - count) / max(now - before, 1)
 
 
 class _AboveBar(io.TextIOBase):
