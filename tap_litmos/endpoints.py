@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kind = Literal["string", "integer", "number", "boolean", "datetime", "hash"]
+
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 _JSON_TYPES: dict[Kind, dict[str, Any]] = {
     "string": {"type": "string"},
@@ -39,6 +42,12 @@ class Field:
     description: str
     also_sent_as: tuple[str, ...] = ()
     selected_by_default: bool = True
+
+    @property
+    def title(self) -> str:
+        """The name in words: `OriginalUserId` is `Original user id`."""
+        first, *others = _BETWEEN_WORDS.sub(" ", self.name).split()
+        return " ".join([first, *(each if each.isupper() else each.lower() for each in others)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +103,7 @@ class Endpoint:
             properties[each.name] = {
                 **of_kind,
                 "type": [of_kind["type"], *nullable],
+                "title": each.title,
                 "description": each.description,
             }
         return {

@@ -111,6 +111,9 @@ def test_every_field_is_typed_and_described(stream: str, catalog: dict[str, Any]
     for field in endpoint.fields:
         found = dict(schema["properties"][field.name])
         described[field.name] = found.pop("description")
+        title = found.pop("title")
+        assert title.replace(" ", "").lower() == field.name.lower()
+        assert title[0].isupper()
         nullable = [] if field.name in endpoint.primary_key else ["null"]
         expected: dict[str, Any] = {"type": [JSON_TYPES[field.kind], *nullable]}
         if field.kind == "datetime":
