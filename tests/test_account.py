@@ -157,7 +157,8 @@ def test_an_interrupted_run_accounts_for_what_was_done(
         seen = len(box.requests)
     assert run.status == 143
     totals = record(run.log)["totals"]
-    assert totals["rows"] == len(run.of_type("RECORD"))
-    assert totals["windows"] == len(run.of_type("STATE"))
+    # The signal may have come between a message and its count.
+    assert len(run.of_type("RECORD")) - totals["rows"] in {0, 1}
+    assert totals["windows"] - len(run.of_type("STATE")) in {0, 1}
     # What a thread was about to send, when all was stopped, may never have arrived.
     assert seen <= totals["requests"] < seen + concurrency
