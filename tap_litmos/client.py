@@ -156,7 +156,15 @@ class LitmosStream(Stream):
         if self.endpoint.is_listing:
             return [None]
         start = midnight(parse_moment(self.config["start_date"]))
-        self._bookmark = self._bookmark_in_state(now) if self.is_incremental else None
+        if self.is_incremental:
+            self._bookmark = self._bookmark_in_state(now)
+        else:
+            self.logger.warning(
+                "%s: the catalog asks for %s; all is read from start_date, and no bookmark is "
+                "kept",
+                self.name,
+                self.replication_method,
+            )
         if (bookmark := self._bookmark) is not None:
             if bookmark < start:
                 self.logger.warning(

@@ -307,6 +307,7 @@ def test_another_method_reads_all_rows(method: str, box: Sandbox, org: Organisat
     run = run_tap(config=config_for(box), state=state, catalog=changed(full))
     assert run.status == 0
     assert run.rows("users") == truth(org, "users")
+    assert f"the catalog asks for {method}" in run.log
 
 
 def test_a_stream_that_is_listed_with_nothing_else_is_synced(
