@@ -207,7 +207,8 @@ class Account:
         table = Table(title="What was read", show_footer=True, box=SIMPLE)
         for name, heading in shown:
             footer = "total" if name == "stream" else _shown(totals[name])
-            table.add_column(heading, footer, justify="right", overflow="fold")
+            longest = max(map(len, heading.split()))
+            table.add_column(heading, footer, justify="right", min_width=longest)
         table.columns[0].justify = "left"
         table.columns[0].no_wrap = True
         for each in accounts:

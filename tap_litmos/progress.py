@@ -136,7 +136,7 @@ class Progress:
             self._samples.popleft()
         before, count = self._samples[0]
         self._samples.append((now, requests))
-        return 60 * (requests - count) / max(now - before, 1)
+        return 60 * (requests - count) / max(now - before, 60)
 
 
 class _AboveBar(io.TextIOBase):

@@ -59,7 +59,7 @@ _FINAL = {
     400: "Litmos does not accept the request's parameters",
     401: "the API key is not valid, or the account is not enabled for the API",
     403: "the key's user is no Account Owner, or the account does not have this feature",
-    404: "there is no such endpoint: see the settings api_url and region",
+    404: "there is no such endpoint",
     406: "Litmos does not accept the request's dates or parameters",
 }
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -333,7 +333,7 @@ class Transport:
         ):
             text = self._content(response, started, most=1 << 14).decode(errors="replace")
         said = self.redact(html.unescape(_TAGS.sub(" ", text)))
-        quoted = "; ".join(dict.fromkeys(each for each in (reason, said) if each))
+        quoted = said if reason in said else "; ".join(filter(None, (reason, said)))
         meaning = _FINAL.get(status, "an answer that Litmos does not document")
         message = (
             f"{endpoint.path} answers {status}: {meaning} (it says: {quoted or 'nothing'})"

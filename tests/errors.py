@@ -226,7 +226,7 @@ ERRORS: dict[str, Case] = {
     ),
     "404": Case(
         what=f"{PATH} answers 404: there is no such endpoint",
-        next="see the settings api_url and region",
+        next="Check the settings api_url, region and source",
         answer=always(404),
     ),
     "406": Case(

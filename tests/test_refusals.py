@@ -29,7 +29,7 @@ def org() -> Organisation:
     [
         (400, "Litmos does not accept the request's parameters"),
         (403, "the key's user is no Account Owner, or the account does not have this feature"),
-        (404, "there is no such endpoint: see the settings api_url and region"),
+        (404, "there is no such endpoint"),
         (406, "Litmos does not accept the request's dates or parameters"),
         (405, "an answer that Litmos does not document"),
         (418, "an answer that Litmos does not document"),

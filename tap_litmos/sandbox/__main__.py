@@ -131,11 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = os.strerror(error.errno or 0)
         print(f"cannot listen on port {options.port}: {reason}", file=sys.stderr)  # noqa: T201
         return 1
-    with box:
-        print(f"A Litmos organisation of {options.users} people is served at {box.url}")  # noqa: T201
+    try:
+        people = f"A Litmos organisation of {options.users} people"
+        print(f"{people} is served at {box.url}; its config:", file=sys.stderr)  # noqa: T201
         print(json.dumps(box.config(), indent=2), flush=True)  # noqa: T201
-        while not done.wait(1):  # without an end, Windows would not let it be interrupted
-            pass
+        done.wait()
+    finally:
+        box.close()
     return 0
 
 
