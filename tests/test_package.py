@@ -106,8 +106,7 @@ def test_it_works_alone_and_with_its_sandbox(built: tuple[Path, Path], tmp_path:
         text=True,
     ) as serving:
         assert serving.stdout
-        told = "".join(serving.stdout.readline() for _ in range(6))
-        config = json.loads(told.partition("\n")[2])
+        config = json.loads("".join(serving.stdout.readline() for _ in range(5)))
         (tmp_path / "config.json").write_text(json.dumps(config))
         tap = empty / "bin" / "tap-litmos"
         run([tap, "--config", tmp_path / "config.json", "--test"], tmp_path)
