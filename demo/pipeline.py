@@ -83,11 +83,12 @@ def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
     command += ["--requests-per-minute", without_limit]
     with _running(*command, stdout=subprocess.PIPE) as process:
-        told = process.stdout.readline() if process.stdout else ""
+        told = _first_object(process.stdout)
         if not told:
             raise DemoError("The sandbox did not start: see its message above")
-        print(told, end="")  # noqa: T201
-        config = json.loads(_first_object(process.stdout))
+        config = json.loads(told)
+        where = config["api_url"]
+        print(f"A Litmos organisation of {users} people is served at {where}", flush=True)  # noqa: T201
         yield config | {"requests_per_minute": int(without_limit)}
 
 

@@ -132,8 +132,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"cannot listen on port {options.port}: {reason}", file=sys.stderr)  # noqa: T201
         return 1
     try:
-        people = f"A Litmos organisation of {options.users} people"
-        print(f"{people} is served at {box.url}; its config:", file=sys.stderr)  # noqa: T201
         print(json.dumps(box.config(), indent=2), flush=True)  # noqa: T201
         done.wait()
     finally:
