@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -171,13 +172,7 @@ def _mend(content: bytes) -> tuple[bytes, int]:
             return match[0]
         digits = (hexadecimal or decimal).lstrip("0")[:8]
         code = int(digits or "0", 16 if hexadecimal else 10)
-        allowed = code in {0x9, 0xA, 0xD} or (
-            code >= 0x20  # noqa: PLR2004
-            and not 0xD800 <= code <= 0xDFFF  # noqa: PLR2004
-            and code not in {0xFFFE, 0xFFFF}
-            and code <= 0x10FFFF  # noqa: PLR2004
-        )
-        if allowed:
+        if code <= sys.maxunicode and not _RAW_FORBIDDEN.match(chr(code)):
             return match[0]
         replaced += 1
         return REPLACEMENT
