@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.connection import Connection
 
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
     from tap_litmos.sandbox import Incoming
 
 _PATTERNS = 1000

@@ -13,8 +13,8 @@ from singer_sdk.singerlib import RecordMessage, Schema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
-from tap_litmos.rows import BadBodyError, RowReader
-from tap_litmos.transport import StreamFailedError
+from tap_litmos.errors import BadBodyError, StreamFailedError
+from tap_litmos.rows import RowReader
 from tap_litmos.windows import (
     RowsKeepMovingError,
     WindowPaginator,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, CatalogEntry, MetadataMapping
 
-    from tap_litmos.account import StreamAccount
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
     from tap_litmos.rows import Page
+    from tap_litmos.summary import StreamStats
     from tap_litmos.tap import TapLitmos
     from tap_litmos.windows import Window
 
@@ -238,7 +238,7 @@ class LitmosStream(Stream):
     # The sync
 
     @property
-    def account(self) -> StreamAccount:
+    def account(self) -> StreamStats:
         """The account of this stream."""
         return self.litmos.account.of(self.name)
 
@@ -275,7 +275,7 @@ class LitmosStream(Stream):
                     f"{self.endpoint.path}: the rows of {_where(position.window)} move faster "
                     "than they can be read. Run the sync again at a quieter time"
                 ) from None
-            account.windows_read_again = paginator.steps_back
+            account.pages_reread = paginator.steps_back
             if not continues:
                 continue
             yield from _fresh(page, delivered)

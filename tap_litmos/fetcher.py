@@ -13,14 +13,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_litmos.transport import Answer, StreamFailedError, TransportClosedError
+from tap_litmos.errors import StreamFailedError, TransportClosedError
 from tap_litmos.windows import Position, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tap_litmos.endpoints import Endpoint
-    from tap_litmos.transport import Meter, Transport
+    from tap_litmos.declaration import Endpoint
+    from tap_litmos.transport import FetchedPage, Meter, Transport
 
 HEAD_START = 0.5
 """Seconds that the first request of a run goes alone: a wrong key is refused once."""
@@ -56,7 +56,9 @@ class _Chain:
     job: Job
     next: Position
     guesses: bool = True
-    ready: deque[tuple[Position, Answer | StreamFailedError]] = field(default_factory=deque)
+    ready: deque[tuple[Position, FetchedPage | StreamFailedError]] = field(
+        default_factory=deque
+    )
     in_flight: Position | None = None
     received: bool = False
     done: bool = False
@@ -106,7 +108,7 @@ class Fetcher:
         self._first_started: float | None = None
         self._first_answered = False
 
-    def page(self, stream: str, position: Position) -> Answer:
+    def page(self, stream: str, position: Position) -> FetchedPage:
         """Return a page, waiting for it if need be.
 
         Args:
@@ -243,7 +245,7 @@ class Fetcher:
 
     def _fetch(self, chain: _Chain, position: Position) -> None:
         """Fetch one page; runs in a thread of its own."""
-        answer: Answer | StreamFailedError | None = None
+        answer: FetchedPage | StreamFailedError | None = None
         failure: BaseException | None = None
         params: dict[str, str | int] = {"start": position.offset, "limit": self._limit}
         if position.window:
@@ -265,7 +267,7 @@ class Fetcher:
             self._changed.notify_all()
 
     def _take(
-        self, chain: _Chain, position: Position, answer: Answer | StreamFailedError
+        self, chain: _Chain, position: Position, answer: FetchedPage | StreamFailedError
     ) -> None:
         chain.in_flight = None
         chain.ready.append((position, answer))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from tap_litmos.account import Account
+    from tap_litmos.summary import RunSummary
     from tap_litmos.windows import Window
 
 EVERY = 30.0
@@ -43,7 +43,7 @@ class Progress:
 
     def __init__(
         self,
-        account: Account,
+        account: RunSummary,
         *,
         requests_per_minute: int,
         requests_left: Callable[[], int],

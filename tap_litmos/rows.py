@@ -18,11 +18,13 @@ from xml.parsers import expat
 
 import xmltodict
 
+from tap_litmos.errors import BadBodyError, HostileBodyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from collections.abc import Set as AbstractSet
 
-    from tap_litmos.endpoints import Endpoint, Field
+    from tap_litmos.declaration import Endpoint, Field
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -39,14 +41,6 @@ _REFERENCE = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));", re.DOTALL
 )
 _ENCODING = re.compile(rb"""<\?xml[^>]{0,100}encoding=["']([\w.-]+)["']""")
-
-
-class BadBodyError(Exception):
-    """A body that is not the page which was asked for; another try may bring it."""
-
-
-class HostileBodyError(Exception):
-    """A body that no try can make acceptable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +77,13 @@ class Page:
 class Reporter(Protocol):
     """Whom a `RowReader` tells what it could not use."""
 
-    def misfit(self, field: str, value: str, kind: str) -> None:
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
         """Take note of a value that is not of its field's kind, and became null."""
 
     def unknown(self, element: str) -> None:
         """Take note of an element that no schema knows, and was left out."""
 
-    def keyless_row(self, ids: dict[str, Any]) -> None:
+    def row_without_key(self, ids: dict[str, Any]) -> None:
         """Take note of a row without its primary key, which was left out."""
 
 
@@ -318,7 +312,7 @@ class RowReader:
                     for name, value in record.items()
                     if value is not None and (name.endswith("Id") or name.startswith("Origin"))
                 }
-                self._reporter.keyless_row(ids)
+                self._reporter.row_without_key(ids)
                 left_out.append(repr(record))
                 return True
             page.records.append(record)
@@ -352,7 +346,7 @@ class RowReader:
                 try:
                     record[name] = cast(value)
                 except ValueError:
-                    self._reporter.misfit(name, value, cast.__name__.removeprefix("to_"))
+                    self._reporter.invalid_value(name, value, cast.__name__.removeprefix("to_"))
         if self._hash:
             record[self._hash] = _digest(record)
             for name in self._dropped:

@@ -6,7 +6,7 @@ to `ENDPOINTS`: this is the only file to touch.
 
 from __future__ import annotations
 
-from tap_litmos.endpoints import Endpoint, Field
+from tap_litmos.declaration import Endpoint, Field
 
 
 def _text(name: str, description: str) -> Field:

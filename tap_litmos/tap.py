@@ -26,12 +26,13 @@ from singer_sdk.singerlib import Catalog, RecordMessage
 from typing_extensions import override
 
 from tap_litmos import settings
-from tap_litmos.account import Account
 from tap_litmos.client import LitmosStream
+from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import Fetcher, Job
 from tap_litmos.progress import Progress, duration
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.transport import RunFailedError, Transport
+from tap_litmos.summary import RunSummary
+from tap_litmos.transport import Transport
 from tap_litmos.windows import page_limit, parse_moment
 
 if TYPE_CHECKING:
@@ -202,9 +203,9 @@ class TapLitmos(Tap):
     # The course of a run
 
     @cached_property
-    def account(self) -> Account:
+    def account(self) -> RunSummary:
         """What was read."""
-        return Account(self.logger)
+        return RunSummary(self.logger)
 
     @cached_property
     def plan(self) -> dict[str, Sequence[Window | None]]:

@@ -31,14 +31,22 @@ from pyrate_limiter import InMemoryBucket, Rate, RateItem
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from tap_litmos.rows import BadBodyError, Body, HostileBodyError, check
+from tap_litmos.errors import (
+    BadBodyError,
+    HostileBodyError,
+    RunFailedError,
+    StreamFailedError,
+    TransientError,
+    TransportClosedError,
+)
+from tap_litmos.rows import Body, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pendulum import DateTime
 
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
 
 logger = logging.getLogger("tap-litmos")
 
@@ -65,37 +73,8 @@ _FINAL = {
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
-class StreamFailedError(Exception):
-    """A stream cannot be synced. The message is one line, and names the endpoint."""
-
-
-class RunFailedError(BaseException):
-    """Nothing can be synced. The message is one line for the user.
-
-    It is no `Exception`, as those are reported by the SDK before they reach the command line.
-    """
-
-
-class TransportClosedError(Exception):
-    """The transport was closed meanwhile."""
-
-
-class _Fault(Exception):  # noqa: N818
-    """A passing failure.
-
-    Attributes:
-        status: The HTTP status, or 0 where none came.
-        retry_after: Seconds that the server asks to wait, or None.
-    """
-
-    def __init__(self, what: str, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(what)
-        self.status = status
-        self.retry_after = retry_after
-
-
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchedPage:
     """A page as it came.
 
     Attributes:
@@ -192,7 +171,7 @@ class Transport:
 
     def fetch(
         self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
-    ) -> Answer:
+    ) -> FetchedPage:
         """Fetch one page, patiently.
 
         Passing failures are retried with growing, jittered waits of up to a minute, for five
@@ -220,7 +199,7 @@ class Transport:
             )
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Fault),
+            retry=tenacity.retry_if_exception_type(TransientError),
             wait=retries.wait,
             stop=lambda state: state.idle_for >= PATIENCE * MINUTE,
             sleep=self._sleep,
@@ -229,7 +208,7 @@ class Transport:
         )
         try:
             return retrying(self._attempt, endpoint, params, meter)
-        except _Fault as fault:
+        except TransientError as fault:
             if not self._answered:
                 raise RunFailedError(
                     f"{self._url} has not answered in {PATIENCE} minutes of trying: {fault}. "
@@ -246,7 +225,7 @@ class Transport:
 
     def _attempt(
         self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
-    ) -> Answer:
+    ) -> FetchedPage:
         self._wait_for_turn()
         meter.requested()
         requested_at, started = pendulum.now("UTC"), time.monotonic()
@@ -262,7 +241,7 @@ class Transport:
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response, started)
                     body = check(content, endpoint.nesting)
-                    return Answer(body, self._earlier_clock(response, requested_at))
+                    return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, response, started)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._closed.is_set():
@@ -275,9 +254,9 @@ class Transport:
                     f"{self._url} cannot be trusted or used, and the key was not sent: "
                     f"{self._describe(error)}. Check the setting api_url"
                 ) from None
-            raise _Fault(self._describe(error)) from None
+            raise TransientError(self._describe(error)) from None
         except BadBodyError as error:
-            raise _Fault(self.redact(str(error))) from None
+            raise TransientError(self.redact(str(error))) from None
 
     def _content(self, response: requests.Response, started: float, most: int = 0) -> bytes:
         """Read a body, at most `most` bytes of it if that is given."""
@@ -326,7 +305,7 @@ class Transport:
         reason = self.redact(response.reason or "")
         if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
             after = _retry_after(response.headers)
-            return _Fault(f"Litmos answers {status} {reason}".strip(), status, after)
+            return TransientError(f"Litmos answers {status} {reason}".strip(), status, after)
         text = ""
         with contextlib.suppress(
             requests.RequestException, urllib3.exceptions.HTTPError, OSError
@@ -391,7 +370,7 @@ class _Retries:
     """
 
     def __init__(self) -> None:
-        self.fault = _Fault("not tried yet")
+        self.fault = TransientError("not tried yet")
         self.limited = False
 
     def wait(self, state: tenacity.RetryCallState) -> float:
@@ -401,7 +380,7 @@ class _Retries:
         passing. So the second in a row is taken for the limit.
         """
         error = state.outcome.exception() if state.outcome else None
-        fault = error if isinstance(error, _Fault) else self.fault
+        fault = error if isinstance(error, TransientError) else self.fault
         both = {self.fault.status, fault.status}
         again = both == {HTTPStatus.SERVICE_UNAVAILABLE}
         self.limited = again or fault.status == HTTPStatus.TOO_MANY_REQUESTS

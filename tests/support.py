@@ -28,7 +28,7 @@ from tap_litmos.tap import TapLitmos
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
@@ -47,7 +47,7 @@ ACCOUNT = (
     "retries",
     "read again",
     "misfits",
-    "keyless",
+    "rows_without_key",
     "unknown fields",
     "seconds",
 )

@@ -200,7 +200,7 @@ def test_a_row_without_its_key_is_left_out_and_told_of() -> None:
     assert run.records("users")
     assert "4711" in run.warnings[0]
     assert "4712" in run.warnings[1]
-    assert run.account(STREAM)["keyless"] == "2"
+    assert run.account(STREAM)["rows_without_key"] == "2"
     assert run.account(STREAM)["rows"] == "2"
     assert "courses: 2 rows without primary key were left out" in run.errors[-1]
     assert run.bookmark(STREAM)

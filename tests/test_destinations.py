@@ -28,7 +28,7 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tap_litmos.endpoints import Field
+    from tap_litmos.declaration import Field
 
 State = dict[str, Any] | None
 

@@ -12,17 +12,17 @@ from errors import ERRORS, Case
 from support import Run, command_with_minute, config_for, run_process, run_tap
 
 import tap_litmos
-from tap_litmos import rows, transport
+from tap_litmos import errors, transport
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RAISED = (
-    transport.RunFailedError,
-    transport.StreamFailedError,
-    rows.BadBodyError,
-    rows.HostileBodyError,
+    errors.RunFailedError,
+    errors.StreamFailedError,
+    errors.BadBodyError,
+    errors.HostileBodyError,
 )
 Place = tuple[str, int]
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support import ENDPOINT
 
-from tap_litmos.rows import REPLACEMENT, BadBodyError, HostileBodyError, RowReader, check
+from tap_litmos.errors import BadBodyError, HostileBodyError
+from tap_litmos.rows import REPLACEMENT, RowReader, check
 
 if TYPE_CHECKING:
     from tap_litmos.rows import Page
@@ -37,9 +38,9 @@ class Notes:
     """Counts what a reader reports."""
 
     def __init__(self) -> None:
-        self.misfits = self.keyless = 0
+        self.misfits = self.rows_without_key = 0
 
-    def misfit(self, field: str, value: str, kind: str) -> None:
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
         assert field
         assert value
         assert kind
@@ -48,9 +49,9 @@ class Notes:
     def unknown(self, element: str) -> None:
         assert element
 
-    def keyless_row(self, ids: dict[str, Any]) -> None:
+    def row_without_key(self, ids: dict[str, Any]) -> None:
         json.dumps(ids)
-        self.keyless += 1
+        self.rows_without_key += 1
 
 
 def count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
@@ -87,7 +88,7 @@ def hold(stream: str, content: bytes) -> Page | None:
     except (BadBodyError, HostileBodyError) as refusal:
         assert "\n" not in str(refusal)  # noqa: PT017 - whatever it is, it is one line
         return None
-    assert page.count == len(page.records) + notes.keyless == len(page.versions)
+    assert page.count == len(page.records) + notes.rows_without_key == len(page.versions)
     hash(frozenset(page.versions))
     for record in page.records:
         assert record.keys() == FIELDS[stream]

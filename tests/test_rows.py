@@ -33,17 +33,17 @@ class Notes:
 
     misfits: list[tuple[str, str]] = field(default_factory=list)
     unknowns: list[str] = field(default_factory=list)
-    keyless: list[dict[str, Any]] = field(default_factory=list)
+    rows_without_key: list[dict[str, Any]] = field(default_factory=list)
 
-    def misfit(self, field: str, value: str, kind: str) -> None:
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
         assert kind in {"integer", "number", "boolean", "datetime"}
         self.misfits.append((field, value))
 
     def unknown(self, element: str) -> None:
         self.unknowns.append(element)
 
-    def keyless_row(self, ids: dict[str, Any]) -> None:
-        self.keyless.append(ids)
+    def row_without_key(self, ids: dict[str, Any]) -> None:
+        self.rows_without_key.append(ids)
 
 
 def read(stream: str, body: bytes) -> tuple[list[Record], Notes]:

@@ -27,7 +27,7 @@ from tap_litmos.sandbox import Organisation, Sandbox
 from tap_litmos.sandbox.markup import Spelling
 
 if TYPE_CHECKING:
-    from tap_litmos.endpoints import Endpoint, Field
+    from tap_litmos.declaration import Endpoint, Field
 
 HERE = Path(__file__).parent
 FACTS: dict[str, Any] = {

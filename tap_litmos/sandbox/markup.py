@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
 
     from .tables import Row, Value
 

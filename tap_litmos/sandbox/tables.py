@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tap_litmos.endpoints import Endpoint
+    from tap_litmos.declaration import Endpoint
 
 Value = str | int | float | bool | datetime | None
 Values = dict[str, Value]

@@ -16,7 +16,7 @@ _SHOWN = 10
 
 
 @dataclass(slots=True)
-class StreamAccount:
+class StreamStats:
     """What was read of one stream.
 
     Attributes:
@@ -25,9 +25,9 @@ class StreamAccount:
         windows: Windows finished.
         requests: Requests sent, retries included.
         retries: Requests that had to be sent again.
-        windows_read_again: How often paging had to step back, as rows had moved.
+        pages_reread: How often paging had to step back, as rows had moved.
         misfits: Values that did not fit, and forbidden characters replaced.
-        keyless: Rows left out, as they had no primary key.
+        rows_without_key: Rows left out, as they had no primary key.
         unknown_fields: Elements left out that no schema knows.
         seconds: How long its sync took.
         failure: Why it was given up, in a line, or None.
@@ -39,9 +39,9 @@ class StreamAccount:
     windows: int = 0
     requests: int = 0
     retries: int = 0
-    windows_read_again: int = 0
+    pages_reread: int = 0
     misfits: int = 0
-    keyless: int = 0
+    rows_without_key: int = 0
     seconds: float = 0.0
     failure: str | None = None
     _unknown: set[str] = field(default_factory=set)
@@ -74,7 +74,7 @@ class StreamAccount:
         with self._lock:
             self.retries += 1
 
-    def misfit(self, field: str, value: str, kind: str) -> None:
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
         """Count a value that is not of its field's kind, and warn of it."""
         self.misfits += 1
         self._warn(
@@ -107,9 +107,9 @@ class StreamAccount:
                 "%s: the field %r is in no schema and is left out", self.stream, element[:100]
             )
 
-    def keyless_row(self, ids: dict[str, Any]) -> None:
+    def row_without_key(self, ids: dict[str, Any]) -> None:
         """Count a row without its primary key, and warn of it."""
-        self.keyless += 1
+        self.rows_without_key += 1
         self._warn("", "%s: a row without primary key is left out; it has %s", self.stream, ids)
 
     def _warn(self, about: str, message: str, *values: object) -> None:
@@ -133,28 +133,28 @@ COLUMNS = (
     ("windows", "windows"),
     ("requests", "requests"),
     ("retries", "retries"),
-    ("windows_read_again", "windows read again"),
+    ("pages_reread", "windows read again"),
     ("misfits", "values that did not fit"),
-    ("keyless", "rows without key"),
+    ("rows_without_key", "rows without key"),
     ("unknown_fields", "unknown fields"),
     ("seconds", "seconds"),
 )
 
-_RARE = {"retries", "windows_read_again", "misfits", "keyless", "unknown_fields"}
+_RARE = {"retries", "pages_reread", "misfits", "rows_without_key", "unknown_fields"}
 _WIDE = 110
 
 
-class Account:
+class RunSummary:
     """What was read in a run."""
 
     def __init__(self, logger: logging.Logger) -> None:
         """Start an empty account."""
         self.logger = logger
-        self.streams: dict[str, StreamAccount] = {}
+        self.streams: dict[str, StreamStats] = {}
 
-    def of(self, stream: str) -> StreamAccount:
+    def of(self, stream: str) -> StreamStats:
         """Return the account of a stream, which is opened if need be."""
-        return self.streams.setdefault(stream, StreamAccount(stream, self.logger))
+        return self.streams.setdefault(stream, StreamStats(stream, self.logger))
 
     @property
     def problems(self) -> list[str]:
@@ -164,9 +164,9 @@ class Account:
             for each in self.streams.values()
             if each.failure
         ] + [
-            f"{each.stream}: {each.keyless} rows without primary key were left out"
+            f"{each.stream}: {each.rows_without_key} rows without primary key were left out"
             for each in self.streams.values()
-            if each.keyless
+            if each.rows_without_key
         ]
 
     def close(self) -> None:

@@ -86,9 +86,9 @@ def test_the_figures_are_exact(org: Organisation, log_config: dict[str, str]) ->
             "windows": len(windows[stream]),
             "requests": requests[stream],
             "retries": failed[stream],
-            "windows_read_again": 0,
+            "pages_reread": 0,
             "misfits": 0,
-            "keyless": 0,
+            "rows_without_key": 0,
             "unknown_fields": 0,
         }
     totals = account["totals"]
@@ -124,7 +124,7 @@ def test_what_did_not_fit_is_counted(log_config: dict[str, str]) -> None:
     figures = record(run.log)["streams"]["module_results"]
     assert figures["rows"] == 2
     assert figures["misfits"] == 3
-    assert figures["keyless"] == 1
+    assert figures["rows_without_key"] == 1
     assert figures["unknown_fields"] == 2
 
 

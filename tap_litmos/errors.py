@@ -1,0 +1,56 @@
+"""What can go wrong, and what each error ends.
+
+```
+Exception
+├── TransientError            ends one try: the request is sent again
+│   └── BadBodyError          … since the body is not the page that was asked for
+├── HostileBodyError          ends a request: no further try would help
+├── StreamFailedError         ends a stream: the others are synced, the exit status is 1
+└── TransportClosedError      ends a thread: the run is over, nobody waits for the page
+BaseException
+└── RunFailedError            ends the run: the exit status is 1
+```
+
+The messages of `StreamFailedError` and `RunFailedError` are for the user: one line that says
+what happened, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class TransientError(Exception):
+    """A failure that may pass.
+
+    Attributes:
+        status: The HTTP status, or 0 where none came.
+        retry_after: Seconds that the server asks to wait, or None.
+    """
+
+    def __init__(self, what: str, status: int = 0, retry_after: float | None = None) -> None:
+        """Take what happened, in a few words."""
+        super().__init__(what)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class BadBodyError(TransientError):
+    """A body that is not the page which was asked for; another try may bring it."""
+
+
+class HostileBodyError(Exception):
+    """A body that no try can make acceptable."""
+
+
+class StreamFailedError(Exception):
+    """A stream cannot be synced; its bookmark stays where it is."""
+
+
+class RunFailedError(BaseException):
+    """Nothing can be synced.
+
+    It is no `Exception`, as those are reported by the SDK before they reach the command line.
+    """
+
+
+class TransportClosedError(Exception):
+    """The transport was closed meanwhile."""
