@@ -43,7 +43,7 @@ class Sync:
     Attributes:
         name: The name of the sync, and of the folder of its files.
         files: Where its rows are.
-        streams: For each stream the figures of the tap's account.
+        streams: For each stream the figures of the run summary.
         totals: Their sums.
         seconds: How long it took.
     """
@@ -131,8 +131,8 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         "logging": json.loads(json.dumps(_LOGGING)),
     }
     started = time.monotonic()
-    account, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
-    settings["logging"]["handlers"]["file"]["filename"] = str(account)
+    log, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
+    settings["logging"]["handlers"]["file"]["filename"] = str(log)
     for each, values in settings.items():
         (directory / f"{each}.json").write_text(json.dumps(values, indent=2))
     tap = _module("tap_litmos", "--config", directory / "tap.json")
@@ -161,6 +161,6 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         raise DemoError(f"The sync has failed; {messages} ends with\n{last}")
     state.write_text(states[-1])
     seconds = time.monotonic() - started
-    told_of = [json.loads(line)["extra"] for line in account.read_text().splitlines()]
-    [found] = [extra["account"] for extra in told_of if "account" in extra]
+    told_of = [json.loads(line)["extra"] for line in log.read_text().splitlines()]
+    [found] = [extra["run_summary"] for extra in told_of if "run_summary" in extra]
     return Sync(name, files, found["streams"], found["totals"], seconds)

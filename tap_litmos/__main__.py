@@ -5,9 +5,9 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    from tap_litmos.tap import TapLitmos  # noqa: PLC0415 - the sandbox does not need it
+    from tap_litmos.cli import CommandLineTap  # noqa: PLC0415 - the sandbox does not need it
 
-    TapLitmos.cli()
+    CommandLineTap.cli()
 
 
 def sandbox() -> None:

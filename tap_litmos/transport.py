@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import io
 import logging
 import random
 import re
@@ -17,11 +18,13 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlencode
 
 import pendulum
 import requests
@@ -42,7 +45,7 @@ from tap_litmos.errors import (
 from tap_litmos.rows import Body, check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pendulum import DateTime
 
@@ -59,8 +62,9 @@ PATIENCE = 5
 LONGEST_RETRY_AFTER = 10
 """Minutes that a `Retry-After` is followed for, at most."""
 
-LARGEST_BODY = 1 << 29
-"""Bytes of a body, unpacked, beyond which it is taken for an attack."""
+LARGEST_BODIES = 1 << 30
+"""Bytes that all bodies held at once may have, unpacked; one that takes more than its share is
+taken for an attack."""
 
 _RETRIED = {408, 429}
 _FINAL = {
@@ -86,14 +90,31 @@ class FetchedPage:
     requested_at: DateTime
 
 
-class Meter(Protocol):
-    """Whom the transport tells what it does for a stream."""
+class Stats(Protocol):
+    """Counts what the transport does for a stream."""
 
     def requested(self) -> None:
-        """Take note of a request that was sent."""
+        """Count a request that was sent."""
 
     def retried(self) -> None:
-        """Take note that a request will be sent again."""
+        """Count a request that will be sent again."""
+
+
+class KeyFilter(logging.Filter):
+    """Hides the key in all that is logged, whichever way it came there."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        """Take what hides the key in a text."""
+        super().__init__()
+        self._redact = redact
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Hide the key in a record; every record passes."""
+        message = record.getMessage()
+        hidden = self._redact(message)
+        if hidden != message:
+            record.msg, record.args = hidden, ()
+        return True
 
 
 class Transport:
@@ -111,8 +132,10 @@ class Transport:
         api_key: str,
         source: str,
         requests_per_minute: int,
-        connections: int,
         timeout: float,
+        bodies: int = 1,
+        endpoints: int = 1,
+        first_contact: float = 1.0,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
@@ -121,8 +144,11 @@ class Transport:
             api_key: The key, sent in the header `apikey`.
             source: What is sent as `source` with every request.
             requests_per_minute: The allowed rate.
-            connections: How many connections to keep open.
-            timeout: Seconds to wait for an answer to begin, and for it to end.
+            timeout: Seconds to wait for a connection, and then for the whole answer.
+            bodies: How many bodies may be held or in flight at once.
+            endpoints: How many endpoints the run asks.
+            first_contact: Minutes after which the run ends if the host refuses every
+                connection from the start.
         """
         self._url = api_url.rstrip("/")
         self._key = api_key
@@ -142,7 +168,9 @@ class Transport:
         span = round(1000 * MINUTE * (1 + 1 / 60))
         self._bucket = InMemoryBucket([Rate(requests_per_minute, span)])
         self._pause_until = 0.0
-        self._answered = False
+        self._host = _Host(endpoints)
+        self._first_contact = first_contact * MINUTE
+        self._largest = LARGEST_BODIES // bodies
         self._clock_was_checked = False
         self._sockets = _Sockets()
         self._session = requests.Session()
@@ -151,7 +179,7 @@ class Transport:
         self._session.trust_env = self._url.startswith("https:")
         self._session.auth = self._authorise
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _Adapter(self._sockets, connections))
+            self._session.mount(scheme, _Adapter(self._sockets, bodies))
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["apikey"] = self._key
@@ -163,34 +191,50 @@ class Transport:
         self._sockets.shut_down()
         self._session.close()
 
+    def hide_key(self, text: str) -> str:
+        """Return a text without the key, in any of its spellings."""
+        return self._spellings_of_key.sub("***", text)
+
     def redact(self, text: str) -> str:
         """Return a text from outside as one line of at most 300 characters without the key."""
-        hidden = self._spellings_of_key.sub("***", text)
+        hidden = self.hide_key(text)
+        # What was read may end within the key.
+        for length in range(len(self._key) - 1, 3, -1):
+            if hidden.endswith(self._key[:length]):
+                hidden = f"{hidden[:-length]}***"
+                break
         shown = "".join(each if each.isprintable() else " " for each in hidden)
         return " ".join(shown.split())[:300]
 
     def fetch(
-        self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
+        self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
     ) -> FetchedPage:
         """Fetch one page, patiently.
 
-        Passing failures are retried with growing, jittered waits of up to a minute, for five
-        minutes of waiting at least.
+        Passing failures are retried with growing, jittered waits of up to a minute, for about
+        five minutes, and at least once.
 
         Args:
             endpoint: What to ask for.
             params: The query, without `source`.
-            meter: Whom to tell of the requests.
+            stats: Counts the requests.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
-            RunFailedError: If the key is refused, the server redirects, or it was never
-                reached in this run.
+            RunFailedError: If the key is refused, or the host does not answer at all.
         """
         retries = _Retries()
+        began = time.monotonic()
+
+        def give_up(state: tenacity.RetryCallState) -> bool:
+            elapsed = time.monotonic() - began
+            if self._host.refuses_connections:
+                return elapsed + state.upcoming_sleep >= self._first_contact
+            too_long = elapsed >= PATIENCE * MINUTE
+            return (too_long and state.attempt_number > 1) or self._host.is_silent()
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
-            meter.retried()
+            stats.retried()
             wait = state.next_action.sleep if state.next_action else 0.0
             if retries.limited:
                 self._pause(wait)
@@ -201,18 +245,18 @@ class Transport:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=retries.wait,
-            stop=lambda state: state.idle_for >= PATIENCE * MINUTE,
+            stop=give_up,
             sleep=self._sleep,
             before_sleep=before_sleep,
             reraise=True,
         )
         try:
-            return retrying(self._attempt, endpoint, params, meter)
+            return retrying(self._attempt, endpoint, params, stats)
         except TransientError as fault:
-            if not self._answered:
+            if self._host.refuses_connections or self._host.is_silent():
                 raise RunFailedError(
-                    f"{self._url} has not answered in {PATIENCE} minutes of trying: {fault}. "
-                    "Check the settings api_url and region, and that this machine reaches it"
+                    f"{self._url} does not answer: {fault}. Check the settings api_url and "
+                    "region, and that this machine reaches it"
                 ) from None
             raise StreamFailedError(
                 f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: {fault}. "
@@ -224,25 +268,26 @@ class Transport:
             ) from None
 
     def _attempt(
-        self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
+        self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
     ) -> FetchedPage:
         self._wait_for_turn()
-        meter.requested()
+        stats.requested()
         requested_at, started = pendulum.now("UTC"), time.monotonic()
+        # A space goes as `%20`, which every decoder reads, not as the `+` of forms.
+        query = urlencode({"source": self._source, **params}, quote_via=quote)
         try:
             with self._session.get(
-                self._url + endpoint.path,
-                params={"source": self._source, **params},
+                f"{self._url}{endpoint.path}?{query}",
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                self._answered = True
+                self._host.answered()
                 if response.status_code == HTTPStatus.OK:
-                    content = self._content(response, started)
-                    body = check(content, endpoint.nesting)
+                    content = self._content(response)
+                    body = check(content, endpoint.nesting, _charset(response.headers))
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
-                raise self._failure(endpoint, response, started)
+                raise self._failure(endpoint, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self._closed.is_set():
                 raise TransportClosedError from None
@@ -254,22 +299,20 @@ class Transport:
                     f"{self._url} cannot be trusted or used, and the key was not sent: "
                     f"{self._describe(error)}. Check the setting api_url"
                 ) from None
+            self._host.failed(endpoint.path, started, _innermost(error))
             raise TransientError(self._describe(error)) from None
         except BadBodyError as error:
             raise TransientError(self.redact(str(error))) from None
 
-    def _content(self, response: requests.Response, started: float, most: int = 0) -> bytes:
+    def _content(self, response: requests.Response, most: int = 0) -> bytes:
         """Read a body, at most `most` bytes of it if that is given."""
         content = bytearray()
-        # `read1` returns what has come: an answer that trickles does not outlast the timeout.
         while chunk := response.raw.read1(1 << 16, decode_content=True):
             content += chunk
             if most and len(content) >= most:
                 break
-            if len(content) > LARGEST_BODY:
-                raise HostileBodyError(f"the answer is larger than {LARGEST_BODY >> 20} MB")
-            if time.monotonic() - started > self._timeout:
-                raise requests.Timeout("the answer did not end")
+            if len(content) > self._largest:
+                raise HostileBodyError(f"the answer is larger than {self._largest >> 20} MB")
         return bytes(content)
 
     def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
@@ -277,8 +320,12 @@ class Transport:
         date = _http_date(response.headers.get("Date", ""))
         if date is None:
             return requested_at
-        # The header has whole seconds, cut off.
-        moment = date.add(seconds=1) - response.elapsed
+        # The header has whole seconds, cut off, so the true moment is up to a second later;
+        # the request was sent before the answer's headers came.
+        try:
+            moment = date.add(seconds=1) - response.elapsed
+        except OverflowError:  # the year 9999
+            return requested_at
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
             if abs(ahead) > 10 * 60 and not self._clock_was_checked:
@@ -291,14 +338,12 @@ class Transport:
             self._clock_was_checked = True
         return min(requested_at, moment)
 
-    def _failure(
-        self, endpoint: Endpoint, response: requests.Response, started: float
-    ) -> BaseException:
+    def _failure(self, endpoint: Endpoint, response: requests.Response) -> BaseException:
         """Return the exception for an answer that is not 200."""
         status = response.status_code
         if status // 100 == 3:  # noqa: PLR2004
             target = self.redact(response.headers.get("Location", "nowhere"))
-            return RunFailedError(
+            return StreamFailedError(
                 f"{endpoint.path} answers {status} and points to {target}; redirects are not "
                 "followed, as they would carry the key along. Set api_url to Litmos' address"
             )
@@ -310,7 +355,7 @@ class Transport:
         with contextlib.suppress(
             requests.RequestException, urllib3.exceptions.HTTPError, OSError
         ):
-            text = self._content(response, started, most=1 << 14).decode(errors="replace")
+            text = self._content(response, most=1 << 14).decode(errors="replace")
         said = self.redact(html.unescape(_TAGS.sub(" ", text)))
         quoted = said if reason in said else "; ".join(filter(None, (reason, said)))
         meaning = _FINAL.get(status, "an answer that Litmos does not document")
@@ -321,6 +366,8 @@ class Transport:
             return RunFailedError(f"{message}. Check the settings api_key and region")
         if status == HTTPStatus.FORBIDDEN and endpoint.selected_by_default:
             message += ". Use the key of an Account Owner, or deselect the stream"
+        elif status == HTTPStatus.NOT_ACCEPTABLE:
+            message += ". Set window_days to 6: a clock change may make 7 days too long"
         elif not endpoint.selected_by_default:
             message += ". Not every account has what this stream reads: deselect it then"
         else:
@@ -359,6 +406,56 @@ class Transport:
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise TransportClosedError
+
+
+class _Host:
+    """What all requests of a run have learned about the host; safe to use from threads.
+
+    One endpoint that does not answer fails its stream. The run ends only where that concerns
+    every endpoint.
+
+    Attributes:
+        refuses_connections: Whether nothing ever came but errors that concern the host: its
+            name is not found, it refuses the connection, or TLS fails.
+    """
+
+    def __init__(self, endpoints: int) -> None:
+        self.refuses_connections = False
+        self._endpoints = endpoints
+        self._has_answered = False
+        self._silent_since: float | None = None
+        self._failing: set[str] = set()
+        self._lock = threading.Lock()
+
+    def answered(self) -> None:
+        """Mark that an answer has begun, whatever it says."""
+        with self._lock:
+            self._has_answered, self.refuses_connections = True, False
+            self._silent_since = None
+            self._failing.clear()
+
+    def failed(self, path: str, started: float, cause: BaseException) -> None:
+        """Mark that no answer came.
+
+        Args:
+            path: The endpoint that was asked.
+            started: When it was asked, by the monotonic clock.
+            cause: What happened.
+        """
+        at_once = isinstance(cause, (ConnectionRefusedError, socket.gaierror, ssl.SSLError))
+        with self._lock:
+            self.refuses_connections = at_once and not self._has_answered
+            self._silent_since = min(self._silent_since or started, started)
+            self._failing.add(path)
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come for five minutes, whichever endpoint was asked."""
+        with self._lock:
+            return (
+                self._silent_since is not None
+                and time.monotonic() - self._silent_since >= PATIENCE * MINUTE
+                and len(self._failing) >= min(2, self._endpoints)
+            )
 
 
 class _Retries:
@@ -403,6 +500,13 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
+def _charset(headers: Mapping[str, str]) -> str | None:
+    """Return the charset that an answer's header names; requests' own has a default."""
+    message = Message()
+    message["Content-Type"] = headers.get("Content-Type", "")
+    return message.get_content_charset()
+
+
 def _http_date(text: str) -> DateTime | None:
     """Return the moment of an HTTP date, or None if it is none."""
     try:
@@ -421,6 +525,42 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     now = _http_date(headers.get("Date", "")) or pendulum.now("UTC")
     return max(0.0, (until - now).total_seconds())
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket until a moment."""
+
+    def __init__(self, connection: socket.socket, timeout: float) -> None:
+        self._socket = connection
+        self._raw = connection.makefile("rb", buffering=0)
+        self._deadline = time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not end")
+        self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(HTTPResponse):
+    """An answer that has to be there within the timeout, headers included.
+
+    The timeout of a socket counts anew with each byte.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if timeout := sock.gettimeout():
+            self.fp.close()
+            self.fp = io.BufferedReader(_TimedReader(sock, timeout))
 
 
 class _Sockets:
@@ -461,11 +601,15 @@ class _Adapter(HTTPAdapter):
         sockets = self._sockets
 
         class Plain(HTTPConnection):
+            response_class = _TimedResponse
+
             def connect(self) -> None:
                 super().connect()
                 sockets.add(self.sock)
 
         class Secure(HTTPSConnection):
+            response_class = _TimedResponse
+
             def connect(self) -> None:
                 super().connect()
                 sockets.add(self.sock)

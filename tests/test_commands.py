@@ -162,15 +162,12 @@ def test_test_schema_asks_for_nothing(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
-@pytest.mark.parametrize("content", ["", "{", "[]", "5", '"text"', "\x00"])
+@pytest.mark.parametrize("content", [" x", "{", "[]", "5", '"text"', "\x00"])
 def test_a_broken_file_ends_the_run(option: str, content: str, box: Sandbox) -> None:
     files: dict[str, Any] = {"config": config_for(box), option: content}
     run = run_tap(**files)
     check_one_line(run)
-    if (option, content) == ("config", "[]"):  # taken for a config without settings
-        assert "'api_key' is missing" in run.log
-    else:
-        assert f"--{option}" in run.log.splitlines()[-1]
+    assert f"--{option}" in run.log.splitlines()[-1]
     assert not box.requests
 
 

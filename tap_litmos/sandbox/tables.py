@@ -75,7 +75,7 @@ class Table:
         self._numbers = count()
         self._by_date: list[tuple[datetime, int, Row]] | None = None
         self._by_key: dict[tuple[Value, ...], Row] = {}
-        names = {field.name for field in endpoint.fields if field.kind != "hash"}
+        names = {field.name for field in endpoint.fields if field.sent}
         # The key of a login is its user: there is one row for each.
         key = [name for name in endpoint.primary_key if name != endpoint.replication_key]
         self._key = key if names.issuperset(key) else []
@@ -138,7 +138,7 @@ class Table:
         """Return a copy of a row's values that has all fields Litmos can send."""
         get = row.values.get
         fields = self.endpoint.fields
-        return {field.name: get(field.name) for field in fields if field.kind != "hash"}
+        return {field.name: get(field.name) for field in fields if field.sent}
 
     def _fill(self, rows: list[Row]) -> None:
         """Keep these rows alone, and build the indexes anew."""
