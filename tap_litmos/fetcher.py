@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.transport import FetchedPage, Meter, Transport
+    from tap_litmos.transport import FetchedPage, Stats, Transport
 
 HEAD_START = 0.5
 """Seconds that the first request of a run goes alone: a wrong key is refused once."""
@@ -45,7 +45,7 @@ class Job:
 
     endpoint: Endpoint
     windows: Sequence[Window | None]
-    meter: Meter
+    meter: Stats
     one_page: bool = False
 
 

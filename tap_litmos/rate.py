@@ -47,7 +47,7 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
         rate: The most requests in a span.
         span: Its length, in the unit of `turns`.
     """
-    burst = min(max(BURST, rate // 3), rate // 2)
+    burst = min(max(BURST, rate // 3), rate - 1)
     return max(
         (
             turns[-n] + span * min((n - burst) / (rate - burst), n / rate)

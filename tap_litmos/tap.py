@@ -232,6 +232,9 @@ class TapLitmos(Tap):
             requests_per_minute=config["requests_per_minute"],
             connections=config["max_concurrent_requests"],
             timeout=config["request_timeout"],
+            paths=[each.endpoint.path for each in self.litmos_streams if each.selected],
+            rate_limit_file=config.get("rate_limit_file"),
+            patience=0.25 if any(each.is_test for each in self.litmos_streams) else 1.0,
         )
         jobs = [
             Job(each.endpoint, self.plan[each.name], each.account, one_page=each.is_test)

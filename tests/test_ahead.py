@@ -212,7 +212,6 @@ def interrupt(_: Incoming) -> None:
 
 ENDS: dict[str, tuple[Hook, int]] = {
     "with a key that is refused": (lambda _: (401, {}, b""), 1),
-    "with a redirect": (lambda _: (302, {"Location": "https://example.com/"}, b""), 1),
     "by a signal": (interrupt, 128 + signal.SIGTERM),
 }
 

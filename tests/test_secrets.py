@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import trustme
 from support import (
+    ENDPOINT,
     catalog_of,
     command_with_minute,
     config_for,
@@ -122,13 +123,16 @@ def test_a_redirect_is_not_followed(
         return status, {"Location": url}, b""
 
     with Sandbox(org, on_request=answer) as box:
-        done = run(config_for(box, api_key=KEY), None, "users", "courses")
+        config = config_for(box, api_key=KEY, start_date=days_ago(2))
+        done = run(config, None, "users", "courses")
     assert done.status == 1
     assert not seen(stranger)
-    assert len(box.requests) == 1
-    [line] = done.errors
-    assert f"answers {status} and points to http://127.0.0.1:{stranger.server_port}/x?" in line
-    assert "redirects are not followed" in line
+    assert len(box.requests) == 2
+    for stream in ("users", "courses"):
+        path = ENDPOINT[stream].path
+        to = f"http://127.0.0.1:{stranger.server_port}/x?"
+        assert f"GET {path} returned {status}: it points to {to}" in done.errors[-1]
+    assert "redirects are not followed" in done.errors[-1]
 
 
 @pytest.mark.parametrize(
