@@ -159,6 +159,7 @@ class Transport:
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self._host = HostHealth(paths, patience=patience, minute=self._minute)
         self.rate = rate.RateLimit(
@@ -295,18 +296,19 @@ class Transport:
 
     def _another_answers(self) -> bool:
         """Ask other endpoints, for a minute, whether the host is there; any answer will do."""
-        until = time.monotonic() + self._minute
         timeout = min(self._timeout, self._minute / 3)
-        while (path := self._host.another_path()) and time.monotonic() < until:
-            self.rate.turn()
-            sent_at = time.monotonic()
-            try:
-                self._get(path, {"limit": 1}, timeout).close()
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
-                self._host.is_suspect(path, sent_at, 0.0, at_once=False)
-            else:
-                self._host.answered(path)
-                return True
+        with self._asking_others:
+            until = time.monotonic() + self._minute
+            while (path := self._host.another_path()) and time.monotonic() < until:
+                self.rate.turn()
+                sent_at = time.monotonic()
+                try:
+                    self._get(path, {"limit": 1}, timeout).close()
+                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+                    self._host.is_suspect(path, sent_at, 0.0, at_once=False)
+                else:
+                    self._host.answered(path)
+                    return True
         return False
 
     def _content(self, response: requests.Response, most: int = 0) -> bytes:
@@ -377,7 +379,7 @@ class Transport:
         with contextlib.suppress(
             requests.RequestException, urllib3.exceptions.HTTPError, OSError
         ):
-            text = self._content(response, most=most).decode(errors="replace")
+            text = self._content(response, most)[:most].decode(errors="replace")
         # The end may cut the key, or a reference in it.
         text = html.unescape(_TAGS.sub(" ", self._hiding.hide(text, cut=True)))
         said, reason = self.redact(text, cut=True), self.redact(response.reason or "")

@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import deque
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import catalog_of, command_with_minute, config_for, run_tap, started, truth
 
+from tap_litmos import transport
 from tap_litmos.rate import RateLimit
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 def never(_: float) -> None:
     pytest.fail("there is nothing to wait for")
+
+
+SOME = ("courses", "module_results", "users", "teams", "modules")
 
 
 class Clock:
@@ -228,6 +235,44 @@ def test_it_never_slows_down_to_nothing(clock: Clock) -> None:
     assert clock.now - began < 11 * 61
 
 
+def test_requests_that_are_refused_as_others_use_the_key_are_all_served_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    minute, lock = 1.0, threading.Lock()
+    monkeypatch.setattr(transport, "MINUTE", minute)
+    began: list[float] = []
+    counted: deque[float] = deque()
+    due = 0
+
+    def litmos(incoming: Incoming) -> str | None:
+        """Let another user of the key send 60 requests a minute, of 100."""
+        nonlocal due
+        with lock:
+            now = incoming.seen.time
+            began.append(now)
+            while counted and counted[0] <= now - minute:
+                counted.popleft()
+            while began[0] + due * minute / 60 <= now:
+                if len(counted) < 100:
+                    counted.append(began[0] + due * minute / 60)
+                due += 1
+            if len(counted) >= 100:
+                return "503"
+            counted.append(now)
+            return None
+
+    org = Organisation(users=10, years=0.1, live=False)
+    with Sandbox(org, on_request=litmos) as box:
+        config = config_for(box, requests_per_minute=90, window_days=1)
+        run = run_tap(config=config, catalog=catalog_of(*SOME))
+    assert run.status == 0
+    for stream in SOME:
+        assert run.rows(stream) == truth(org, stream)
+    refused = [each for each in box.requests if each.status == 503]
+    assert 2 <= len(refused) < 0.3 * len(box.requests)
+    assert sum("Somebody else uses this key" in line for line in run.warnings) == 1
+
+
 # A file that processes share
 
 
@@ -351,6 +396,36 @@ def test_turns_from_the_future_do_not_hold_anybody_up(file: Path) -> None:
     limit = RateLimit(2, file=str(file), key="k", sleep=never)
     limit.turn()
     limit.close()
+
+
+def test_runs_that_share_a_file_are_not_refused(tmp_path: Path) -> None:
+    org = Organisation(users=10, years=0.1, live=False)
+    with (
+        Sandbox(org, requests_per_minute=50, minute=3.0) as box,
+        contextlib.ExitStack() as stack,
+    ):
+        config = config_for(
+            box,
+            requests_per_minute=40,
+            rate_limit_file=str(tmp_path / "rate.db"),
+            window_days=1,
+        )
+        taps = {
+            stream: stack.enter_context(
+                started(
+                    config=config,
+                    catalog=catalog_of(stream),
+                    command=command_with_minute(3.0),
+                )
+            )
+            for stream in ("users", "courses")
+        }
+        for stream, tap in taps.items():
+            run = tap.finish()
+            assert run.status == 0
+            assert run.rows(stream) == truth(org, stream)
+    assert len(box.requests) > 60
+    assert {each.status for each in box.requests} == {200}
 
 
 # A file that cannot be used
