@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.errors import RunFailedError, StreamFailedError, TransportClosedError
 from tap_litmos.paginator import Position
+from tap_litmos.transport import PAGES_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +30,6 @@ HEAD_START = 0.5
 
 CLOSING = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
-
-PAGES_AHEAD = 4
-"""Pages held as bytes beyond those that may be in flight."""
 
 
 class Request:

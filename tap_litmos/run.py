@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tap_litmos import settings
 from tap_litmos.errors import RunFailedError
-from tap_litmos.fetcher import PAGES_AHEAD, ExpectedPages, Fetcher
+from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
 from tap_litmos.progress import Progress, duration
+from tap_litmos.redact import RedactKey
 from tap_litmos.summary import RunSummary, counted
-from tap_litmos.transport import KeyFilter, Transport
+from tap_litmos.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +66,13 @@ class Run:
             api_key=config["api_key"],
             source=config["source"],
             requests_per_minute=self._rate,
+            connections=config["max_concurrent_requests"],
             timeout=config["request_timeout"],
-            bodies=config["max_concurrent_requests"] + PAGES_AHEAD,
-            endpoints=len(plan),
-            first_contact=0.25 if one_page else 1.0,
+            paths=[endpoint.path for endpoint in plan],
+            rate_limit_file=config.get("rate_limit_file"),
+            patience=0.25 if one_page else 1.0,
         )
-        self._key_filter = KeyFilter(transport.hide_key)
+        self._key_filter = RedactKey(config["api_key"])
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
         )

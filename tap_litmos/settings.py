@@ -102,6 +102,13 @@ SETTINGS = th.PropertiesList(
         "other programs may share",
     ),
     th.Property(
+        "rate_limit_file",
+        th.StringType(min_length=1),
+        title="Rate limit file",
+        description="Path of a file, made if need be, in which all runs on this machine count "
+        "their requests, so that together they keep the rate",
+    ),
+    th.Property(
         "max_concurrent_requests",
         th.IntegerType(minimum=1, maximum=32),
         default=5,
@@ -128,7 +135,7 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=3600),
         default=300,
         title="Request timeout",
-        description="Seconds to wait for a whole answer, 1 to 3600",
+        description="Seconds in which an answer must be complete, 1 to 3600",
     ),
 ).to_dict()
 

@@ -242,7 +242,7 @@ ERRORS: dict[str, Case] = {
     # The network
     "a server that is not there": Case(
         what="http://127.0.0.1:1/v1.svc does not answer: the connection failed",
-        next="Check the settings api_url and region, and that this machine reaches it",
+        next="Check the settings api_url and region, and whether this machine can reach it",
         config={"api_url": "http://127.0.0.1:1/v1.svc"},
     ),
     "a host that cannot be": Case(
@@ -251,54 +251,60 @@ ERRORS: dict[str, Case] = {
         config={"api_url": "https://a..b/v1.svc"},
     ),
     "a redirect": Case(
-        what=f"{PATH} answers 302 and points to https://litmos.invalid/sign-in",
-        next="Set api_url to Litmos' address",
+        what=f"GET {PATH} returned 302: it points to https://litmos.invalid/sign-in, but",
+        next="Check the settings api_url, region and source",
         answer=always(302, Location="https://litmos.invalid/sign-in"),
     ),
     # Litmos
     "400": Case(
-        what=f"{PATH} answers 400: Litmos does not accept the request's parameters (it says: ",
+        what=f"GET {PATH} returned 400: Litmos does not accept the parameters of the request.",
         next="Check the settings api_url, region and source",
         answer=always(400),
     ),
     "401": Case(
-        what=f"{PATH} answers 401: the API key is not valid, or the account is not enabled",
+        what=f"GET {PATH} returned 401: the API key is not valid, or the account is not",
         next="Check the settings api_key and region",
         answer=always(401),
     ),
     "403": Case(
-        what=f"{PATH} answers 403: the key's user is no Account Owner, or",
+        what=f"GET {PATH} returned 403: the API key does not belong to an Account Owner, or",
         next="Use the key of an Account Owner, or deselect the stream",
         answer=always(403),
     ),
     "403 for what not everybody has": Case(
-        what="answers 403",
+        what="returned 403",
         next="deselect it then",
         catalog=catalog_of("activity_logins"),
         answer=always(403),
     ),
     "404": Case(
-        what=f"{PATH} answers 404: there is no such endpoint",
+        what=f"GET {PATH} returned 404: there is no such endpoint",
         next="Check the settings api_url, region and source",
         answer=always(404),
     ),
     "406": Case(
-        what=f"{PATH} answers 406: Litmos does not accept the request's dates",
-        next="Set window_days to 6",
+        what=f"GET {PATH} returned 406: Litmos does not accept the dates or parameters",
+        next="Set window_days to 6: Litmos may count the 7 days of a window otherwise",
         answer=always(406),
     ),
+    "406 for less than 7 days": Case(
+        what=f"GET {PATH} returned 406: Litmos does not accept the dates or parameters",
+        next="Check the settings api_url, region and source",
+        answer=always(406),
+        config={"window_days": 6, "start_date": days_ago(2)},
+    ),
     "418": Case(
-        what=f"{PATH} answers 418: an answer that Litmos does not document (it says: I'M A",
+        what=f'GET {PATH} returned 418: Litmos does not document this answer. Server said: "I',
         next="Check the settings api_url, region and source",
         answer=always(418, b"<p>tea</p>"),
     ),
     "500 for five minutes": Case(
-        what=f"{PATH} keeps failing after 5 minutes of trying: Litmos answers 500",
-        next="Run the sync again later; it goes on from the last bookmark",
+        what=f"{PATH} keeps failing after 5 minutes of trying: Litmos returned 500",
+        next="Run the sync again later; it resumes from the last bookmark",
         answer=always(500),
     ),
     "404 for every stream": Case(
-        what=f"All 2 streams failed for the same reason: {PATH} answers 404",
+        what=f"All 2 streams failed for the same reason: GET {PATH} returned 404",
         next="Check the settings api_url, region and source",
         catalog=catalog_of(STREAM, "teams"),
         answer=always(404),
@@ -368,7 +374,7 @@ ERRORS: dict[str, Case] = {
         what=f"{PATH}: the answer is larger than 1 MB",
         next="Check that api_url is really Litmos",
         answer=always(200, gzip.compress(b" " * (2 << 20)), Content_Encoding="gzip"),
-        constants={"LARGEST_BODIES": 9 << 20},
+        constants={"MEMORY": 9 << 20},
     ),
     # Rows
     "a row without key": Case(

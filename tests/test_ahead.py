@@ -176,7 +176,7 @@ def test_a_state_never_claims_a_row_that_was_not_written_before(
 @pytest.mark.parametrize("most", [1, 3, 12])
 def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int) -> None:
     """The first page does not fit into the pipe; all others are those ahead of it."""
-    bound = 1 + (most + fetcher.PAGES_AHEAD if most > 1 else 0)
+    bound = 1 + (most + transport.PAGES_AHEAD if most > 1 else 0)
     rows = [f"<Id>{number}</Id><Skype>{'x' * 10_000}</Skype>" for number in range(50)]
     body = page("users", *rows)
     reached, exceeded = threading.Event(), threading.Event()

@@ -340,7 +340,7 @@ def test_fifty_megabytes_are_read() -> None:
 
 
 def test_a_body_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LARGEST_BODIES", 9 << 20)
+    monkeypatch.setattr(transport, "MEMORY", 9 << 20)
     packed = gzip.compress(page(STREAM, "<Id>" + "x" * (1 << 24) + "</Id>"))
     assert len(packed) < 1 << 16
 
