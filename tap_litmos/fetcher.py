@@ -32,6 +32,11 @@ CLOSING = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
 
 
+_STARTS = 50
+_SOON = 0.02
+"""How often, and after how many seconds, to try to start a thread where there is none."""
+
+
 class Request:
     """A page that was requested, and what came of it: None while it is in flight."""
 
@@ -202,6 +207,7 @@ class Fetcher:
         self._failure: BaseException | None = None
         self._first_started: float | None = None
         self._first_answered = False
+        self._starts_failed = 0
 
     def add(self, endpoint: Endpoint, pages: ExpectedPages, stats: Stats) -> None:
         """Add a stream; they are fetched in the order in which they are added.
@@ -282,7 +288,7 @@ class Fetcher:
             # That it is the host which does not answer shows with several endpoints.
             self._start_ahead(most=1)
         self._start_ahead()
-        return self._head_start_left()
+        return _SOON if self._starts_failed else self._head_start_left()
 
     def _start_ahead(self, most: int | None = None) -> None:
         """Request pages before their turn, as many of each stream at most."""
@@ -295,7 +301,8 @@ class Fetcher:
 
     def _is_room_ahead(self) -> bool:
         held = sum(pages.held for _, pages, _ in self._streams.values())
-        return held + len(self._threads) < self._budget and self._may_start()
+        is_room = held + len(self._threads) < self._budget
+        return is_room and not self._starts_failed and self._may_start()
 
     def _may_start(self) -> bool:
         return (
@@ -321,14 +328,20 @@ class Fetcher:
             self._streams[stream][1].put_back(request)
             self._do_with_fewer_threads(error)
             return
+        self._starts_failed = 0
         self._threads.add(thread)
         if self._first_started is None:
             self._first_started = time.monotonic()
 
     def _do_with_fewer_threads(self, error: RuntimeError) -> None:
-        """Go on with the threads there are, as this machine starts no more."""
-        self._concurrency = len(self._threads)
-        if not self._threads:
+        """Go on with the threads there are, as this machine starts no more.
+
+        A thread that has just fetched its page may not have ended yet, so that the first tries
+        say nothing.
+        """
+        self._concurrency = max(1, len(self._threads))
+        self._starts_failed += not self._threads
+        if self._starts_failed > _STARTS:
             self._failure = RunFailedError(
                 f"This machine starts no thread ({error}): raise its limit of processes, or "
                 "end some of them"
