@@ -294,9 +294,9 @@ def test_flattening_changes_nothing_in_flat_rows(box: Sandbox, org: Organisation
         assert run.rows(stream) == truth(org, stream)
 
 
-def batch_config(folder: Path, compression: str = "gzip") -> dict[str, Any]:
+def batch_config(folder: Path) -> dict[str, Any]:
     return {
-        "encoding": {"format": "jsonl", "compression": compression},
+        "encoding": {"format": "jsonl", "compression": "gzip"},
         "storage": {"root": folder.as_uri(), "prefix": "some-"},
         "batch_size": 50,
     }
@@ -349,7 +349,7 @@ def changed_at(stream: str, row: Record) -> datetime:
 def test_an_interrupted_batch_sync_loses_nothing(
     box: Sandbox, org: Organisation, tmp_path: Path
 ) -> None:
-    config = config_for(box, batch_config=batch_config(tmp_path, "none"))
+    config = config_for(box, batch_config=batch_config(tmp_path))
     loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     state: dict[str, Any] | None = None
     for messages in (3, 9, 20, None):

@@ -126,7 +126,8 @@ def test_an_idle_organisation_costs_17_requests_a_sync(box: Sandbox) -> None:
         assert run.status == 0
         assert sorted(seen.stream or "" for seen in box.requests[requests:]) == DEFAULT_STREAMS
         for stream in DEFAULT_STREAMS:
-            assert run.bookmark(stream) > bookmark(state, stream)
+            # The clock of the server has whole seconds.
+            assert run.bookmark(stream) >= bookmark(state, stream)
         state = run.state
 
 
