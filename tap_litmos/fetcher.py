@@ -284,20 +284,10 @@ class Fetcher:
 
     def _dispatch(self) -> float | None:
         """Request what may be requested; return in how many seconds to look again, if ever."""
-        if not self._first_answered:
-            # That it is the host which does not answer shows with several endpoints.
-            self._start_ahead(most=1)
-        self._start_ahead()
-        return _SOON if self._starts_failed else self._head_start_left()
-
-    def _start_ahead(self, most: int | None = None) -> None:
-        """Request pages before their turn, as many of each stream at most."""
         for stream, (_, pages, _) in self._streams.items():
-            for _ in range(pages.expected if most is None else most):
-                position = pages.peek() if self._is_room_ahead() else None
-                if position is None:
-                    break
+            while self._is_room_ahead() and (position := pages.peek()) is not None:
                 self._start(stream, position)
+        return _SOON if self._starts_failed else self._head_start_left()
 
     def _is_room_ahead(self) -> bool:
         held = sum(pages.held for _, pages, _ in self._streams.values())
