@@ -298,7 +298,7 @@ class Transport:
 
     def _another_answers(self) -> bool:
         """Ask other endpoints, for a minute, whether the host is there; any answer will do."""
-        timeout = min(self._timeout, self._minute / 3)
+        timeout = min(self._timeout, self._minute / 2)
         with self._asking_others:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:

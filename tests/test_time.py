@@ -290,7 +290,7 @@ KINDS: dict[str, Any] = {
 def test_an_endpoint_that_fails_alone_from_the_start_fails_its_stream(
     kind: str, concurrency: int, org: Organisation, short: Callable[[float], None]
 ) -> None:
-    short(0.2)
+    short(0.5)
     first = "achievements"
     with Sandbox(org, on_request=alone(first, kind=KINDS[kind]), timeout_hold=1.5) as box:
         config = config_for(
@@ -323,7 +323,7 @@ def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(
     org: Organisation, short: Callable[[float], None]
 ) -> None:
     """Others wait meanwhile: so one that answered before is asked whether it still does."""
-    short(0.1)
+    short(1.0)
     failing = ("achievements", "course_modules")
     with Sandbox(org, on_request=alone(*failing, kind="reset")) as box:
         run = run_tap(config=config_for(box, window_days=1))
@@ -394,12 +394,12 @@ def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
         )
     counts = Counts()
     with (
-        transport_to(url, patience=patience, minute=2) as door,
+        transport_to(url, patience=patience, minute=4) as door,
         pytest.raises(RunFailedError, match="does not answer: "),
     ):
         door.fetch(USERS, QUERY, counts)
     # The waits are at least 1, 2, 4, 8, 16 and 30 seconds, in all no more than the patience.
-    assert 3 <= counts.requests <= most
+    assert 2 <= counts.requests <= most
 
 
 def test_one_stream_is_enough_to_tell_where_there_is_no_other(serve: Serve) -> None:
