@@ -1,58 +1,39 @@
-"""How rows come, change and go: ids, dates, authors, and the logs of activities."""
+"""Rows drawn from the declarations: ids, references, dates, authors, and the activity logs.
+
+Nothing here knows a stream by name but the logs: keys, references and kinds of fields say
+what a row needs, so that a new endpoint has rows as soon as it is declared.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from . import names
+from .tables import Table, litmos_id
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
+    from datetime import datetime
     from random import Random
 
-    from .tables import Row, Table, Value, Values
+    from tap_litmos.declaration import Endpoint, Field
 
-DAY = timedelta(days=1)
+    from .tables import Row, Value, Values
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_TAILS = ("aA", "Qx", "7d", "kK")
-_FIRST_ORIGINALS = {
-    "users": 5_104_201,
-    "courses": 211_870,
-    "modules": 1_409_655,
-    "learning_paths": 31_502,
-    "teams": 82_333,
-    "achievements": 9_120_040,
-    "module_results": 301_554_817,
+# The log in which a new row of a stream is written down, and how.
+_LOGGED = {
+    "users": ("activity_actions", "User Created"),
+    "teams": ("activity_actions", "Team Created"),
+    "courses": ("activity_content", "Course Created"),
+    "learning_paths": ("activity_content", "Learning Path Created"),
+    "team_users": ("activity_assignments", "Team Assigned"),
+    "user_courses": ("activity_assignments", "Assigned"),
+    "learning_path_users": ("activity_assignments", "Assigned"),
+    "team_courses": ("activity_assignments", "Assigned"),
+    "team_learning_paths": ("activity_assignments", "Assigned"),
 }
-_NULL_UNTIL_UPDATED = {
-    "achievements",
-    "course_modules",
-    "learning_path_results",
-    "learning_path_users",
-    "module_results",
-    "team_users",
-}
-_KINDS = {
-    "users": ("User", "OriginalId", "FullName"),
-    "teams": ("Team", "OriginalTeamId", "Name"),
-    "courses": ("Course", "OriginalCourseId", "Name"),
-    "learning_paths": ("Learning Path", "OriginalId", "Name"),
-}
-
-
-def litmos_id(stream: str, original: int) -> str:
-    """Return the text form of an integer id: one to one, and case-sensitive.
-
-    Of every four pairs of neighbours, two have ids that differ by the case of a letter alone.
-    """
-    pair, which = divmod(original, 2)
-    mixed = (pair * 0x9E3779B97F4A7C15 + _FIRST_ORIGINALS[stream] * 0x100000001B3) % 2**64
-    text = _TAILS[pair % 4][which]
-    for _ in range(11):
-        mixed, digit = divmod(mixed, 62)
-        text = _DIGITS[digit] + text
-    return text
+_AUTHORED_BY_SYSTEM = 0.15
 
 
 def milliseconds(at: datetime) -> datetime:
@@ -61,128 +42,187 @@ def milliseconds(at: datetime) -> datetime:
 
 
 class Ledger:
-    """The tables of the organisation, and who does what when.
-
-    Every moment is aware, in UTC.
+    """The tables of the organisation. Every moment is aware, in UTC.
 
     Attributes:
         tables: The tables by stream.
         random: Decides whatever is left to chance.
         admins: The users who administer the organisation.
-        lists: Rows that belong to another one, by what they are and the other one's id.
     """
 
-    def __init__(self, tables: Mapping[str, Table], random: Random) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], random: Random) -> None:
         """Start with empty tables."""
-        self.tables = tables
+        self.tables = {
+            endpoint.stream: Table(endpoint)
+            for endpoint in endpoints
+            if endpoint.replication_key
+        }
         self.random = random
         self.admins: list[Row] = []
-        self.lists: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        self._originals = dict(_FIRST_ORIGINALS)
         self._logged: set[tuple[object, ...]] = set()
 
     def chance(self, share: float) -> bool:
         """Return True with a probability."""
         return self.random.random() < share
 
-    def next_id(self, stream: str) -> tuple[int, str]:
-        """Return the next ids of a stream, as an integer and as text."""
-        original = self._originals[stream]
-        self._originals[stream] += 1
-        return original, litmos_id(stream, original)
+    def pick(self, stream: str) -> Row | None:
+        """Return any row of a stream, None if it has none."""
+        table = self.tables.get(stream)
+        return self.random.choice(table.rows) if table and table.rows else None
+
+    def add(self, stream: str, at: datetime, *parents: Row, **given: Value) -> Row:
+        """Add a row that is created at a moment, and log it.
+
+        Args:
+            stream: The stream.
+            at: The moment.
+            parents: The rows to which it refers. It takes over the fields that it shares
+                with them, such as their names.
+            given: Fields that are not to be drawn.
+        """
+        table = self.tables[stream]
+        known: Values = {}
+        for parent in parents:
+            known |= table.taken_over(parent)
+        known.update(given)
+        number = table.next_original()
+        values = {
+            name: known[name] if name in known else self._draw(table, field, number, at)
+            for name, field in table.fields.items()
+        }
+        for name, value in values.items():
+            if type(value) is int and table.fields[name].kind == "string":
+                values[name] = str(value)
+        row = table.add(values, number)
+        if stream in _LOGGED and not row["IsInTeamLibrary"]:
+            log, what = _LOGGED[stream]
+            objects = sorted(parents, key=_role) if "Id" in table.references else [row]
+            self.log(log, what, at, *objects)
+        return row
+
+    def invent(self, stream: str, at: datetime) -> Row | None:
+        """Add a row of any stream that refers to any rows; None if there is no place for it."""
+        table, parents = self.tables[stream], []
+        for name, target in table.references.items():
+            parent = self.pick(target)
+            if parent and (name in table.key or self.chance(0.5)):
+                parents.append(parent)
+            elif name in table.key:
+                return None
+        ids = {parent.table.endpoint.stream: parent.id for parent in parents}
+        key = [ids.get(table.references.get(name, "")) for name in table.key]
+        return None if table.find(*key) else self.add(stream, at, *parents)
+
+    def _draw(self, table: Table, field: Field, number: int, at: datetime) -> Value:
+        """Return any value for a field of a new row; children are null until updated."""
+        name = field.name
+        own = {
+            **dict.fromkeys(table.references),
+            "CreatedDate": at,
+            "UpdatedDate": None if "Id" in table.references else at,
+            "UpdatedBy": 0,
+        }
+        if name in own:
+            return own[name]
+        if name == table.endpoint.replication_key:
+            return at
+        if name == "CreatedBy":
+            return self.author()
+        if name == "Id":
+            return litmos_id(table.endpoint.stream, number)
+        if field.kind == "integer" and (name in table.key or name == table.original_of(table)):
+            return number
+        return self.redraw(field, number)
+
+    def redraw(self, field: Field, number: int) -> Value:
+        """Return any value for a field that no other one depends on."""
+        if field.name in names.CHOICES:
+            value = self.random.choice(names.CHOICES[field.name])
+            if isinstance(value, str):
+                value = value.format(n=number, byte=number % 254 + 1)
+            return value
+        match field.kind:
+            case "boolean":
+                return self.chance(0.2)
+            case "integer":
+                return number % 100 if self.chance(0.7) else None
+            case "number":
+                return round(self.random.random() * 100, 2)
+            case "string":
+                return f"{field.title} {number}" if self.chance(0.3) else None
+            case _:
+                return None
 
     def author(self) -> int:
-        """Return who does something: mostly an administrator, else the system or nobody."""
-        if not self.admins or self.chance(0.15):
+        """Return who does something: mostly an administrator, else the system."""
+        if not self.admins or self.chance(_AUTHORED_BY_SYSTEM):
             return -1
-        return 0 if self.chance(0.05) else self.random.choice(self.admins).whole("OriginalId")
-
-    def add(self, stream: str, at: datetime, **values: Value) -> Row:
-        """Add a row that is created at a moment, by whomever."""
-        table = self.tables[stream]
-        created: Values = {
-            "CreatedDate": at,
-            "CreatedBy": self.author(),
-            "UpdatedDate": None if stream in _NULL_UNTIL_UPDATED else at,
-        }
-        if stream != "course_results":  # of which the document has no UpdatedBy
-            created["UpdatedBy"] = 0
-        return table.add(created | values)
+        return self.random.choice(self.admins).original
 
     def change(self, row: Row, at: datetime, **values: Value) -> None:
         """Change a row at a moment, never to an earlier one than that of its last change."""
-        last = row.values.get("UpdatedDate")
-        values["UpdatedDate"] = max(at, last) if isinstance(last, datetime) else at
-        if "UpdatedBy" in row.values:
+        last = row["UpdatedDate"]
+        values["UpdatedDate"] = max(at, last) if last else at
+        if row["UpdatedBy"] is not None:
             author = self.author()
-            text = isinstance(row.values["UpdatedBy"], str)
-            values["UpdatedBy"] = str(author) if text else author
+            values["UpdatedBy"] = str(author) if isinstance(row["UpdatedBy"], str) else author
         row.table.change(row, values)
 
     def delete(self, rows: list[Row], at: datetime) -> None:
-        """Remove rows of one stream and all that refer to them, without a trace.
+        """Remove rows and all that refer to them, without a trace.
 
         Rows that refer to one of their own stream, such as the reports of a deleted manager,
         stay and lose the reference.
         """
-        if not rows:
-            return
-        stream, keys = rows[0].table.endpoint.stream, {row.values.get("Id") for row in rows}
-        rows[0].table.remove(rows)
-        gone = set(map(id, rows))
-        for members in self.lists.values():
-            members[:] = [row for row in members if id(row) not in gone]
-        self.admins = [row for row in self.admins if id(row) not in gone]
-        for table in self.tables.values():
-            for field, target in table.endpoint.references.items():
-                if target != f"{stream}.Id":
-                    continue
-                referring = [row for row in table.rows if row.values.get(field) in keys]
-                if table.endpoint.stream != stream:
-                    self.delete(referring, at)
-                    continue
-                for row in referring:
-                    self.change(row, at, **{field: None})
+        while rows:
+            table = rows[0].table
+            here = [row for row in rows if row.table is table]
+            keys = {row["Id"] for row in here}
+            rows = [row for row in rows if row.table is not table]
+            table.remove(here)
+            for other, name in self._referring(table):
+                found = [row for row in other.rows if row[name] in keys]
+                if other is not table:
+                    rows += found
+                else:
+                    for row in found:
+                        self.change(row, at, **{name: None})
+        self.admins = [row for row in self.admins if not row.gone]
 
-    def log(
-        self, stream: str, what: str, of: Row, target: Row | None, at: datetime, **more: Value
-    ) -> None:
-        """Write a line to one of the activity logs."""
+    def _referring(self, table: Table) -> list[tuple[Table, str]]:
+        """Return the tables whose fields refer to a table's own ids."""
+        if "Id" in table.references:
+            return []
+        return [
+            (other, name)
+            for other in self.tables.values()
+            for name, target in other.references.items()
+            if target == table.endpoint.stream
+        ]
+
+    def log(self, stream: str, what: str, at: datetime, *objects: Row, **more: Value) -> None:
+        """Write a line to an activity log: who did what, to what, and for whom."""
         values: Values = {"ActivityType": what, **more}
-        for prefix, row in (("Object", of), ("TargetObject", target)):
-            if row:
-                kind, original, name = _KINDS[row.table.endpoint.stream]
-                values[f"{prefix}Type"] = kind
-                values[f"{prefix}Id"] = row.id
-                values[f"Original{prefix}Id"] = row.values[original]
-                values[f"{prefix}Name"] = row.values[name]
-        if self.admins:
-            admin = self.random.choice(self.admins)
-            values["ActivityBy"] = admin.values["OriginalId"]
-            values["ActivityByUserName"] = admin.values["UserName"]
-        else:
-            values["ActivityBy"] = -1
-        values["ActivityDate"] = self._unlike(stream, what, of.id, target and target.id, at=at)
-        self.tables[stream].add(values)
+        for prefix, row in zip(("Object", "TargetObject"), objects, strict=False):
+            values[f"{prefix}Type"] = row.table.what
+            values[f"{prefix}Id"] = row.id
+            values[f"Original{prefix}Id"] = row.original
+            values[f"{prefix}Name"] = row["FullName"] or row["Name"]
+        by = self.random.choice(self.admins) if self.admins else None
+        values["ActivityBy"] = by.original if by else -1
+        values["ActivityByUserName"] = by["UserName"] if by else None
+        self.write(stream, at, values)
 
-    def log_login(self, user: Row, at: datetime) -> None:
-        """Write a login to its log."""
-        original = user.whole("OriginalId")
-        self.tables["activity_logins"].add(
-            {
-                "ActivityType": "Login",
-                "UserId": user.id,
-                "OriginalUserId": original,
-                "UserName": user.values["UserName"],
-                "IPAddress": f"203.0.113.{original % 254 + 1}",
-                "LoginDate": self._unlike("activity_logins", original, at=at),
-            }
-        )
-
-    def _unlike(self, *what: object, at: datetime) -> datetime:
-        """Return a moment in whole seconds at which the log has no such line yet."""
+    def write(self, stream: str, at: datetime, values: Values) -> None:
+        """Write a line to a log, in which no two are alike; its dates are whole seconds."""
         at = at.replace(microsecond=0)
-        while (*what, at) in self._logged:
+        while (line := (stream, at, *values.values())) in self._logged:
             at += timedelta(seconds=1)
-        self._logged.add((*what, at))
-        return at
+        self._logged.add(line)
+        table = self.tables[stream]
+        table.add({**values, table.endpoint.replication_key or "": at})
+
+
+def _role(row: Row) -> int:
+    """Return the place of a row in a line of a log: what, for which team, for whom."""
+    return {"teams": 1, "users": 2}.get(row.table.endpoint.stream, 0)

@@ -6,6 +6,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .tables import is_sent
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,10 +65,9 @@ def page(endpoint: Endpoint, rows: Iterable[Row], spelling: Spelling) -> bytes:
     columns = _columns(endpoint, spelling)
     parts = []
     for row in rows:
-        markup = row.markup.get(spelling)
-        if markup is None:
-            markup = row.markup[spelling] = _serialise(endpoint, row, columns)
-        parts.append(markup)
+        if row.markup is None or row.markup[0] != spelling:
+            row.markup = spelling, _serialise(endpoint, row, columns)
+        parts.append(row.markup[1])
     return _wrap(endpoint, b"".join(parts))
 
 
@@ -91,7 +92,7 @@ def _columns(endpoint: Endpoint, spelling: Spelling) -> list[Column]:
     """Return how all fields of a stream are written."""
     columns = []
     for field in endpoint.fields:
-        if field.kind == "hash":
+        if not is_sent(field):
             continue
         place = (endpoint.stream, field.name)
         tag = field.name

@@ -28,7 +28,6 @@ from .faults import (
     faulty_answer,
     refusal,
 )
-from .org import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -344,7 +343,7 @@ class Sandbox:
         rules.check_source(query)
         with self.org.lock:
             self.org.catch_up()
-            if incoming.stream in LISTINGS:
+            if incoming.stream in self.org.listings:
                 return self._list(incoming.stream, query)
             window = rules.window(query, self.org.now(), self._reading, self._inclusive)
             start, limit = rules.paging(query)
@@ -378,7 +377,7 @@ class Sandbox:
         if move and start and self._moving and endpoint.replication_key in _MOVING_KEYS:
             served = rows[:start]
             for row in self._moves.sample(served, min(self._moving, len(served))):
-                self.org.touch_row(stream, row)
+                self.org.touch_row(row)
             rows = self._window(stream, window)
         more = self._overfull if len(rows) >= start + limit else 0
         chosen = rows[start : start + limit + more]
