@@ -193,9 +193,10 @@ class Life(Ledger):
         self._offer(course, at)
 
     def _create_path(self, at: datetime) -> None:
-        round_, place = divmod(len(self.tables["learning_paths"].rows), len(names.PATHS))
+        number = len(self.tables["learning_paths"].rows)
+        round_, place = divmod(number, len(names.PATHS))
         name = names.PATHS[place] + (f" {round_ + 1}" if round_ else "")
-        path = self.add("learning_paths", at, Name=name)
+        path = self.add("learning_paths", at, Name=name, Price=250.0 * (number % 2 == 0))
         courses = self.tables["courses"].rows
         size = min(len(courses), self.random.randint(2, 5))
         for course in self.random.sample(courses, size):
