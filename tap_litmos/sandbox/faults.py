@@ -5,22 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import responses
 
-FAULT_KINDS = (
-    "429",
-    "408",
-    "500",
-    "502",
-    "503",
-    "504",
-    "reset",
-    "drop",
-    "cut",
-    "cut-chunkless",
-    "html",
-    "root",
-    "timeout",
-)
+_FAULTS = "429 408 500 502 503 504 reset drop cut cut-chunkless html root timeout"
+FAULT_KINDS = tuple(_FAULTS.split())
 """What passes if one asks again; "timeout" keeps silent for a while."""
 
 DEFAULT_FAULT_KINDS = FAULT_KINDS[:-1]
@@ -33,21 +21,6 @@ SLOW_FAULT_KINDS = ("slow-headers", "slow-body", "silent")
 
 ALL_FAULT_KINDS = FAULT_KINDS + EMPTY_FAULT_KINDS + SLOW_FAULT_KINDS
 
-REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "The feature is not enabled for this account",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    408: "Request Timeout",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
 HTML = "text/html; charset=utf-8"
 XML = "application/xml; charset=utf-8"
 _BODIES = {
@@ -88,7 +61,7 @@ class Answer:
 
 def refusal(status: int, message: str | None = None) -> Answer:
     """Return an answer that refuses; the message is in the reason phrase, as in Litmos."""
-    reason = message or REASONS.get(status, "Refused")
+    reason = message or responses.get(status, "Refused")
     page = f"<!DOCTYPE html>\n<html><head><title>{reason}</title></head>"
     page += f"<body><h1>{status}</h1><p>{reason}</p></body></html>\n"
     return Answer(status, page.encode(), reason, HTML)

@@ -9,30 +9,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_litmos import streams
+
 from . import names
 from .tables import Table, litmos_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
     from random import Random
 
-    from tap_litmos.declaration import Endpoint, Field
+    from tap_litmos.declaration import Field
 
     from .tables import Row, Value, Values
 
-# The log in which a new row of a stream is written down, and how.
-_LOGGED = {
-    "users": ("activity_actions", "User Created"),
-    "teams": ("activity_actions", "Team Created"),
-    "courses": ("activity_content", "Course Created"),
-    "learning_paths": ("activity_content", "Learning Path Created"),
-    "team_users": ("activity_assignments", "Team Assigned"),
-    "user_courses": ("activity_assignments", "Assigned"),
-    "learning_path_users": ("activity_assignments", "Assigned"),
-    "team_courses": ("activity_assignments", "Assigned"),
-    "team_learning_paths": ("activity_assignments", "Assigned"),
-}
+_ASSIGNMENTS = {"user_courses", "learning_path_users", "team_courses", "team_learning_paths"}
+_PEOPLE = {"users", "teams"}
+_CONTENT = {"courses", "learning_paths"}
 _AUTHORED_BY_SYSTEM = 0.15
 
 
@@ -50,13 +42,10 @@ class Ledger:
         admins: The users who administer the organisation.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], random: Random) -> None:
-        """Start with empty tables."""
-        self.tables = {
-            endpoint.stream: Table(endpoint)
-            for endpoint in endpoints
-            if endpoint.replication_key
-        }
+    def __init__(self, random: Random) -> None:
+        """Start with empty tables of all streams but the plain listings."""
+        deltas = [endpoint for endpoint in streams.ENDPOINTS if endpoint.replication_key]
+        self.tables = {endpoint.stream: Table(endpoint) for endpoint in deltas}
         self.random = random
         self.admins: list[Row] = []
         self._logged: set[tuple[object, ...]] = set()
@@ -80,78 +69,60 @@ class Ledger:
                 with them, such as their names.
             given: Fields that are not to be drawn.
         """
-        table = self.tables[stream]
-        known: Values = {}
+        table, number = self.tables[stream], self.tables[stream].next_original()
+        known: Values = {
+            **dict.fromkeys(table.references),
+            **dict.fromkeys([*table.key, table.original_of(table)], number),
+            "CreatedDate": at,
+            "CreatedBy": self.author(),
+            "UpdatedDate": at,
+            "UpdatedBy": 0,
+            table.endpoint.replication_key or "": at,
+        }
+        if "Id" in table.references:  # of such rows it is null until they change
+            known["UpdatedDate"] = None
+        else:
+            known["Id"] = litmos_id(stream, number)
         for parent in parents:
             known |= table.taken_over(parent)
-        known.update(given)
-        number = table.next_original()
+        known |= given
         values = {
-            name: known[name] if name in known else self._draw(table, field, number, at)
+            name: known[name] if name in known else self.draw(field, number)
             for name, field in table.fields.items()
         }
         for name, value in values.items():
             if type(value) is int and table.fields[name].kind == "string":
                 values[name] = str(value)
         row = table.add(values, number)
-        if stream in _LOGGED and not row["IsInTeamLibrary"]:
-            log, what = _LOGGED[stream]
-            objects = sorted(parents, key=_role) if "Id" in table.references else [row]
-            self.log(log, what, at, *objects)
+        if stream in _PEOPLE | _CONTENT:
+            log = "activity_actions" if stream in _PEOPLE else "activity_content"
+            self.log(log, f"{table.what} Created", at, row)
+        elif stream in _ASSIGNMENTS | {"team_users"} and not row["IsInTeamLibrary"]:
+            self.log("activity_assignments", "Assigned", at, *sorted(parents, key=_role))
         return row
 
-    def invent(self, stream: str, at: datetime) -> Row | None:
-        """Add a row of any stream that refers to any rows; None if there is no place for it."""
-        table, parents = self.tables[stream], []
-        for name, target in table.references.items():
-            parent = self.pick(target)
-            if parent and (name in table.key or self.chance(0.5)):
-                parents.append(parent)
-            elif name in table.key:
-                return None
-        ids = {parent.table.endpoint.stream: parent.id for parent in parents}
-        key = [ids.get(table.references.get(name, "")) for name in table.key]
-        return None if table.find(*key) else self.add(stream, at, *parents)
-
-    def _draw(self, table: Table, field: Field, number: int, at: datetime) -> Value:
-        """Return any value for a field of a new row; children are null until updated."""
-        name = field.name
-        own = {
-            **dict.fromkeys(table.references),
-            "CreatedDate": at,
-            "UpdatedDate": None if "Id" in table.references else at,
-            "UpdatedBy": 0,
+    def invent(self, stream: str, at: datetime) -> None:
+        """Add a row of any stream that refers to any rows, if there is a place for it."""
+        table = self.tables[stream]
+        found = {target: self.pick(target) for target in table.references.values()}
+        parents = [parent for parent in found.values() if parent]
+        known = {
+            name: value for row in parents for name, value in table.taken_over(row).items()
         }
-        if name in own:
-            return own[name]
-        if name == table.endpoint.replication_key:
-            return at
-        if name == "CreatedBy":
-            return self.author()
-        if name == "Id":
-            return litmos_id(table.endpoint.stream, number)
-        if field.kind == "integer" and (name in table.key or name == table.original_of(table)):
-            return number
-        return self.redraw(field, number)
+        if len(parents) == len(found) and not table.find(*map(known.get, table.key)):
+            self.add(stream, at, *parents)
 
-    def redraw(self, field: Field, number: int) -> Value:
+    def draw(self, field: Field, number: int) -> Value:
         """Return any value for a field that no other one depends on."""
-        if field.name in names.CHOICES:
-            value = self.random.choice(names.CHOICES[field.name])
-            if isinstance(value, str):
-                value = value.format(n=number, byte=number % 254 + 1)
-            return value
-        match field.kind:
-            case "boolean":
-                return self.chance(0.2)
-            case "integer":
-                return number % 100 if self.chance(0.7) else None
-            case "number":
-                return round(self.random.random() * 100, 2)
-            case "string":
-                return f"{field.title} {number}" if self.chance(0.3) else None
-            case _:
-                return None
+        texts = names.ANY_TEXT if field.kind == "string" else None
+        if choices := names.CHOICES.get(field.name, texts):
+            value = self.random.choice(choices)
+            if not isinstance(value, str):
+                return value
+            return value.format(n=number, byte=number % 254 + 1, title=field.title)
+        if field.kind == "boolean":
+            return self.chance(0.2)
+        return number % 100 if field.kind in {"integer", "number"} else None
 
     def author(self) -> int:
         """Return who does something: mostly an administrator, else the system."""

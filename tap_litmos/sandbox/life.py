@@ -19,69 +19,49 @@ from . import names
 from .ledger import Ledger, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
     from random import Random
 
-    from tap_litmos.declaration import Endpoint
-
-    from .tables import Row
+    from .tables import Row, Values
 
     Act = Callable[..., Any]
 
 DAY = timedelta(days=1)
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz.-'_")
-_SHORTEST_NAME = 6
 _PASSMARK = 80
 _EXAMS = ("quiz", "test", "exam")
 _MANDATORY = 4
 _ROLES = ("Account_Owner", "Administrator", "Administrator")
 _ENOUGH = 8
-_SPARED = 20
 _RESULTS = {"courses": "course_results", "learning_paths": "learning_path_results"}
 _DIRECT = {"courses": "user_courses", "learning_paths": "learning_path_users"}
-# What an edit changes; any other stream has all its rows from the declarations alone.
-_EDITED = {
-    "users": "JobTitle",
-    "courses": "Description",
-    "modules": "Description",
-    "learning_paths": "Description",
-    "teams": "TeamCodeForBulkImport",
-    "team_courses": "Active",
-    "user_courses": "Active",
-    "team_users": "IsTeamAdmin",
-    "learning_path_users": "Active",
-    "ecommerce_courses": "Tags",
-}
+# Streams in whose rows something is edited now and then, or else their flag Active.
+_EDITED = (
+    "users courses modules learning_paths teams team_courses user_courses ecommerce_courses"
+)
+_EDITED_FIELDS = ("JobTitle", "Tags", "Description", "TeamCodeForBulkImport")
 _OTHERS_TOLD = """
-user_logins module_results achievements course_modules learning_path_courses
-team_learning_paths ecommerce_learning_paths activity_actions activity_assignments
-activity_content activity_settings activity_logins
+user_logins module_results course_results learning_path_results achievements course_modules
+learning_path_courses learning_path_users team_users team_learning_paths
+activity_actions activity_assignments activity_content activity_settings activity_logins
+ecommerce_courses ecommerce_learning_paths
 """
-_TOLD = {*_EDITED, *_RESULTS.values(), *_OTHERS_TOLD.split()}
 
 
 class Life(Ledger):
     """A company that is founded, hires people, lets them learn, and goes on."""
 
-    def __init__(
-        self,
-        endpoints: Iterable[Endpoint],
-        random: Random,
-        start: datetime,
-        midnight: datetime,
-        users: int,
-    ) -> None:
+    def __init__(self, random: Random, start: datetime, midnight: datetime, users: int) -> None:
         """Plan the past, in which nothing has happened yet.
 
         Args:
-            endpoints: The streams.
             random: Decides whatever is left to chance.
             start: The midnight before which nothing was.
             midnight: The beginning of the present day.
             users: How many people are hired until then.
         """
-        super().__init__(endpoints, random)
+        super().__init__(random)
         self._queue: list[tuple[datetime, int, Act, tuple[Row, ...]]] = []
         self._order = count()
         self._start, self._past = start, midnight - start
@@ -90,51 +70,47 @@ class Life(Ledger):
         self._steps: Counter[tuple[str, str]] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._begun: dict[tuple[str, str], Row] = {}
-        self._strange = [stream for stream in self.tables if stream not in _TOLD]
-        self._acts: tuple[tuple[int, Act], ...] = (
-            (60, self._log_in_somebody),
-            (80, self._study_something),
-            (6, self._hire),
-            (12, self._assign_something),
-            (50, self._edit),
-            (4, self._set),
-            (1, self._delete_somebody),
-        )
-        self._plan_past(users)
+        told = {*_EDITED.split(), *_OTHERS_TOLD.split()}
+        self._strange = [stream for stream in self.tables if stream not in told]
+        self._acts: dict[Act, int] = {
+            self._log_in: 60,
+            self._study: 80,
+            self._hire: 6,
+            self._assign_something: 12,
+            self._edit: 50,
+            self._set: 4,
+            self._delete_somebody: 1,
+        }
+        courses = min(max(8, users // 12), 240)
+        self._plan_many(max(4, users // 12), 0.0002, 0.005, self._found_team)
+        self._plan_many(courses * 3 // 4, 0.006, 0.03, self._create_course)
+        self._plan_many(courses // 4, 0.03, 0.9, self._create_course)
+        self._plan_many(max(3, courses // 5), 0.03, 0.06, self._create_path)
+        # Half of the people are imported, many within the same second; others join later.
+        batches = [self._moment(0.02, 0.03).replace(microsecond=0) for _ in range(3)]
+        for number in range((users + 1) // 2):
+            self._plan(batches[number % 3], self._hire)
+        self._plan_many(users // 2, 0.03, 0.99, self._hire)
+        self._plan_many(users, 0.05, 1, self._edit)
+        self._plan_many(max(2, users // 48), 0.05, 1, self._set)
+        self._plan_many(users // 60, 0.5, 1, self._delete_somebody)
+        for stream in self._strange:
+            self._plan_many(max(_ENOUGH, users), 0.05, 1, partial(self.invent, stream))
         for number in range(most := max(_ENOUGH, users // 10)):
             self._plan(midnight + DAY * number / most, self.happen)
 
-    def _plan_past(self, users: int) -> None:
-        courses = min(max(8, users // 12), 240)
-        self._plan(self._start + timedelta(hours=8), self._found_team)
-        for _ in range(max(4, users // 12) - 1):
-            at = self._start + timedelta(hours=9 + 10 * self.random.random())
-            self._plan(at, self._found_team)
-        for number in range(courses):
-            last = 0.03 if number < courses * 0.7 else 0.9
-            self._plan(self._moment(0.001, last), self._create_course)
-        for _ in range(max(3, courses // 5)):
-            self._plan(self._moment(0.03, 0.06), self._create_path)
-        # Half of the people are imported, many within the same second; others join later.
-        batches = [self._moment(0.02, 0.03).replace(microsecond=0) for _ in range(3)]
-        days = [self.random.choice(batches) for _ in range((users + 1) // 2)]
-        for at in days + [self._moment(0.03, 0.99) for _ in range(users // 2)]:
-            self._plan(at, self._hire)
-        acts: list[tuple[int, Act]] = [(users, self._edit), (max(2, users // 48), self._set)]
-        acts += [(users // 20, self._delete_somebody)] if users > _SPARED else []
-        strange = max(_ENOUGH, users)
-        acts += [(strange, partial(self._invent, stream)) for stream in self._strange]
-        for times, act in acts:
-            for _ in range(times):
-                self._plan(self._moment(0.05), act)
-
-    def _moment(self, first: float, last: float = 1.0) -> datetime:
+    def _moment(self, first: float, last: float) -> datetime:
         """Return a moment between two shares of the past."""
         return self._start + self._past * self.random.uniform(first, last)
 
     def _plan(self, at: datetime, act: Act, *rows: Row) -> None:
         """Let something happen at a moment, unless one of the rows is gone by then."""
         heappush(self._queue, (milliseconds(at), next(self._order), act, rows))
+
+    def _plan_many(self, times: int, first: float, last: float, act: Act, *rows: Row) -> None:
+        """Let something happen some times between two shares of the past."""
+        for _ in range(times):
+            self._plan(self._moment(first, last), act, *rows)
 
     def run(self, until: datetime) -> None:
         """Let everything happen that is planned up to a moment."""
@@ -145,140 +121,101 @@ class Life(Ledger):
 
     def happen(self, at: datetime) -> None:
         """Let something happen that was not planned."""
-        weights = [weight for weight, _ in self._acts]
-        self.random.choices(self._acts, weights)[0][1](at)
+        self.random.choices(list(self._acts), list(self._acts.values()))[0](at)
 
-    def _belonging(self, kind: str, to: Row) -> list[Row]:
+    def _belonging(self, kind: str, to: Row | None) -> list[Row]:
         """Return rows that belong to another one."""
-        return [row for row in self._of[kind, to.id] if not row.gone]
+        return [row for row in self._of[kind, to.id] if not row.gone] if to else []
 
     def _found_team(self, at: datetime) -> None:
         teams = self.tables["teams"].rows
-        if not teams:
-            name, above = names.COMPANY, []
-        else:
-            round_, place = divmod(len(teams) - 1, len(names.DEPARTMENTS))
-            name, above = names.DEPARTMENTS[place], [teams[place + 1] if round_ else teams[0]]
-            if round_:
-                name += f" {names.SITES[(round_ - 1) % len(names.SITES)]}"
-            if round_ > len(names.SITES):
-                name += f" {round_}"
-        team = self.add("teams", at, *above, Name=name)
-        for _ in range(7):
-            self._plan(self._moment(0.031, 0.3), self._equip, team)
-        self._plan(
-            self._moment(0.061, 0.5), partial(self._equip, stream="learning_paths"), team
-        )
+        above = teams[(len(teams) - 1) // 5 :][:1] if teams else []
+        team = self.add("teams", at, *above, Name=_named(names.TEAMS, len(teams)))
+        self._plan_many(7, 0.031, 0.3, partial(self._equip, stream="courses"), team)
+        self._plan_many(1, 0.061, 0.5, partial(self._equip, stream="learning_paths"), team)
 
     def _create_course(self, at: datetime) -> None:
         number = len(self.tables["courses"].rows)
-        round_, place = divmod(number, len(names.TOPICS))
-        edition, level = divmod(round_, len(names.LEVELS))
-        topic = names.TOPICS[place]
-        end = names.LEVELS[level] + (f" {edition + 1}. ed." if edition else "")
+        topic = names.TOPICS[number % len(names.TOPICS)]
+        level = _named([""], number // len(names.TOPICS))
         course = self.add(
             "courses",
             at,
-            Name=topic.name + end,
+            Name=topic.name + level,
             CompliantTillDays=topic.compliant_days,
             TimeLimitDays=topic.due_days,
         )
         for title in topic.modules:
-            exam = any(word in title.lower() for word in _EXAMS)
-            kind = {"ModuleType": "Assessment"} if exam else {}
-            passmark = _PASSMARK if exam else 0
-            module = self.add("modules", at, Name=title + end, Passmark=passmark, **kind)
+            passmark = _PASSMARK * any(word in title.lower() for word in _EXAMS)
+            module = self.add("modules", at, Name=title + level, Passmark=passmark)
             self.add("course_modules", at, course, module)
             self._of["modules", course.id].append(module)
-        self._offer(course, at)
+        if course["Price"]:
+            self.add("ecommerce_courses", at, course)
 
     def _create_path(self, at: datetime) -> None:
-        number = len(self.tables["learning_paths"].rows)
-        round_, place = divmod(number, len(names.PATHS))
-        name = names.PATHS[place] + (f" {round_ + 1}" if round_ else "")
-        path = self.add("learning_paths", at, Name=name, Price=250.0 * (number % 2 == 0))
-        courses = self.tables["courses"].rows
-        size = min(len(courses), self.random.randint(2, 5))
-        for course in self.random.sample(courses, size):
+        number, courses = len(self.tables["learning_paths"].rows), self.tables["courses"].rows
+        price = 250.0 * (number % 2 == 0)
+        path = self.add("learning_paths", at, Name=_named(names.PATHS, number), Price=price)
+        for course in self.random.sample(courses, min(len(courses), self.random.randint(2, 5))):
             self.add("learning_path_courses", at, path, course)
             self._of["courses", path.id].append(course)
             self._of["paths", course.id].append(path)
-        self._offer(path, at)
+        if price:
+            self.add("ecommerce_learning_paths", at, path)
 
-    def _offer(self, what: Row, at: datetime) -> None:
-        """Offer a course or learning path in the shop if it has a price."""
-        what.values["ForSale"] = what["Price"] > 0
-        if what["ForSale"]:
-            self.add(f"ecommerce_{what.table.endpoint.stream}", at, what)
-
-    def _equip(self, at: datetime, team: Row, stream: str = "courses") -> None:
+    def _equip(self, at: datetime, team: Row, stream: str) -> None:
         """Assign something to a team: what is mandatory first, then anything."""
-        found, what = self._belonging("training", team), self.pick(stream)
-        if stream == "courses":
-            mandatory = [row for row in self.tables[stream].rows if row["TimeLimitDays"]]
-            what = next((row for row in mandatory[:_MANDATORY] if row not in found), what)
-        if what is None or what in found:
-            return
-        table = f"team_{stream}"
-        self.add(table, at, team, what, IsInTeamLibrary=False)
-        if self.chance(0.3):
-            self.add(table, at + timedelta(minutes=5), team, what, IsInTeamLibrary=True)
-        self._of["training", team.id].append(what)
-        for user in self._belonging("members", team):
-            self._assign(at, user, what)
+        found, rows = self._belonging("training", team), self.tables[stream].rows
+        mandatory = [row for row in rows if row["TimeLimitDays"]][:_MANDATORY]
+        missing = [row for row in mandatory if row not in found]
+        what = missing[0] if missing else self.random.choice(rows)
+        if what not in found:
+            self.add(f"team_{stream}", at, team, what, IsInTeamLibrary=False)
+            if self.chance(0.3):
+                self.add(f"team_{stream}", at, team, what, IsInTeamLibrary=True)
+            self._of["training", team.id].append(what)
+            for user in self._belonging("members", team):
+                self._assign(at, user, what)
 
     def _hire(self, at: datetime) -> None:
         """Hire somebody into one of the teams, in turn; the first of a team leads it."""
         number, teams = len(self._diligence), self.tables["teams"].rows
         team = teams[number % len(teams)]
         above = self.tables["teams"].find(team["ParentTeamId"])
-        managers = self._belonging("members", team)[:1]
-        managers = managers or (self._belonging("members", above)[:1] if above else [])
-        region = self.random.choice(names.REGIONS)
-        first, last = (
-            self.random.choice(region.first_names),
-            self.random.choice(region.last_names),
-        )
-        user_name = self._user_name(f"{first}.{last}", number)
+        managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
+        culture, country, city, zone, *people = self.random.choice(names.REGIONS)
+        first, last = (self.random.choice(each.split()) for each in people)
+        plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
+        user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
         user = self.add(
             "users",
             at,
             *managers,
-            UserName=user_name,
-            FirstName=first + " " * (number % 41 == 1),
-            LastName=last,
-            FullName=f"{last} {first}" if region.culture == "ja-JP" else f"{first} {last}",
-            Email=user_name if number % 29 else None,
-            AccessLevel=_ROLES[number] if number < len(_ROLES) else "Learner",
+            UserName=f"{user_name or 'user'}.{number}@example.com",
             LastLogin=None,
-            TimeZone=region.time_zone,
-            City=region.city,
-            Country=region.country,
-            Culture=region.culture,
+            FirstName=first,
+            LastName=last,
+            FullName=f"{first} {last}",
+            Culture=culture,
+            Country=country,
+            City=city,
+            TimeZone=zone,
             ManagerName=managers[0]["FullName"] if managers else None,
-            ExpirationDate=None if number % 20 else milliseconds(at + 730 * DAY),
+            AccessLevel=_ROLES[number] if number < len(_ROLES) else "Learner",
         )
-        self._diligence[user.id] = diligence = self.random.betavariate(3, 1.3)
+        self._diligence[user.id] = self.random.betavariate(3, 1.3)
         if number < len(_ROLES):
             self.admins.append(user)
         self._join(at, user, team)
         if number % 19 == len(_ROLES) and len(teams) > 1:
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
-        for _ in range(2):
-            self._plan(at + 60 * DAY * self.random.random(), self._assign_something, user)
-        for _ in range(4 if self.chance(0.8) else 0):
+        for days in (60, 60):
+            self._plan(at + days * DAY * self.random.random(), self._assign_something, user)
+        for _ in range(4):
             self._plan(at + self._past * self.random.random(), self._log_in, user)
-        if self.chance(0.06 * diligence) and not self._leads(user):
+        if self.chance(0.06) and not self._leads(user):
             self._plan(at + self._past * self.random.random(), self._leave, user)
-
-    def _user_name(self, name: str, number: int) -> str:
-        """Return a login name in ASCII that nobody else has."""
-        name = unicodedata.normalize("NFKD", name.lower())
-        name = "".join(letter for letter in name if letter in _PLAIN).strip(".-'")
-        if len(name) < _SHORTEST_NAME or self._attempts["names", name]:
-            name = f"{name or 'user'}.{number}"
-        self._attempts["names", name] += 1
-        return f"{name}@example.com"
 
     def _leads(self, user: Row) -> bool:
         """Return whether somebody leads a team or is an administrator."""
@@ -317,15 +254,12 @@ class Life(Ledger):
                 self._assign(at, user, course)
             self._progress_on_path(at, self.add(_RESULTS[stream], at, user, what))
             return
-        days = what["TimeLimitDays"]
-        due = at + days * DAY if days else None
-        result = self.add(
-            _RESULTS[stream], at, user, what, DueDate=due, UpdatedDate=at, UpdatedBy=None
-        )
+        due = at + what["TimeLimitDays"] * DAY if what["TimeLimitDays"] else None
+        dates = {"DueDate": due, "UpdatedDate": at}
+        result = self.add("course_results", at, user, what, **dates, UpdatedBy=None)
         if due:
             self._plan(_night_after(due), self._fall_overdue, result)
-        diligence = self._diligence[user.id]
-        if self.chance(diligence):
+        if self.chance(self._diligence[user.id]):
             self._plan_study(at, result, 10)
         elif self.chance(0.5):
             self._plan_study(at, result, 120)
@@ -338,66 +272,71 @@ class Life(Ledger):
         self._plan(at + self.random.expovariate(1 / days) * DAY, self._sit_down, result)
 
     def _sit_down(self, at: datetime, result: Row) -> None:
-        """Let somebody log in, study, and plan when to go on."""
+        """Let somebody log in, study, and plan when to go on, or give up."""
         user = self.tables["users"].find(result["UserId"])
-        if user is None or not user["Active"]:
-            return
-        if self.chance(0.5):
+        if user and self.chance(0.5):
             self._log_in(at, user)
         self._study(at, result)
-        gives_up = 0.1 * (1 - self._diligence[user.id]) + 0.02
-        if not self._is_through(result) and not self.chance(gives_up):
+        goes_on = 0.88 + 0.1 * self._diligence[result["UserId"]]
+        if not self._is_through(result) and self.chance(goes_on):
             self._plan_study(at, result, 1.5)
 
     def _is_through(self, result: Row) -> bool:
         """Return whether somebody has been through all modules of a course, once or again."""
-        modules = len(self._of["modules", result.id])
-        return result["Completed"] and self._steps[result.id, result["UserId"]] % modules == 0
+        steps = self._steps[result.id, result["UserId"]]
+        return result["Completed"] and steps % len(self._of["modules", result.id]) == 0
 
-    def _study(self, at: datetime, result: Row) -> None:
+    def _study(self, at: datetime, result: Row | None = None) -> None:
         """Let somebody take the next step in a course: begin, fail or finish a module."""
-        key, modules = (result.id, result["UserId"]), self._of["modules", result.id]
+        planned, result = bool(result), result or self.pick("course_results")
+        user = self.tables["users"].find(result["UserId"]) if result else None
+        if not result or not user or not user["Active"]:
+            return
+        if not planned and self._is_through(result):
+            return
+        key, modules = (result.id, user.id), self._of["modules", result.id]
         module = modules[self._steps[key] % len(modules)]
-        attempt = self._begun.pop(key, None)
-        if attempt is None:
-            only_begins = self.chance(0.1)
-            minutes = 0 if only_begins else int(self.random.lognormvariate(2.5, 1))
-            started = max(at - timedelta(minutes=minutes), result["CreatedDate"])
-            self._attempts[module.id, key[1]] += 1
-            attempt = self.add(
-                "module_results",
-                started,
-                *(module, self.tables["users"].find(key[1]) or result),
-                AttemptNumber=self._attempts[module.id, key[1]],
-                Code=result["Code"],
-                StartedDate=started,
-                FinishedDate=None,
-            )
-            if only_begins:
-                self._begun[key] = attempt
-                self._progress(at, result)
-                return
-        passmark = module["Passmark"]
-        done = not passmark or self.chance(0.85)
-        score = self.random.randint(passmark or 100, 100) if done else passmark // 2
-        seconds = int((at - attempt["StartedDate"]).total_seconds())
-        taken = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        self.change(attempt, at, Score=score, Completed=done, FinishedDate=at, TimeTaken=taken)
+        only_begins = key not in self._begun and self.chance(0.1)
+        attempt = self._begun.pop(key, None) or self._begin(at, result, user, module)
+        done = not only_begins and (not module["Passmark"] or self.chance(0.85))
+        if only_begins:
+            self._begun[key] = attempt
+        else:
+            seconds = int((at - attempt["StartedDate"]).total_seconds())
+            taken = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            score = self.random.randint(_PASSMARK, 100) if done else _PASSMARK // 2
+            more: Values = {
+                "Score": score,
+                "Completed": done,
+                "FinishedDate": at,
+                "TimeTaken": taken,
+            }
+            self.change(attempt, at, **more)
         self._steps[key] += done
         self._progress(at, result, done=done)
 
-    def _progress(self, at: datetime, result: Row, *, done: bool = False) -> None:
+    def _begin(self, at: datetime, result: Row, user: Row, module: Row) -> Row:
+        """Let somebody begin a module some minutes ago, at a next attempt if need be."""
+        minutes = int(self.random.lognormvariate(2.5, 1))
+        started = max(at - timedelta(minutes=minutes), result["CreatedDate"])
+        self._attempts[module.id, user.id] += 1
+        number = self._attempts[module.id, user.id]
+        more = {"StartedDate": started, "AttemptNumber": number, "Code": result["Code"]}
+        return self.add("module_results", started, module, user, **more)
+
+    def _progress(self, at: datetime, result: Row, *, done: bool) -> None:
         """Bring a course result up to date after a step, and all that follows from it."""
         user, modules = result["UserId"], len(self._of["modules", result.id])
         steps = self._steps[result.id, user]
-        begun = {"StartedDate": result["StartedDate"] or at, "LastAttemptDate": at}
+        started = result["StartedDate"] or at
         percent = 100.0 if result["Completed"] else round(100 * steps / modules, 2)
-        self.change(result, at, **begun, PercentageComplete=percent)
+        self.change(
+            result, at, PercentageComplete=percent, StartedDate=started, LastAttemptDate=at
+        )
         if done and steps % modules == 0:
             self._complete(at, result)
         for path in self._belonging("paths", result):
-            whole = self.tables["learning_path_results"].find(path.id, user)
-            if whole:
+            if whole := self.tables["learning_path_results"].find(path.id, user):
                 self._progress_on_path(at, whole)
 
     def _complete(self, at: datetime, result: Row) -> None:
@@ -405,20 +344,12 @@ class Life(Ledger):
         course = self.tables["courses"].find(result.id)
         days = course["CompliantTillDays"] if course else None
         till = at + days * DAY if days else None
-        self.change(
-            result,
-            at,
-            Completed=True,
-            CompletedDate=at,
-            DueDate=None,
-            Overdue=False,
-            UpToDate=True,
-            CompliantTillDate=till,
-        )
-        self._achieve(at, result, till)
+        dates = {"CompletedDate": at, "DueDate": None, "CompliantTillDate": till}
+        self.change(result, at, Completed=True, Overdue=False, UpToDate=True, **dates)
+        self._achieve(at, "courses", result, till)
         if till:
             self._plan(_night_after(till), self._lapse, result)
-            if self.chance(self._diligence[result["UserId"]] * 0.7):
+            if self.chance(0.7 * self._diligence[result["UserId"]]):
                 self._plan_study(till - 20 * DAY, result, 20)
 
     def _lapse(self, at: datetime, result: Row) -> None:
@@ -435,76 +366,43 @@ class Life(Ledger):
         if not begun or whole["Completed"]:
             return
         done = all(part["Completed"] for part in parts)
-        percent = sum(part["PercentageComplete"] for part in parts) / len(parts)
-        self.change(
-            whole,
-            at,
-            PercentageComplete=round(percent, 2),
-            Completed=done,
-            StartDate=min(begun),
-            FinishDate=at if done else None,
-        )
+        percent = round(sum(part["PercentageComplete"] for part in parts) / len(parts), 2)
+        dates = {"StartDate": min(begun), "FinishDate": at if done else None}
+        self.change(whole, at, PercentageComplete=percent, Completed=done, **dates)
         if done:
-            self._achieve(at, whole, None)
+            self._achieve(at, "learning_paths", whole, None)
 
-    def _achieve(self, at: datetime, result: Row, till: datetime | None) -> None:
+    def _achieve(self, at: datetime, stream: str, result: Row, till: datetime | None) -> None:
         """Award the achievement that comes with a completed course or learning path."""
-        of = next(
-            stream for stream, name in _RESULTS.items() if name == result.table.endpoint.stream
-        )
-        what = self.tables[of].find(result.id)
-        user = self.tables["users"].find(result["UserId"])
-        self.add(
-            "achievements",
-            at,
-            *(row for row in (user, what) if row),
-            CompliantTillDate=till,
-            Title=result["Name"] + " 🏅" * self.chance(0.1),
-            AchievementDate=at,
-            Type=f"{self.tables[of].what} Completed",
-            CertificateId=self.random.randint(1, 7) if till else None,
-        )
+        table, user = self.tables[stream], self.tables["users"].find(result["UserId"])
+        title = result["Name"] + " 🏅" * self.chance(0.1)
+        more = {"Type": f"{table.what} Completed", "AchievementDate": at, "Title": title}
+        parents = filter(None, (user, table.find(result.id)))
+        self.add("achievements", at, *parents, CompliantTillDate=till, **more)
 
-    def _log_in(self, at: datetime, user: Row) -> None:
+    def _log_in(self, at: datetime, user: Row | None = None) -> None:
         """Let somebody log in: their profile and their only row of logins change."""
-        if not user["Active"]:
+        user = user or self.pick("users")
+        if user is None or not user["Active"]:
             return
         self.change(user, at, LastLogin=at)
-        logins = self.tables["user_logins"]
-        login = logins.find(user.id)
-        if login:
+        logins, log = self.tables["user_logins"], self.tables["activity_logins"]
+        if login := logins.find(user.id):
             logins.change(login, user.values)
         else:
             logins.add(dict(user.values))
-        address = self.redraw(self.tables["activity_logins"].fields["IPAddress"], user.original)
-        line = {"ActivityType": "Login", **self.tables["activity_logins"].taken_over(user)}
-        self.write("activity_logins", at, line | {"IPAddress": address})
-
-    def _log_in_somebody(self, at: datetime) -> None:
-        if user := self.pick("users"):
-            self._log_in(at, user)
-
-    def _study_something(self, at: datetime) -> None:
-        for _ in range(_ENOUGH):
-            result = self.pick("course_results")
-            if result and not self._is_through(result):
-                user = self.tables["users"].find(result["UserId"])
-                if user and user["Active"]:
-                    self._study(at, result)
-                    return
+        address = self.draw(log.fields["IPAddress"], user.original)
+        line = {"ActivityType": "Login", "IPAddress": address, **log.taken_over(user)}
+        self.write("activity_logins", at, line)
 
     def _edit(self, at: datetime) -> None:
-        """Change a field that no other one depends on, or the flag of an assignment."""
-        stream = self.random.choice([*_EDITED, *self._strange])
-        row = self.pick(stream)
-        if row is None or not {"UpdatedDate", _EDITED.get(stream)} & row.values.keys():
-            return
-        name = _EDITED.get(stream) or list(row.values)[-1]
-        if isinstance(row[name], bool):
-            self.change(row, at, **{name: not row[name]})
-        elif stream in _EDITED:
-            number = self.random.randrange(1000)
-            self.change(row, at, **{name: self.redraw(row.table.fields[name], number)})
+        """Change a field that no other one depends on, or whether a row is active."""
+        row = self.pick(self.random.choice([*_EDITED.split(), *self._strange]))
+        fields = row.table.fields if row else {}
+        name = next((name for name in _EDITED_FIELDS if name in fields), "Active")
+        if row and {name, "UpdatedDate"} <= fields.keys():
+            drawn = self.draw(fields[name], self.random.randrange(1000))
+            self.change(row, at, **{name: not row[name] if name == "Active" else drawn})
 
     def _set(self, at: datetime) -> None:
         """Change a setting of a team."""
@@ -515,15 +413,15 @@ class Life(Ledger):
 
     def _delete_somebody(self, at: datetime) -> None:
         """Delete somebody for good, or a course that is in no learning path."""
-        stream = "users" if self.chance(0.8) else "courses"
-        row = self.pick(stream)
-        if row is None or len(self.tables[stream].rows) < _ENOUGH:
-            return
-        if not self._leads(row) and not self._of["paths", row.id]:
-            self.delete([row], at)
+        row = self.pick("users" if self.chance(0.8) else "courses")
+        if row and len(row.table.rows) > _ENOUGH and not self._of["paths", row.id]:
+            self.delete([] if self._leads(row) else [row], at)
 
-    def _invent(self, stream: str, at: datetime) -> None:
-        self.invent(stream, at)
+
+def _named(words: list[str], number: int) -> str:
+    """Return a name that no other number has."""
+    round_, place = divmod(number, len(words))
+    return words[place] + (f" {round_ + 1}" if round_ else "")
 
 
 def _night_after(at: datetime) -> datetime:

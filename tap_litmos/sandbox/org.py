@@ -84,7 +84,7 @@ class Organisation:
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))
         chance = random.Random(f"{seed}")  # noqa: S311 - no secret
-        self._life = Life(streams.ENDPOINTS, chance, self.start, midnight, users)
+        self._life = Life(chance, self.start, midnight, users)
         self._life.run(now)
         self._next = now
 

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
+from http.client import responses
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -17,7 +17,6 @@ from . import rules
 from .connections import HOST, Handler, Server
 from .faults import (
     ALL_FAULT_KINDS,
-    REASONS,
     SLOW_FAULT_KINDS,
     Answer,
     faulty_answer,
@@ -28,7 +27,6 @@ from .markup import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
 
     from .org import Organisation
     from .tables import Row
@@ -174,12 +172,7 @@ class Sandbox(Habits):
         """Open the sandbox."""
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the sandbox."""
         self.close()
 
@@ -281,7 +274,7 @@ class Sandbox(Habits):
             raise rules.RefusedError(401, "Invalid API key")
         self._count()
         if path in self.refuse:
-            raise rules.RefusedError(self.refuse[path], REASONS.get(self.refuse[path], ""))
+            raise rules.RefusedError(self.refuse[path], "")
         rules.check_source(query)
         with self.org.lock:
             self.org.catch_up()
@@ -301,7 +294,7 @@ class Sandbox(Habits):
             while self._counted and self._counted[0] <= now - self.minute:
                 self._counted.popleft()
             if len(self._counted) + self.others_per_minute >= self.requests_per_minute:
-                raise rules.RefusedError(503, REASONS[503])
+                raise rules.RefusedError(503, "")
             self._counted.append(now)
 
     def _page(self, stream: str, incoming: Incoming, *, move: bool) -> list[Row]:
@@ -350,5 +343,4 @@ def _own_answer(hooked: Answer | tuple[int, Mapping[str, str], bytes]) -> Answer
     if isinstance(hooked, Answer):
         return hooked
     status, headers, body = hooked
-    reason = HTTPStatus(status).phrase.upper()
-    return Answer(status, body, reason, headers=dict(headers))
+    return Answer(status, body, responses[status].upper(), headers=dict(headers))

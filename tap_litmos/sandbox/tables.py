@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, insort
+from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -44,6 +46,7 @@ def litmos_id(stream: str, original: int) -> str:
     return text
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Row:
     """A row of a table; `row["Name"]` is a field, None if it is null.
 
@@ -57,17 +60,13 @@ class Row:
         gone: Whether it was deleted.
     """
 
-    __slots__ = ("gone", "markup", "number", "original", "stamp", "table", "values")
-
-    def __init__(self, table: Table, values: Values, original: int) -> None:
-        """Make a row that has not been serialised yet."""
-        self.table = table
-        self.values = values
-        self.number = next(table.numbers)
-        self.original = original
-        self.stamp = table.stamp(values)
-        self.markup: tuple[object, bytes] | None = None
-        self.gone = False
+    table: Table
+    values: Values
+    number: int
+    original: int
+    stamp: datetime
+    markup: tuple[object, bytes] | None = None
+    gone: bool = False
 
     def __getitem__(self, name: str) -> Any:
         """Return a field."""
@@ -82,15 +81,14 @@ class Row:
 class Table:
     """The rows of one stream.
 
-    The index by date is built when a window is first asked for, so that filling a table
-    costs nothing extra.
+    Rows are put in the order of their dates when a window is asked for after a change, so
+    that filling a table costs nothing extra.
 
     Attributes:
         endpoint: What the rows are.
         fields: Its fields that Litmos sends.
         references: The streams to whose ids fields point.
         what: What a row is, in the singular, such as `Learning Path`.
-        numbers: The numbers for further rows.
         rows: All rows, in the order in which they were added.
         version: Grows with every change.
     """
@@ -105,12 +103,12 @@ class Table:
             if name in self.fields
         }
         self.what = re.sub("s$", "", endpoint.stream).replace("_", " ").title()
-        self.numbers = count()
         self.rows: list[Row] = []
         self.version = 0
+        self._numbers = count()
         self._originals = count(100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS)
         self._shared: dict[str, list[str]] = {}
-        self._by_date: list[tuple[datetime, int, Row]] | None = None
+        self._by_date: tuple[int, list[Row]] = (0, [])
         self._by_key: dict[tuple[Value, ...], Row] = {}
         # The key of a login is its user: there is one row for each.
         key = [name for name in endpoint.primary_key if name != endpoint.replication_key]
@@ -141,13 +139,11 @@ class Table:
 
     def add(self, values: Values, original: int = 0) -> Row:
         """Add a row and return it."""
-        row = Row(self, values, original)
+        row = Row(self, values, next(self._numbers), original, self._stamp(values))
         self.rows.append(row)
         self.version += 1
         if self.key:
             self._by_key[tuple(map(values.get, self.key))] = row
-        if self._by_date is not None:
-            insort(self._by_date, (row.stamp, row.number, row))
         return row
 
     def find(self, *key: Value) -> Row | None:
@@ -156,14 +152,10 @@ class Table:
 
     def change(self, row: Row, values: Mapping[str, Value]) -> None:
         """Give a row other values, so that it moves to the window of its new date."""
-        if self._by_date is not None:
-            del self._by_date[bisect_left(self._by_date, (row.stamp, row.number))]
         row.values.update(values)
         row.markup = None
-        row.stamp = self.stamp(row.values)
+        row.stamp = self._stamp(row.values)
         self.version += 1
-        if self._by_date is not None:
-            insort(self._by_date, (row.stamp, row.number, row))
 
     def remove(self, rows: Iterable[Row]) -> None:
         """Remove rows without a trace."""
@@ -172,21 +164,21 @@ class Table:
             self._by_key.pop(tuple(map(row.values.get, self.key)), None)
         self.rows = [row for row in self.rows if not row.gone]
         self.version += 1
-        self._by_date = None
 
     def window(self, first: datetime, end: datetime) -> list[Row]:
         """Return the rows that last changed from `first` to before `end`, longest ago first."""
-        if self._by_date is None:
-            self._by_date = sorted((row.stamp, row.number, row) for row in self.rows)
-        start = bisect_left(self._by_date, (first,))
-        stop = bisect_left(self._by_date, (end,))
-        return [row for _, _, row in self._by_date[start:stop]]
+        version, rows = self._by_date
+        if version != self.version:
+            rows = sorted(self.rows, key=attrgetter("stamp", "number"))
+            self._by_date = self.version, rows
+        stamp = attrgetter("stamp")
+        return rows[bisect_left(rows, first, key=stamp) : bisect_left(rows, end, key=stamp)]
 
     def complete(self, row: Row) -> Values:
         """Return a copy of a row's values that has all fields Litmos can send."""
         return {name: row[name] for name in self.fields}
 
-    def stamp(self, values: Mapping[str, Value]) -> datetime:
+    def _stamp(self, values: Mapping[str, Value]) -> datetime:
         """Return when the row last changed: when it was created if it never did."""
         key = self.endpoint.replication_key
         stamp = (values.get(key) if key else None) or values.get("CreatedDate")
