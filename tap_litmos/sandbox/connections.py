@@ -9,12 +9,12 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from threading import Event
 
     from .faults import Answer
 
@@ -42,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.respond = respond
         self.connections: set[socket.socket] = set()
         super().__init__((HOST, port), Handler)
+        self._thread = Thread(target=self.serve_forever, args=(0.02,), daemon=True)
 
     def server_bind(self) -> None:
         """Bind the port, and ask no name server how this computer is called."""
@@ -59,8 +60,14 @@ class Server(ThreadingHTTPServer):
         finally:
             self.connections.discard(request)
 
-    def hang_up(self) -> None:
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
         """Close all connections, and wait a little for their threads to end."""
+        self.shutdown()
+        self._thread.join()
         self.server_close()
         for connection in list(self.connections):
             with suppress(OSError):
@@ -99,20 +106,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(self._head(answer, now) + body)
 
     def send_slowly(
-        self, answer: Answer, now: datetime, *, headers: bool, trickle: float, stop: Event
+        self, kind: str, answer: Answer, now: datetime, trickle: float, stop: Event
     ) -> None:
         """Send an answer byte by byte, or its headers at once and only the body so.
 
         Args:
+            kind: "slow-headers" or "slow-body".
             answer: The answer.
             now: What the service's clock shows.
-            headers: Whether the headers are slow as well.
             trickle: The seconds between two bytes.
             stop: Ends it before all is sent.
         """
         head = self._head(answer, now)
-        self.wfile.write(b"" if headers else head)
-        for byte in (head if headers else b"") + answer.body:
+        at_once, slow = (b"", head) if kind == "slow-headers" else (head, b"")
+        self.wfile.write(at_once)
+        for byte in slow + answer.body:
             if stop.wait(trickle):
                 break
             self.wfile.write(bytes([byte]))

@@ -104,13 +104,14 @@ class Ledger:
     def invent(self, stream: str, at: datetime) -> None:
         """Add a row of any stream that refers to any rows, if there is a place for it."""
         table = self.tables[stream]
-        found = {target: self.pick(target) for target in table.references.values()}
-        parents = [parent for parent in found.values() if parent]
-        known = {
-            name: value for row in parents for name, value in table.taken_over(row).items()
-        }
-        if len(parents) == len(found) and not table.find(*map(known.get, table.key)):
-            self.add(stream, at, *parents)
+        known: Values = {name: False for name in table.key if name not in table.references}
+        parents = list(filter(None, map(self.pick, set(table.references.values()))))
+        for parent in parents:
+            known |= table.taken_over(parent)
+        key = [known.get(name) for name in table.key]
+        if None not in key and not table.find(*key):
+            flags = {name: False for name in table.key if table.fields[name].kind == "boolean"}
+            self.add(stream, at, *parents, **flags)
 
     def draw(self, field: Field, number: int) -> Value:
         """Return any value for a field that no other one depends on."""

@@ -181,6 +181,8 @@ class Life(Ledger):
     def _hire(self, at: datetime) -> None:
         """Hire somebody into one of the teams, in turn; the first of a team leads it."""
         number, teams = len(self._diligence), self.tables["teams"].rows
+        if not teams:
+            return
         team = teams[number % len(teams)]
         above = self.tables["teams"].find(team["ParentTeamId"])
         managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
@@ -245,7 +247,8 @@ class Life(Ledger):
     def _assign(self, at: datetime, user: Row, what: Row, *, directly: bool = False) -> None:
         """Assign a course, or a learning path with its courses, unless somebody has it."""
         stream = what.table.endpoint.stream
-        if self.tables[_RESULTS[stream]].find(what.id, user.id):
+        known = self.tables[_RESULTS[stream]].find(what.id, user.id)
+        if known or not (self._of["modules", what.id] or self._of["courses", what.id]):
             return
         if directly:
             self.add(_DIRECT[stream], at, user, what)
@@ -259,7 +262,7 @@ class Life(Ledger):
         result = self.add("course_results", at, user, what, **dates, UpdatedBy=None)
         if due:
             self._plan(_night_after(due), self._fall_overdue, result)
-        if self.chance(self._diligence[user.id]):
+        if self.chance(self._diligence.get(user.id, 0.5)):
             self._plan_study(at, result, 10)
         elif self.chance(0.5):
             self._plan_study(at, result, 120)
@@ -277,7 +280,7 @@ class Life(Ledger):
         if user and self.chance(0.5):
             self._log_in(at, user)
         self._study(at, result)
-        goes_on = 0.88 + 0.1 * self._diligence[result["UserId"]]
+        goes_on = 0.88 + 0.1 * self._diligence.get(result["UserId"], 0.5)
         if not self._is_through(result) and self.chance(goes_on):
             self._plan_study(at, result, 1.5)
 
@@ -349,7 +352,7 @@ class Life(Ledger):
         self._achieve(at, "courses", result, till)
         if till:
             self._plan(_night_after(till), self._lapse, result)
-            if self.chance(0.7 * self._diligence[result["UserId"]]):
+            if self.chance(0.7 * self._diligence.get(result["UserId"], 0.5)):
                 self._plan_study(till - 20 * DAY, result, 20)
 
     def _lapse(self, at: datetime, result: Row) -> None:

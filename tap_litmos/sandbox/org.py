@@ -64,12 +64,8 @@ class Organisation:
         Raises:
             ValueError: If there are too few users or years.
         """
-        if users < 1:
-            raise ValueError("an organisation needs at least one user")
-        if years < _SHORTEST_HISTORY:
-            raise ValueError(
-                f"an organisation needs a past of at least {_SHORTEST_HISTORY} years"
-            )
+        if users < 1 or years < _SHORTEST_HISTORY:
+            raise ValueError("an organisation needs a user, and a past of at least 0.1 years")
         self.lock = RLock()
         self.endpoints = {endpoint.stream: endpoint for endpoint in streams.ENDPOINTS}
         self.listings = {

@@ -9,19 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import responses
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from . import rules
+from . import faults, rules
 from .connections import HOST, Handler, Server
-from .faults import (
-    ALL_FAULT_KINDS,
-    SLOW_FAULT_KINDS,
-    Answer,
-    faulty_answer,
-    refusal,
-)
+from .faults import Answer
 from .habits import Habits
 from .markup import Writer
 
@@ -124,7 +118,6 @@ class Sandbox(Habits):
         self._in_flight = 0
         self._counted: deque[float] = deque()
         self._server: Server | None = None
-        self._thread: Thread | None = None
         self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
         self._writer = Writer(self)
         self._moved: dict[Row, int] = {}
@@ -151,22 +144,14 @@ class Sandbox(Habits):
         """
         self._server = Server(self.port, self._respond)
         self._closing.clear()
-        self._thread = Thread(
-            target=self._server.serve_forever, args=(0.02,), name="litmos-sandbox", daemon=True
-        )
-        self._thread.start()
+        self._server.start()
         return self
 
     def close(self) -> None:
         """Stop answering and close all connections; closing once more does nothing."""
-        server, thread = self._server, self._thread
-        self._thread = None
-        if server is None or thread is None:
-            return
         self._closing.set()
-        server.shutdown()
-        thread.join()
-        server.hang_up()
+        if self._server:
+            self._server.stop()
 
     def __enter__(self) -> Self:
         """Open the sandbox."""
@@ -186,13 +171,7 @@ class Sandbox(Habits):
                 self._closing.wait(self.timeout_hold if seen.fault == "timeout" else None)
         now = datetime.now(UTC) + timedelta(seconds=self.clock_skew)
         if seen.fault in {"slow-headers", "slow-body"}:
-            handler.send_slowly(
-                answer,
-                now,
-                headers=seen.fault == "slow-headers",
-                trickle=self.trickle,
-                stop=self._closing,
-            )
+            handler.send_slowly(seen.fault, answer, now, self.trickle, self._closing)
         elif seen.fault and not seen.status:
             seen.status = answer.status if seen.fault.startswith("cut") else 0
             handler.break_off(seen.fault, answer, now)
@@ -244,19 +223,19 @@ class Sandbox(Habits):
             incoming.seen.status = answer.status
             return answer
         fault = hooked or self.draw_fault(incoming.number)
-        if fault and fault not in ALL_FAULT_KINDS:
+        if fault and fault not in faults.ALL_FAULT_KINDS:
             raise ValueError(f"{fault!r} is no fault")
         try:
             answer = self._answer_by_rules(incoming, method, faulty=fault is not None)
         except rules.RefusedError as error:
-            answer = refusal(error.status, str(error))
+            answer = faults.refusal(error.status, str(error))
             fault = hooked
         incoming.seen.fault = fault
-        whole = fault and faulty_answer(
+        whole = fault and faults.faulty_answer(
             fault, self._root(incoming), incoming.number, self.retry_after
         )
         answer = whole or answer
-        if whole or fault in {None, *SLOW_FAULT_KINDS[:2]}:
+        if whole or fault in {None, *faults.SLOW_FAULT_KINDS[:2]}:
             incoming.seen.status = answer.status
         return answer
 
@@ -280,10 +259,9 @@ class Sandbox(Habits):
             self.org.catch_up()
             rows = self._page(incoming.stream, incoming, move=not faulty)
             body = self._writer.page(self.org.endpoints[incoming.stream], rows)
-        if self.charset is None:
-            return Answer(200, body, "OK")
-        body = body.decode().encode(self.charset, "xmlcharrefreplace")
-        return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
+        charset = self.charset or "utf-8"
+        body = body.decode().encode(charset, "xmlcharrefreplace")
+        return Answer(200, body, "OK", f"application/xml; charset={charset}")
 
     def _count(self) -> None:
         """Refuse a request if there were too many within the last minute."""
@@ -303,7 +281,7 @@ class Sandbox(Habits):
         if stream not in self.org.listings:
             now = self.org.now()
             window = rules.window(incoming.query, now, self)
-            if move and self.growing and window.end > now:
+            if move and window.end > now - timedelta(seconds=self.late):
                 self.org.grow(stream, self.growing)
         start, limit = rules.paging(incoming.query)
         if move and start:
