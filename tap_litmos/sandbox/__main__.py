@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import json
 import os
 import re
@@ -48,14 +47,6 @@ def _refusal(text: str) -> tuple[str, int]:
     return path, int(status)
 
 
-def _charset(text: str) -> str:
-    """Parse the name of an encoding."""
-    try:
-        return codecs.lookup(text).name
-    except LookupError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an encoding") from None
-
-
 def _option(name: str, kind: Any) -> dict[str, Any]:
     """Return how the command offers a habit of a type."""
     if kind is bool:
@@ -63,7 +54,7 @@ def _option(name: str, kind: Any) -> dict[str, Any]:
     if name == "fault_kinds":
         return {"nargs": "+", "choices": ALL_FAULT_KINDS, "metavar": "KIND"}
     if name == "charset":
-        return {"type": _charset}
+        return {"choices": ("utf-8", "windows-1252", "iso-8859-1")}
     if str in map(type, get_args(kind)):
         return {"choices": get_args(kind)}
     least, most = _BOUNDS.get(name, (name in _AT_LEAST_ONE, _MANY))

@@ -21,6 +21,7 @@ SLOW_FAULT_KINDS = ("slow-headers", "slow-body", "silent")
 
 ALL_FAULT_KINDS = FAULT_KINDS + EMPTY_FAULT_KINDS + SLOW_FAULT_KINDS
 
+_REASONS = responses | {403: "The feature is not enabled for this account"}
 HTML = "text/html; charset=utf-8"
 XML = "application/xml; charset=utf-8"
 _BODIES = {
@@ -61,7 +62,7 @@ class Answer:
 
 def refusal(status: int, message: str | None = None) -> Answer:
     """Return an answer that refuses; the message is in the reason phrase, as in Litmos."""
-    reason = message or responses.get(status, "Refused")
+    reason = message or _REASONS.get(status, "Refused")
     page = f"<!DOCTYPE html>\n<html><head><title>{reason}</title></head>"
     page += f"<body><h1>{status}</h1><p>{reason}</p></body></html>\n"
     return Answer(status, page.encode(), reason, HTML)

@@ -98,7 +98,7 @@ class Habits:
     filtered: int = 0
     overfull: int = 0
     spelling: Spelling = "document"
-    charset: str | None = None
+    charset: str = "utf-8"
     raw: bool = False
     unknown_fields: bool = False
     keyless: float = 0.0

@@ -44,7 +44,7 @@ _EDITED_FIELDS = ("JobTitle", "Tags", "Description", "TeamCodeForBulkImport")
 _OTHERS_TOLD = """
 user_logins module_results course_results learning_path_results achievements course_modules
 learning_path_courses learning_path_users team_users team_learning_paths
-activity_actions activity_assignments activity_content activity_settings activity_logins
+activity_actions activity_assignments activity_content activity_logins
 ecommerce_courses ecommerce_learning_paths
 """
 
@@ -78,7 +78,6 @@ class Life(Ledger):
             self._hire: 6,
             self._assign_something: 12,
             self._edit: 50,
-            self._set: 4,
             self._delete_somebody: 1,
         }
         courses = min(max(8, users // 12), 240)
@@ -92,7 +91,6 @@ class Life(Ledger):
             self._plan(batches[number % 3], self._hire)
         self._plan_many(users // 2, 0.03, 0.99, self._hire)
         self._plan_many(users, 0.05, 1, self._edit)
-        self._plan_many(max(2, users // 48), 0.05, 1, self._set)
         self._plan_many(users // 60, 0.5, 1, self._delete_somebody)
         for stream in self._strange:
             self._plan_many(max(_ENOUGH, users), 0.05, 1, partial(self.invent, stream))
@@ -214,28 +212,28 @@ class Life(Ledger):
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
         for days in (60, 60):
             self._plan(at + days * DAY * self.random.random(), self._assign_something, user)
-        for _ in range(4):
+        for _ in range(6):
             self._plan(at + self._past * self.random.random(), self._log_in, user)
-        if self.chance(0.06) and not self._leads(user):
+        if self.chance(0.06):
             self._plan(at + self._past * self.random.random(), self._leave, user)
 
     def _leads(self, user: Row) -> bool:
-        """Return whether somebody leads a team or is an administrator."""
-        return user in self.admins or bool(self._of["leads", user.id])
+        """Return whether somebody has people to manage, or is an administrator."""
+        managers = (row["ManagerId"] for row in user.table.rows)
+        return user in self.admins or user.id in managers
 
     def _join(self, at: datetime, user: Row, team: Row) -> None:
         """Make somebody a member of a team, who thereby gets what the team is assigned."""
         leader = not self._belonging("members", team)
         self._of["members", team.id].append(user)
-        if leader:
-            self._of["leads", user.id].append(team)
         self.add("team_users", at, team, user, IsTeamLeader=leader, IsTeamAdmin=leader)
         for what in self._belonging("training", team):
             self._assign(at, user, what)
 
     def _leave(self, at: datetime, user: Row) -> None:
-        self.change(user, at, Active=False)
-        self.log("activity_actions", "User Deactivated", at, user)
+        if not self._leads(user):
+            self.change(user, at, Active=False)
+            self.log("activity_actions", "User Deactivated", at, user)
 
     def _assign_something(self, at: datetime, user: Row | None = None) -> None:
         """Assign a course or, now and then, a learning path directly to somebody."""
@@ -277,7 +275,7 @@ class Life(Ledger):
     def _sit_down(self, at: datetime, result: Row) -> None:
         """Let somebody log in, study, and plan when to go on, or give up."""
         user = self.tables["users"].find(result["UserId"])
-        if user and self.chance(0.5):
+        if user and self.chance(0.7):
             self._log_in(at, user)
         self._study(at, result)
         goes_on = 0.88 + 0.1 * self._diligence.get(result["UserId"], 0.5)
@@ -406,13 +404,6 @@ class Life(Ledger):
         if row and {name, "UpdatedDate"} <= fields.keys():
             drawn = self.draw(fields[name], self.random.randrange(1000))
             self.change(row, at, **{name: not row[name] if name == "Active" else drawn})
-
-    def _set(self, at: datetime) -> None:
-        """Change a setting of a team."""
-        category, name, old, new = self.random.choice(names.SETTINGS)
-        more = {"Category": category, "OldValue": old, "NewValue": new}
-        if team := self.pick("teams"):
-            self.log("activity_settings", f"{name} Changed", at, team, **more)
 
     def _delete_somebody(self, at: datetime) -> None:
         """Delete somebody for good, or a course that is in no learning path."""

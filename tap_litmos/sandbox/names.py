@@ -67,6 +67,8 @@ TEAMS, PATHS = (line.split("|") for line in _WORDS.splitlines())
 CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "AccessLevel": ("Learner",),
     "Active": (True,),
+    "ActivityType": ("PasswordLength Changed", "LogoUrl Changed"),
+    "Category": ("Security", "Branding"),
     "Code": (None, "C{n}", "C{n}"),
     "CompanyName": (TEAMS[0],),
     "Completed": (False,),
@@ -85,6 +87,8 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "LearningPathAssignment": (None,),
     "LoginKey": ("/login.aspx?loginkey=",),
     "ModuleType": ("SCORM", "Video", "Survey", "Document", "ILT"),
+    "NewValue": ("{byte}", "https://cdn.example.com/logo.svg?v={n}&theme=dark"),
+    "OldValue": (None, "8"),
     "Overdue": (False,),
     "PercentageComplete": (0.0,),
     "Price": (0.0, 0.0, 49.0, 120.5),
@@ -97,7 +101,3 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "Website": (None, "https://example.com/?u={n}&ref=lms"),
 }
 ANY_TEXT = (None, None, "{title} {n}", "  keep my blanks  ", "<none>", "Tools & trades 🌟")
-SETTINGS = (
-    ("Security", "PasswordLength", "8", "12"),
-    ("Branding", "LogoUrl", None, "https://cdn.example.com/logo.svg?v=2&theme=dark"),
-)

@@ -259,9 +259,9 @@ class Sandbox(Habits):
             self.org.catch_up()
             rows = self._page(incoming.stream, incoming, move=not faulty)
             body = self._writer.page(self.org.endpoints[incoming.stream], rows)
-        charset = self.charset or "utf-8"
-        body = body.decode().encode(charset, "xmlcharrefreplace")
-        return Answer(200, body, "OK", f"application/xml; charset={charset}")
+        if self.charset != "utf-8":
+            body = body.decode().encode(self.charset, "xmlcharrefreplace")
+        return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
 
     def _count(self) -> None:
         """Refuse a request if there were too many within the last minute."""
@@ -281,7 +281,7 @@ class Sandbox(Habits):
         if stream not in self.org.listings:
             now = self.org.now()
             window = rules.window(incoming.query, now, self)
-            if move and window.end > now - timedelta(seconds=self.late):
+            if move and window.end >= now - timedelta(seconds=self.late):
                 self.org.grow(stream, self.growing)
         start, limit = rules.paging(incoming.query)
         if move and start:
