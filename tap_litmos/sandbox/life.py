@@ -210,8 +210,9 @@ class Life(Ledger):
         self._join(at, user, team)
         if number % 19 == len(_ROLES) and len(teams) > 1:
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
-        for days in (60, 60):
-            self._plan(at + days * DAY * self.random.random(), self._assign_something, user)
+        for stream in ("courses", "courses", "learning_paths")[: self.random.randint(2, 3)]:
+            later = min(60 * DAY, self._past / 4) * self.random.random()
+            self._plan(at + later, partial(self._assign_something, stream=stream), user)
         for _ in range(6):
             self._plan(at + self._past * self.random.random(), self._log_in, user)
         if self.chance(0.06):
@@ -235,10 +236,11 @@ class Life(Ledger):
             self.change(user, at, Active=False)
             self.log("activity_actions", "User Deactivated", at, user)
 
-    def _assign_something(self, at: datetime, user: Row | None = None) -> None:
-        """Assign a course or, now and then, a learning path directly to somebody."""
-        user = user or self.pick("users")
-        what = self.pick("learning_paths" if self.chance(0.2) else "courses")
+    def _assign_something(
+        self, at: datetime, user: Row | None = None, stream: str = "courses"
+    ) -> None:
+        """Assign any course or learning path directly to somebody."""
+        user, what = user or self.pick("users"), self.pick(stream)
         if user and what and user["Active"]:
             self._assign(at, user, what, directly=True)
 
