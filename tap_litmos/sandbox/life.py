@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from .tables import Row, Values
+    from .tables import Row
 
     Act = Callable[..., Any]
 
@@ -136,13 +136,8 @@ class Life(Ledger):
         number = len(self.tables["courses"].rows)
         topic = names.TOPICS[number % len(names.TOPICS)]
         level = _named([""], number // len(names.TOPICS))
-        course = self.add(
-            "courses",
-            at,
-            Name=topic.name + level,
-            CompliantTillDays=topic.compliant_days,
-            TimeLimitDays=topic.due_days,
-        )
+        days = {"CompliantTillDays": topic.compliant_days, "TimeLimitDays": topic.due_days}
+        course = self.add("courses", at, Name=topic.name + level, **days)
         for title in topic.modules:
             passmark = _PASSMARK * any(word in title.lower() for word in _EXAMS)
             module = self.add("modules", at, Name=title + level, Passmark=passmark)
@@ -184,26 +179,16 @@ class Life(Ledger):
         team = teams[number % len(teams)]
         above = self.tables["teams"].find(team["ParentTeamId"])
         managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
-        culture, country, city, zone, *people = self.random.choice(names.REGIONS)
-        first, last = (self.random.choice(each.split()) for each in people)
+        *place, firsts, lasts = self.random.choice(names.REGIONS)
+        first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
         plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
         user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
-        user = self.add(
-            "users",
-            at,
-            *managers,
-            UserName=f"{user_name or 'user'}.{number}@example.com",
-            LastLogin=None,
-            FirstName=first,
-            LastName=last,
-            FullName=f"{first} {last}",
-            Culture=culture,
-            Country=country,
-            City=city,
-            TimeZone=zone,
-            ManagerName=managers[0]["FullName"] if managers else None,
-            AccessLevel=_ROLES[number] if number < len(_ROLES) else "Learner",
-        )
+        given = {"FirstName": first, "LastName": last, "FullName": f"{first} {last}"}
+        given |= dict(zip(("Culture", "Country", "City", "TimeZone"), place, strict=True))
+        given["UserName"] = given["Email"] = f"{user_name or 'user'}.{number}@example.com"
+        given["AccessLevel"] = _ROLES[number] if number < len(_ROLES) else "Learner"
+        boss = managers[0]["FullName"] if managers else None
+        user = self.add("users", at, *managers, **given, ManagerName=boss, LastLogin=None)
         self._diligence[user.id] = self.random.betavariate(3, 1.3)
         if number < len(_ROLES):
             self.admins.append(user)
@@ -287,7 +272,8 @@ class Life(Ledger):
     def _is_through(self, result: Row) -> bool:
         """Return whether somebody has been through all modules of a course, once or again."""
         steps = self._steps[result.id, result["UserId"]]
-        return result["Completed"] and steps % len(self._of["modules", result.id]) == 0
+        modules = len(self._of["modules", result.id])
+        return result["Completed"] and steps % max(1, modules) == 0
 
     def _study(self, at: datetime, result: Row | None = None) -> None:
         """Let somebody take the next step in a course: begin, fail or finish a module."""
@@ -295,9 +281,9 @@ class Life(Ledger):
         user = self.tables["users"].find(result["UserId"]) if result else None
         if not result or not user or not user["Active"]:
             return
-        if not planned and self._is_through(result):
-            return
         key, modules = (result.id, user.id), self._of["modules", result.id]
+        if not modules or (not planned and self._is_through(result)):
+            return
         module = modules[self._steps[key] % len(modules)]
         only_begins = key not in self._begun and self.chance(0.1)
         attempt = self._begun.pop(key, None) or self._begin(at, result, user, module)
@@ -308,13 +294,9 @@ class Life(Ledger):
             seconds = int((at - attempt["StartedDate"]).total_seconds())
             taken = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
             score = self.random.randint(_PASSMARK, 100) if done else _PASSMARK // 2
-            more: Values = {
-                "Score": score,
-                "Completed": done,
-                "FinishedDate": at,
-                "TimeTaken": taken,
-            }
-            self.change(attempt, at, **more)
+            self.change(
+                attempt, at, Score=score, Completed=done, FinishedDate=at, TimeTaken=taken
+            )
         self._steps[key] += done
         self._progress(at, result, done=done)
 
