@@ -143,17 +143,14 @@ class Habits:
 
     def _repeat(self, rows: list[Row]) -> list[Row]:
         """Return rows with those that are served twice, at places that stay the same."""
-        if self.repeated == "appended":
-            return rows + rows
+        if self.repeated in {"never", "appended"}:
+            return rows + rows if self.repeated == "appended" else rows
         chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
         again = [(place, row) for place, row in enumerate(rows) if chance.random() < _RARE]
-        if self.repeated == "adjacent":
-            return [row for _, row in sorted([*enumerate(rows), *again], key=itemgetter(0))]
+        placed: list[tuple[float, Row]] = [*enumerate(rows), *again]
         if self.repeated == "scattered":
-            elsewhere = [(chance.uniform(0, len(rows)), row) for _, row in again]
-            placed = sorted([*enumerate(rows), *elsewhere], key=itemgetter(0))
-            return [row for _, row in placed]
-        return rows
+            placed[len(rows) :] = [(chance.uniform(0, len(rows)), row) for _, row in again]
+        return [row for _, row in sorted(placed, key=itemgetter(0))]
 
     def cut(self, rows: list[Row], start: int, limit: int) -> list[Row]:
         """Return a page of rows."""

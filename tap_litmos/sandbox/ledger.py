@@ -105,7 +105,7 @@ class Ledger:
         """Add a row of any stream that refers to any rows, if there is a place for it."""
         table = self.tables[stream]
         known: Values = {name: False for name in table.key if name not in table.references}
-        parents = list(filter(None, map(self.pick, set(table.references.values()))))
+        parents = list(filter(None, map(self.pick, dict.fromkeys(table.references.values()))))
         for parent in parents:
             known |= table.taken_over(parent)
         key = [known.get(name) for name in table.key]
