@@ -82,10 +82,11 @@ def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     without_limit = "1000000"
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
     command += ["--requests-per-minute", without_limit]
-    with _running(*command, stdout=subprocess.PIPE) as process:
+    with _running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         told = _first_object(process.stdout)
         if not told:
-            raise DemoError("The sandbox did not start: see its message above")
+            reason = process.stderr.read() if process.stderr else ""
+            raise DemoError(f"The sandbox did not start: {reason.strip()}")
         config = json.loads(told)
         where = config["api_url"]
         print(f"A Litmos organisation of {users} people is served at {where}", flush=True)  # noqa: T201

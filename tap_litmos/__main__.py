@@ -11,13 +11,9 @@ def main() -> None:
 
 
 def sandbox() -> None:
-    """Run the sandbox, which needs more than the tap does."""
-    try:
-        from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "werkzeug":
-            raise
-        sys.exit("tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]")
+    """Run the sandbox."""
+    from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415 - the tap does not need it
+
     sys.exit(main())
 
 

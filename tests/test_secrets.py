@@ -26,10 +26,9 @@ from support import (
     serving,
     truth,
 )
-from werkzeug.wrappers import Response
 
 from tap_litmos.redact import RedactKey
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Answer, Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,9 +108,9 @@ def test_a_server_that_echoes_the_key_cannot_make_it_known(
 ) -> None:
     echo = "; ".join(ECHOES)
 
-    def answer(_: Incoming) -> Response:
+    def answer(_: Incoming) -> Answer:
         body = f"<{quote_plus(KEY)}>{echo}</{quote_plus(KEY)}>" if status == 200 else echo
-        return Response(body, status=f"{status} {echo}")
+        return Answer(status, body.encode(), echo, "text/plain")
 
     with Sandbox(org, on_request=answer) as box:
         done = run(config_for(box, api_key=KEY, start_date=days_ago(2)))

@@ -312,9 +312,9 @@ def test_an_endpoint_that_fails_alone_from_the_start_fails_its_stream(
 
 def truth_of(box: Sandbox, config: dict[str, Any]) -> dict[str, Any]:
     """Return the rows of all streams, as a run without faults reads them."""
-    hook, box._on_request = box._on_request, None
+    hook, box.on_request = box.on_request, None
     run = run_tap(config=config)
-    box._on_request = hook
+    box.on_request = hook
     box.requests.clear()
     return {stream: run.rows(stream) for stream in DEFAULT_STREAMS}
 
