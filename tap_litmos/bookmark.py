@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.streams._state import StreamStateManager
 from typing_extensions import override
 
+from tap_litmos.errors import RunFailedError
+from tap_litmos.settings import FILES
 from tap_litmos.windows import (
     EARLIEST,
     first_since,
@@ -25,13 +27,13 @@ from tap_litmos.windows import (
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from pendulum import DateTime
 
     from tap_litmos.windows import Window
 
-STATE_KEYS = ("replication_key", "replication_key_value", "replicated_from")
+_KEYS = ("replication_key", "replication_key_value", "replicated_from")
 """What the state of a stream holds; other keys are left out."""
 
 _CLOCKS_MAY_DIFFER_MINUTES = 5
@@ -191,6 +193,46 @@ class Bookmark(StreamStateManager):
     @override
     def write_replication_key_signpost(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: bookmarks never lie in the future."""
+
+
+def bookmarks_in(
+    state: object, known: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the bookmarks that a state holds by stream, and the streams that are unknown.
+
+    Args:
+        state: The state, or a whole STATE message; empty in a first run.
+        known: The names of all streams.
+
+    Raises:
+        RunFailedError: If it is no Singer state, or the state of another tap.
+    """
+    if isinstance(state, dict) and state.get("type") == "STATE":
+        state = state.get("value", {})  # the line as it was written
+    if not isinstance(state, dict) or not _is_well_formed(state):
+        raise RunFailedError(
+            f"Not a Singer state: pass {FILES['--state']}, such as "
+            '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
+        )
+    given: dict[str, dict[str, Any]] = state.get("bookmarks", {})
+    unknown = sorted(given.keys() - set(known))
+    if unknown and len(unknown) == len(given):
+        raise RunFailedError(
+            f"This state belongs to another tap: it has bookmarks of "
+            f"{', '.join(unknown)[:200]} only. Pass the state of tap-litmos, or none"
+        )
+    bookmarks = {
+        name: {key: bookmark[key] for key in _KEYS if key in bookmark}
+        for name, bookmark in given.items()
+    }
+    return bookmarks, unknown
+
+
+def _is_well_formed(state: dict[str, Any]) -> bool:
+    bookmarks = state.get("bookmarks", None if state else {})
+    return isinstance(bookmarks, dict) and all(
+        isinstance(bookmark, dict) for bookmark in bookmarks.values()
+    )
 
 
 def _parsed(value: object) -> DateTime | None:

@@ -267,20 +267,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if repeated is None:
             self.pages_reread += 1
             return replace(position, offset=reading.step_back(self.limit))
-        self.is_probing, probing = False, self.is_probing
-        new = len(set(response.versions).difference(reading.previous))
-        # A page from further back may be cut before its first new row.
-        goes_on = new > 0 or reading.overlap > reading.needed
-        end = position.offset + len(response.versions)
-        # A few rows more have been added meanwhile.
-        self.cuts = self.cuts or (probing and end > reading.total + self._seam)
-        reading.few_new = reading.few_new + 1 if new <= self._seam else 0
-        reading.total = end
-        reading.extend(response, repeated)
-        reading.refuse_endless(response, position.offset)
+        new = self._take_in(response, position.offset, repeated)
         if self._completes_the_count():
             return self._next_window()
-        if len(response.versions) >= self.limit or (goes_on and self._may_be_cut(response)):
+        # A page from further back may be cut before its first new row.
+        goes_on = new > 0 or reading.overlap > reading.needed
+        rows = len(response.versions)
+        if rows >= self.limit or (goes_on and self._may_be_cut(rows)):
             offset = reading.follow(
                 response, position.offset, self.limit, self._seam, position.reading
             )
@@ -289,24 +282,44 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     # Within a reading
 
-    def _may_be_cut(self, page: Page) -> bool:
+    def _take_in(self, page: Page, offset: int, repeated: int) -> int:
+        """Add a page to the reading; return how many rows the page before did not have."""
+        reading = self._reading
+        new = len(set(page.versions).difference(reading.previous))
+        end = offset + len(page.versions)
+        # A few rows more may have been added meanwhile.
+        self.cuts = self.cuts or (self.is_probing and end > reading.total + self._seam)
+        self.is_probing = False
+        reading.few_new = reading.few_new + 1 if new <= self._seam else 0
+        reading.total = end
+        reading.extend(page, repeated)
+        reading.refuse_endless(page, offset)
+        return new
+
+    def _may_be_cut(self, rows: int) -> bool:
         """Whether more rows may follow a page with fewer rows than were asked for.
 
         A service may cap its pages, ignore `limit`, or leave rows out after it has counted
-        them. Only a page of at least so many rows as any before can be one that was capped.
+        them.
         """
-        rows = len(page.versions)
-        largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
-        nearly_full = 10 * rows >= 9 * self.limit
-        suspect = rows >= _SUSPECT and rows not in self._probed
-        # Caps are round numbers, or come more than once.
-        is_round = rows > largest and rows % 50 == 0
-        suspect = suspect and (not self._probed or rows == largest or is_round)
-        if suspect:
-            self._probed.add(rows)
-        self.is_probing = not self.cuts and (nearly_full or suspect)
+        self.is_probing = not self.cuts and self._is_suspect(rows)
         # In a window that grows with each request, a page may always bring a few new rows.
         return self.is_probing or (self.cuts and self._reading.few_new < _FEW_IN_A_ROW)
+
+    def _is_suspect(self, rows: int) -> bool:
+        """Whether a short page has a size that a cut one could have.
+
+        Only a page of at least so many rows as any before can be one that was capped.
+        """
+        largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
+        # Caps are round numbers, or come more than once.
+        like_a_cap = rows == largest or (rows > largest and rows % 50 == 0)
+        suspect = (
+            rows >= _SUSPECT and rows not in self._probed and (like_a_cap or not self._probed)
+        )
+        if suspect:
+            self._probed.add(rows)
+        return suspect or 10 * rows >= 9 * self.limit
 
     # Readings of a window
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Iterable
     from collections.abc import Set as AbstractSet
 
-    from tap_litmos.declaration import Endpoint, Field
+    from tap_litmos.declaration import Endpoint
 
     Cast = Callable[[str], Any]
-    Target = tuple[str | None, Cast | None]
+    Target = tuple[str | None, Cast]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -166,30 +166,35 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
 
 def _decode(content: bytes, charset: str | None) -> Body:
     """Return a body in UTF-8, whatever its encoding; what is UTF-8 already is not looked at."""
-    declaration = _DECLARATION.match(content[:200].decode("latin-1"))
-    declared = declaration[3].lower() if declaration else None
-    shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
-    encoding = (shown or declared or charset or "utf-8").lower()
-    if encoding in {"us-ascii", "ascii"}:
-        encoding = "utf-8"
+    encoding, declared = _encoding(content, charset)
     if encoding == "utf-8" and declared in {None, "utf-8"}:
         return Body(content)
-    lost = 0
     try:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            text = content.decode(encoding, "replace")
-            lost = _undecodable(content, encoding)
+        text = content.decode(encoding, "replace")
+        lost = _undecodable(content, encoding)
     except (LookupError, ValueError) as error:
         raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
     text = _DECLARATION.sub(r"\1\2", text)
     return Body(text.encode(errors="surrogatepass"), undecodable_bytes=lost)
 
 
+def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
+    """Return the encoding of a body, and the one that it declares."""
+    declaration = _DECLARATION.match(content[:200].decode("latin-1"))
+    declared = declaration[3].lower() if declaration else None
+    shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
+    encoding = (shown or declared or charset or "utf-8").lower()
+    # Who says ASCII may have written more.
+    return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
+
+
 def _undecodable(content: bytes, encoding: str) -> int:
     """Return how many bytes of a text its encoding does not have."""
-    return max(1, len(content) - len(content.decode(encoding, "ignore").encode(encoding)))
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return max(1, len(content) - len(content.decode(encoding, "ignore").encode(encoding)))
+    return 0
 
 
 def _parse(content: bytes) -> None:
@@ -332,7 +337,7 @@ def to_datetime(text: str) -> str | None:
     Raises:
         ValueError: If it is no date-time.
     """
-    match = _MOMENT.fullmatch(text)
+    match = _MOMENT.fullmatch(text.strip())
     if match is None:
         raise ValueError(text)
     day, time, fraction, zone = match.groups("")
@@ -354,7 +359,7 @@ def to_integer(text: str) -> int:
     Raises:
         ValueError: If it is none.
     """
-    match = _INTEGER.fullmatch(text)
+    match = _INTEGER.fullmatch(text.strip())
     if match is None or (value := int(match[1])) not in _LONG:
         raise ValueError(text)
     return value
@@ -366,7 +371,7 @@ def to_number(text: str) -> float:
     Raises:
         ValueError: If it is none.
     """
-    if _NUMBER.fullmatch(text) is None or not math.isfinite(value := float(text)):
+    if _NUMBER.fullmatch(text.strip()) is None or not math.isfinite(value := float(text)):
         raise ValueError(text)
     return value
 
@@ -380,7 +385,7 @@ def to_boolean(text: str) -> bool:
     Raises:
         ValueError: If it is none.
     """
-    value = _BOOLEANS.get(text.lower())
+    value = _BOOLEANS.get(text.strip().lower())
     if value is None:
         raise ValueError(text)
     return value
@@ -394,10 +399,10 @@ _CASTS: dict[str, Cast] = {
 }
 
 
-_UNKNOWN: Target = ("", None)
-_IGNORED: Target = (None, None)
+_UNKNOWN: Target = ("", str)
+_IGNORED: Target = (None, str)
 _MOST_NAMES = 1000
-"""How many names of elements a reader remembers."""
+"""How many names of elements are remembered."""
 
 
 class RowReader:
@@ -427,8 +432,6 @@ class RowReader:
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._version = endpoint.automatic
-        # A listing is read for its ids alone; names and addresses are none of its business.
-        self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
         self._hash = _name_of("hash", endpoint)
         delivered = selected | set(endpoint.automatic)
         # A hash is taken over all fields, whatever is selected.
@@ -440,8 +443,7 @@ class RowReader:
         }
         others = _name_of("others", endpoint)
         self._others = others if others in self._empty else None
-        self._known = _targets(endpoint.fields, self._empty)
-        self._targets: dict[str, Target] = {}
+        self._targets = _Targets(endpoint, self._empty, reporter)
 
     def read(self, body: Body) -> Page:
         """Return the rows of a page that `check` has passed."""
@@ -476,46 +478,41 @@ class RowReader:
     def _record(self, item: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
         record, others = empty.copy(), {}
         for element, sent in item.items():
-            name, cast = self._targets.get(element) or self._target(element)
+            name, cast = self._targets[element]
             if sent is None or name is None:
                 continue
-            if not name:
-                left = sent
-            elif type(sent) is str and record[name] is None:
+            if name and type(sent) is str and record[name] is None:
                 # The usual case, without a call.
                 try:
-                    record[name] = cast(sent.strip()) if cast else sent
+                    record[name] = cast(sent)
                     continue
                 except ValueError:
-                    left = self._take(record, name, cast, sent)
-            else:
-                left = self._take(record, name, cast, sent)
+                    pass
+            left = self._take(record, name, cast, sent) if name else sent
             if left:
                 others[element] = left
         return self._complete(record, others)
 
-    def _take(
-        self, record: dict[str, Any], name: str, cast: Cast | None, sent: Any
-    ) -> list[Any]:
+    def _take(self, record: dict[str, Any], name: str, cast: Cast, sent: Any) -> list[Any]:
         """Put the first value that fits into a record, and return those that differ."""
-        left: list[Any] = []
-        for value in sent if isinstance(sent, list) else [sent]:
-            text = value if isinstance(value, str) else _as_json(_pruned(value))
-            if not text or (cast and not text.strip()):
-                continue
-            try:
-                fitting = cast(text.strip()) if cast else text
-            except ValueError:
-                if record[name] is None and cast:
-                    kind = cast.__name__.removeprefix("to_")
-                    self._reporter.invalid_value(name, text.strip(), kind)
-                left.append(value)
-                continue
+        values = sent if isinstance(sent, list) else [sent]
+        return [value for value in values if not self._fits(record, name, cast, value)]
+
+    def _fits(self, record: dict[str, Any], name: str, cast: Cast, value: Any) -> bool:
+        """Put a value into a record if it has none yet; return whether it holds it then."""
+        text = value if isinstance(value, str) else _as_json(_pruned(value))
+        if not text or (cast is not str and not text.strip()):
+            return True
+        try:
+            fitting = cast(text)
+        except ValueError:
             if record[name] is None:
-                record[name] = fitting
-            elif fitting is not None and fitting != record[name]:
-                left.append(value)
-        return left
+                kind = cast.__name__.removeprefix("to_")
+                self._reporter.invalid_value(name, text.strip(), kind)
+            return False
+        if record[name] is None:
+            record[name] = fitting
+        return fitting is None or fitting == record[name]
 
     def _complete(self, record: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
         """Return a record with what the tap adds to it.
@@ -547,18 +544,7 @@ class RowReader:
 
     def _takers(self, elements: Iterable[str]) -> list[str | None]:
         """Return for each element the field that would take it."""
-        return [(self._targets.get(name) or self._target(name))[0] for name in elements]
-
-    def _target(self, element: str) -> Target:
-        """Return the field that takes an element, and its cast."""
-        target = self._known.get(element.lower())
-        if target is None:
-            target = self._unknown
-            if target is _UNKNOWN:
-                self._reporter.unknown_field(element)
-        if len(self._targets) < _MOST_NAMES:
-            self._targets[element] = target
-        return target
+        return [self._targets[name][0] for name in elements]
 
 
 def _name_of(kind: str, endpoint: Endpoint) -> str | None:
@@ -566,14 +552,33 @@ def _name_of(kind: str, endpoint: Endpoint) -> str | None:
     return next((field.name for field in endpoint.fields if field.kind == kind), None)
 
 
-def _targets(fields: tuple[Field, ...], kept: Container[str]) -> dict[str, Target]:
-    """Return what takes each element that the schema knows, by its name in small letters."""
-    return {
-        name.lower(): (field.name, _CASTS.get(field.kind)) if field.name in kept else _IGNORED
-        for field in fields
-        if field.sent
-        for name in (field.name, *field.also_sent_as)
-    }
+class _Targets(dict[str, "Target"]):
+    """What takes each element, by its name as sent: which field, with which cast.
+
+    It fills itself as names come.
+    """
+
+    def __init__(self, endpoint: Endpoint, kept: Container[str], reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+        # A listing is read for its ids alone; names and addresses are none of its business.
+        self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
+        self._known: dict[str, Target] = {
+            name.lower(): (field.name, _CASTS.get(field.kind, str))
+            if field.name in kept
+            else _IGNORED
+            for field in endpoint.fields
+            if field.sent
+            for name in (field.name, *field.also_sent_as)
+        }
+
+    def __missing__(self, element: str) -> Target:
+        target = self._known.get(element.lower(), self._unknown)
+        if target is _UNKNOWN:
+            self._reporter.unknown_field(element)
+        if len(self) < _MOST_NAMES:
+            self[element] = target
+        return target
 
 
 def _elements(item: Any) -> dict[str, Any]:
@@ -597,21 +602,23 @@ def _pruned(sent: Any, depth: int = 0) -> Any:
 
     Of what nests deeper than anybody could mean, only the text is kept.
     """
-    if isinstance(sent, str):
-        return sent or None
-    if depth > _DEEPEST:
+    if isinstance(sent, str) or depth > _DEEPEST:
         return _all_text(sent)
     if isinstance(sent, list):
-        values = [left for value in sent if (left := _pruned(value, depth + 1)) is not None]
+        pruned = [_pruned(value, depth + 1) for value in sent]
+        values = [value for value in pruned if value is not None]
         return values[0] if len(values) == 1 else values or None
-    if isinstance(sent, dict):
-        return {
-            name: left
-            for name, value in sent.items()
-            if (name != "#text" or value.strip(_WHITE))
-            and (left := _pruned(value, depth + 1)) is not None
-        } or None
-    return None
+    return _pruned_elements(sent or {}, depth + 1)
+
+
+def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | None:
+    return {
+        name: left
+        for name, sent in elements.items()
+        if (left := _pruned(sent, depth)) is not None
+        # White space between elements says nothing.
+        and (name != "#text" or left.strip(_WHITE))
+    } or None
 
 
 def _all_text(sent: Any) -> str | None:

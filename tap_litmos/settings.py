@@ -261,10 +261,23 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
         config: The config.
         now: The current moment.
     """
-    if not config["api_key"].strip() or not config["api_key"].isprintable():
+    yield from _broken_by_key(config["api_key"])
+    yield from _broken_by_dates(config, now)
+    if "batch_config" in config:
+        yield from _broken_by_batches(config)
+    if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
+        shown = re.sub(r"//.*@|[?#].*", "…", config["api_url"])  # which may hold the key
+        yield f"Setting 'api_url' is {shown!r}, but {problem}"
+
+
+def _broken_by_key(key: str) -> Iterator[str]:
+    if not key.strip() or not key.isprintable():
         yield "Setting 'api_key' must be a text that is not empty, on one line"
-    elif not config["api_key"].isascii():
+    elif not key.isascii():
         yield "Setting 'api_key' has characters that no key has: copy it again"
+
+
+def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
     moments: dict[str, DateTime] = {}
     for name in ("start_date", "end_date"):
         if name in config:
@@ -283,11 +296,6 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
             f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "
             f"{config['start_date']!r}"
         )
-    if "batch_config" in config:
-        yield from _broken_by_batches(config)
-    if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
-        shown = re.sub(r"//.*@|[?#].*", "…", config["api_url"])  # which may hold the key
-        yield f"Setting 'api_url' is {shown!r}, but {problem}"
 
 
 def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:

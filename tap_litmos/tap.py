@@ -9,9 +9,8 @@ from singer_sdk import Tap
 from typing_extensions import override
 
 from tap_litmos import settings
-from tap_litmos.bookmark import STATE_KEYS
+from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
-from tap_litmos.errors import RunFailedError
 from tap_litmos.run import Run
 from tap_litmos.settings import did_you_mean
 from tap_litmos.streams import ENDPOINTS
@@ -59,30 +58,12 @@ class TapLitmos(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        if isinstance(state, dict) and state.get("type") == "STATE":
-            state = state.get("value", {})  # the line as it was written
-        bookmarks = state.get("bookmarks", {}) if isinstance(state, dict) else None
-        well_formed = isinstance(bookmarks, dict) and all(
-            isinstance(bookmark, dict) for bookmark in bookmarks.values()
-        )
-        if not well_formed or (state and "bookmarks" not in state):
-            raise RunFailedError(
-                f"Not a Singer state: pass {settings.FILES['--state']}, such as "
-                '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
-            )
-        known = {endpoint.stream for endpoint in ENDPOINTS}
-        unknown = sorted(set(bookmarks) - known)
-        if unknown and not known & set(bookmarks):
-            raise RunFailedError(
-                f"This state belongs to another tap: it has bookmarks of "
-                f"{', '.join(unknown)[:200]} only. Pass the state of tap-litmos, or none"
-            )
+        known = [endpoint.stream for endpoint in ENDPOINTS]
+        bookmarks, unknown = bookmarks_in(state, known)
         for name in unknown:
             self.logger.warning(
                 "Unknown stream %.100r in the state ignored%s", name, did_you_mean(name, known)
             )
-        for name, bookmark in bookmarks.items():
-            bookmarks[name] = {key: bookmark[key] for key in STATE_KEYS if key in bookmark}
         super().load_state({"bookmarks": bookmarks})
 
     def prepare_run(self) -> Run:
