@@ -1,0 +1,9 @@
+{# Written by `make docs`. Name as loaded, name here, kind. #}
+{%- set fields = [
+    ('Id', 'user_id', 'string'),
+] -%}
+{{ litmos.stage(
+    'user_ids',
+    fields,
+    key=['Id']
+) }}
