@@ -12,6 +12,7 @@
           ~ " where people > 0 order by percent_compliant, assigned desc, team_name",
       'managers': "select * from " ~ ref('litmos__compliance_by_manager')
           ~ " where people > 0 order by percent_compliant, assigned desc, manager_name",
+      'paths': litmos.paths(),
       'recertifications': "select due_month, course_name, people from "
           ~ ref('litmos__recertifications_due') ~ " order by due_month, course_name",
       'changes': litmos.changes(),
@@ -60,4 +61,16 @@
     {{ 'union all' if not loop.last }}
   {% endfor -%}
   order by position
+{% endmacro %}
+
+
+{# Learning paths, told like courses: one for each person and path. #}
+{% macro paths() %}
+  select
+      learning_path_name,
+      {{ litmos.compliance_figures(on_time=false) }}
+  from {{ ref('litmos__learning_path_results') }}
+  where is_current
+  group by learning_path_id, learning_path_name
+  order by percent_compliant, assigned desc, learning_path_name
 {% endmacro %}

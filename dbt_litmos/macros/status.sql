@@ -33,8 +33,13 @@ end
 {%- endmacro %}
 
 
-{# The figures of compliance over results, which are told the same way everywhere. #}
-{% macro compliance_figures() -%}
+{#
+  The figures of compliance over results, which are told the same way everywhere.
+
+  Args:
+    on_time: Whether to tell how many were on time; false where due dates are not known.
+#}
+{% macro compliance_figures(on_time=true) -%}
     count(distinct user_id) as people,
     count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
     count(*) as assigned,
@@ -47,9 +52,11 @@ end
     {{ litmos.percent("sum(case when status in ('completed', 'expiring') then 1 else 0 end)", "count(*)") }}
         as percent_completed,
     {{ litmos.percent("sum(case when status in ('overdue', 'lapsed') then 0 else 1 end)", "count(*)") }}
-        as percent_compliant,
+        as percent_compliant
+  {%- if on_time %},
     {{ litmos.percent("sum(case when is_on_time then 1 else 0 end)", "count(is_on_time)") }}
         as percent_on_time
+  {%- endif %}
 {%- endmacro %}
 
 
