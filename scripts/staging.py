@@ -127,7 +127,7 @@ def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str,
         if key == [name]:
             tests.insert(0, "unique")
         if field.name in endpoint.references and not every_version:
-            tests.append(_relationship(endpoint, endpoint.references[field.name]))
+            tests.append(_relationship(endpoint, name, endpoint.references[field.name]))
         if tests:
             described["data_tests"] = tests
         columns.append(described)
@@ -147,13 +147,18 @@ def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str,
     return properties
 
 
-def _relationship(endpoint: Endpoint, reference: str) -> dict[str, Any]:
-    """Return a test that warns of rows that refer to none: a sync may have begun after it."""
+def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, Any]:
+    """Return a test that warns of rows that refer to none: a sync may have begun after it.
+
+    Args:
+        endpoint: The endpoint of the rows.
+        name: The column that refers. Litmos also says 0 for none.
+        reference: What it refers to.
+    """
     of = reference.partition(".")[0]
-    config = {
-        "severity": "warn",
-        **({} if endpoint.is_listing else {"where": "not is_deleted"}),
-    }
+    config = {"severity": "warn"}
+    if not endpoint.is_listing:
+        config["where"] = f"not is_deleted and {name} <> '0'"
     arguments = {"to": f"ref('stg_litmos__{of}')", "field": f"{of.removesuffix('s')}_id"}
     return {"relationships": {"arguments": arguments, "config": config}}
 
