@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import subprocess
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +25,7 @@ from test_destinations import Postgres, postgres
 from demo.marts import PACKAGE
 from demo.pipeline import catalog
 from demo.warehouse import Warehouse
-from scripts.environment import environment
+from scripts.environment import environment, interpreter
 from scripts.staging import column
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -499,6 +500,21 @@ def test_training_hours_add_up(truth: Truth, models: dict[str, Rows]) -> None:
     }
     assert found == {key: pytest.approx(total, abs=0.006) for key, total in hours.items()}
     assert sum(found.values()) > 100
+
+
+# Where it runs
+
+
+def test_dbt_runs_with_an_older_python_where_this_one_is_too_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert interpreter("dbt", (3, 13)) == interpreter("meltano", (3, 14)) == sys.executable
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="dbt needs one of python3.13, python3.12, python3.11"):
+        interpreter("dbt", (3, 14))
+    older = tmp_path / "python3.12"
+    older.touch(mode=0o755)
+    assert interpreter("dbt", (3, 14)) == str(older)
 
 
 # What is written about it

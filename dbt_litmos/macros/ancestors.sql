@@ -27,7 +27,8 @@ with recursive nodes as (
 
 ),
 
-climb as (
+{# Redshift wants the columns named; not every other database takes that. -#}
+climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'redshift' }} as (
 
     select
         id as node_id,

@@ -132,7 +132,10 @@ facts as (
         case when valid.is_completed then earlier.due_date end as due_date_before,
         coalesce(
             course.time_limit_date,
-            {{ dbt.dateadd('day', 'course.time_limit_days', 'valid.assigned_date') }}
+            cast(
+                {{ dbt.dateadd('day', 'course.time_limit_days', 'valid.assigned_date') }}
+                as {{ dbt.type_timestamp() }}
+            )
         ) as due_date_of_course,
         completions.completions = 1 and valid.assigned_date >= loaded_since.first_achievement
             as is_first_completion

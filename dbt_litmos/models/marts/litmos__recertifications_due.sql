@@ -11,7 +11,7 @@ with due as (
     where is_current
         and status in ('completed', 'expiring')
         and compliant_till_on >= {{ litmos.today() }}
-        and compliant_till_on < {{ dbt.dateadd('month', 13, this_month) }}
+        and compliant_till_on < cast({{ dbt.dateadd('month', 13, this_month) }} as date)
 
 )
 
