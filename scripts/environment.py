@@ -43,7 +43,7 @@ def environment(group: str) -> Path:
     return place / "bin"
 
 
-def interpreter(group: str, version: tuple[int, ...] = sys.version_info) -> str:
+def interpreter(group: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:
     """Return the Python to make an environment with: this one, or an older one if need be.
 
     Args:

@@ -510,7 +510,7 @@ def test_dbt_runs_with_an_older_python_where_this_one_is_too_new(
 ) -> None:
     assert interpreter("dbt", (3, 13)) == interpreter("meltano", (3, 14)) == sys.executable
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SystemExit, match="dbt needs one of python3.13, python3.12, python3.11"):
+    with pytest.raises(SystemExit, match="dbt needs one of"):
         interpreter("dbt", (3, 14))
     older = tmp_path / "python3.12"
     older.touch(mode=0o755)
