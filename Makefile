@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml
 	@echo "Setting up $(VENV); the first time takes a minute or two" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[sandbox]' --group dev
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
 test: $(INSTALLED) ## Run all tests; ARGS="-k windows" runs some
@@ -47,7 +47,7 @@ $(DEMO)/.installed: pyproject.toml
 	@echo "Setting up the demo; the first time takes a minute" >&2
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
 	@$(DEMO)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(DEMO)/bin/python -m pip install --quiet --editable '.[sandbox]' --group demo
+	@$(DEMO)/bin/python -m pip install --quiet --editable . --group demo
 	@$(DEMO)/bin/python scripts/environment.py target-jsonl dbt >/dev/null
 	@touch $@
 

@@ -14,7 +14,7 @@ import pendulum
 from benchmarks.measure import DAY, DEFAULT_STREAMS, ROOT, run, sync
 from benchmarks.server import serving, varied
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.windows import windows
+from tap_litmos.windows import first_since, split_into_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,8 @@ def requests(_: Effort) -> Iterator[Figure]:
         took = sync(server, since=since, page_size=size)
         sent = server.requests()
     asked_for = [
-        f"{each.since:%Y-%m-%d}" for each in windows(_moment(since), _moment(), days=7)
+        f"{each.since:%Y-%m-%d}"
+        for each in split_into_windows(first_since(_moment(since)), _moment(), days=7)
     ]
     full = sum(varied(each) // size for each in asked_for)
     needed = len(DEFAULT_STREAMS) * (len(asked_for) + full)
@@ -261,7 +262,10 @@ def _start_of(count: int) -> datetime:
     return next(
         since
         for days in range(1, 8 * count)
-        if len(list(windows(since := now.subtract(days=days), now, days=7))) == count
+        if len(
+            list(split_into_windows(first_since(since := now.subtract(days=days)), now, days=7))
+        )
+        == count
     )
 
 

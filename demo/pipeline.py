@@ -43,7 +43,7 @@ class Sync:
     Attributes:
         name: The name of the sync, and of the folder of its files.
         files: Where its rows are.
-        streams: For each stream the figures of the tap's account.
+        streams: For each stream the figures of the run summary.
         totals: Their sums.
         seconds: How long it took.
     """
@@ -82,10 +82,11 @@ def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     without_limit = "1000000"
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
     command += ["--requests-per-minute", without_limit]
-    with _running(*command, stdout=subprocess.PIPE) as process:
+    with _running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         told = _first_object(process.stdout)
         if not told:
-            raise DemoError("The sandbox did not start: see its message above")
+            reason = process.stderr.read() if process.stderr else ""
+            raise DemoError(f"The sandbox did not start: {reason.strip()}")
         config = json.loads(told)
         where = config["api_url"]
         print(f"A Litmos organisation of {users} people is served at {where}", flush=True)  # noqa: T201
@@ -131,8 +132,8 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         "logging": json.loads(json.dumps(_LOGGING)),
     }
     started = time.monotonic()
-    account, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
-    settings["logging"]["handlers"]["file"]["filename"] = str(account)
+    log, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
+    settings["logging"]["handlers"]["file"]["filename"] = str(log)
     for each, values in settings.items():
         (directory / f"{each}.json").write_text(json.dumps(values, indent=2))
     tap = _module("tap_litmos", "--config", directory / "tap.json")
@@ -161,6 +162,6 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         raise DemoError(f"The sync has failed; {messages} ends with\n{last}")
     state.write_text(states[-1])
     seconds = time.monotonic() - started
-    told_of = [json.loads(line)["extra"] for line in account.read_text().splitlines()]
-    [found] = [extra["account"] for extra in told_of if "account" in extra]
+    told_of = [json.loads(line)["extra"] for line in log.read_text().splitlines()]
+    [found] = [extra["run_summary"] for extra in told_of if "run_summary" in extra]
     return Sync(name, files, found["streams"], found["totals"], seconds)

@@ -90,12 +90,6 @@ def definition(told: Mapping[str, Any]) -> dict[str, Any]:
             *dict.fromkeys(
                 f"*_{each.stream.rpartition('_')[2]}.*" for each in ENDPOINTS if each.is_listing
             ),
-            *dict.fromkeys(
-                f"!*.{field.name}"
-                for each in ENDPOINTS
-                for field in each.fields
-                if not field.selected_by_default
-            ),
         ],
     }
 

@@ -5,19 +5,15 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    from tap_litmos.tap import TapLitmos  # noqa: PLC0415 - the sandbox does not need it
+    from tap_litmos.cli import CommandLineTap  # noqa: PLC0415 - the sandbox does not need it
 
-    TapLitmos.cli()
+    CommandLineTap.cli()
 
 
 def sandbox() -> None:
-    """Run the sandbox, which needs more than the tap does."""
-    try:
-        from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "werkzeug":
-            raise
-        sys.exit("tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]")
+    """Run the sandbox."""
+    from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415 - the tap does not need it
+
     sys.exit(main())
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-Kind = Literal["string", "integer", "number", "boolean", "datetime", "hash"]
+Kind = Literal["string", "integer", "number", "boolean", "datetime", "hash", "others"]
 
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -20,7 +20,15 @@ _JSON_TYPES: dict[Kind, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
     "datetime": {"type": "string", "format": "date-time"},
     "hash": {"type": "string"},
+    "others": {"type": "string"},
 }
+
+_LENGTH_OF_KEY = 255
+"""The `maxLength` of text in a primary key: MySQL cannot index text without one.
+
+The document gives ids 50 characters; its lengths are exceeded in practice.
+"""
+_LENGTH_OF_HASH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +37,47 @@ class Field:
 
     Attributes:
         name: The one name the field has in records.
-        kind: How its text is cast. A `hash` is not sent by Litmos: it is computed
-            over the canonical values of all other fields of the row.
+        kind: How its text is cast. A `hash` is computed over the canonical values of all
+            other fields of the row; `others` holds what no other field took, as JSON.
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
-        selected_by_default: Whether it is in records unless the catalog says otherwise.
+        sent: Whether Litmos sends it; the tap makes the value of the others.
+        default: The value where Litmos sends none. None: null.
+        opt_in: The boolean setting without which the stream does not have the field,
+            whatever the catalog selects. None: it always has.
     """
 
     name: str
     kind: Kind
     description: str
     also_sent_as: tuple[str, ...] = ()
-    selected_by_default: bool = True
+    sent: bool = True
+    default: bool | None = None
+    opt_in: str | None = None
 
     @property
     def title(self) -> str:
         """The name in words: `OriginalUserId` is `Original user id`."""
         first, *others = _BETWEEN_WORDS.sub(" ", self.name).split()
-        return " ".join([first, *(each if each.isupper() else each.lower() for each in others)])
+        return " ".join([first, *(word if word.isupper() else word.lower() for word in others)])
+
+
+OTHER_FIELDS = Field(
+    "OtherFields",
+    "others",
+    "What Litmos sent and no other field holds, as a JSON object, null if nothing",
+    sent=False,
+)
+"""The last field of every stream but the listings."""
+
+LISTED_AT = Field(
+    "ListedAt",
+    "datetime",
+    "When the list was read (UTC), the same for all rows of one list",
+    sent=False,
+)
+"""The last field of every listing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +93,8 @@ class Endpoint:
         primary_key: The fields that identify a row.
         replication_key: The field that says when a row last changed. None marks a listing:
             an endpoint without date range, read whole each time and for its ids alone.
-        fields: All fields, in the order of the schema.
+        fields: All fields, in the order of the schema. `OtherFields`, or `ListedAt` in a
+            listing, is added as the last one.
         references: Field name to `stream.Field`, for fields that point to other rows.
         selected_by_default: Whether it is synced unless the catalog says otherwise.
     """
@@ -76,8 +107,14 @@ class Endpoint:
     primary_key: tuple[str, ...]
     replication_key: str | None
     fields: tuple[Field, ...]
-    references: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict, hash=False)
     selected_by_default: bool = True
+
+    def __post_init__(self) -> None:
+        """Add the last field, which no declaration need name."""
+        last = LISTED_AT if self.is_listing else OTHER_FIELDS
+        if last not in self.fields:
+            object.__setattr__(self, "fields", (*self.fields, last))
 
     @property
     def is_listing(self) -> bool:
@@ -90,26 +127,43 @@ class Endpoint:
         keys = (*self.primary_key, *([self.replication_key] if self.replication_key else []))
         return tuple(dict.fromkeys(keys))
 
-    def schema(self) -> dict[str, Any]:
+    def opted_out(self, settings: Mapping[str, Any]) -> set[str]:
+        """Return the names of the fields whose setting is not on."""
+        return {
+            field.name
+            for field in self.fields
+            if field.opt_in is not None and settings.get(field.opt_in) is not True
+        }
+
+    def schema(self, leave_out: Collection[str] = ()) -> dict[str, Any]:
         """Return the JSON schema of the stream's records.
 
-        Every field is nullable but those of the primary key. The maximum lengths of
-        the vendor's document are left out: they are exceeded in practice.
+        Every field is nullable but those of the primary key.
+
+        Args:
+            leave_out: The names of fields that the stream shall not have: see `opted_out`.
         """
-        properties: dict[str, Any] = {}
-        for each in self.fields:
-            of_kind = _JSON_TYPES[each.kind]
-            nullable = [] if each.name in self.primary_key else ["null"]
-            properties[each.name] = {
-                **of_kind,
-                "type": [of_kind["type"], *nullable],
-                "title": each.title,
-                "description": each.description,
-            }
         return {
             "type": "object",
             "title": self.title,
             "description": self.description,
-            "properties": properties,
+            "properties": {
+                field.name: self._property(field)
+                for field in self.fields
+                if field.name not in leave_out
+            },
             "required": list(self.primary_key),
+        }
+
+    def _property(self, field: Field) -> dict[str, Any]:
+        """Return the JSON schema of a field."""
+        of_kind = _JSON_TYPES[field.kind]
+        is_key = field.name in self.primary_key
+        length = {"string": _LENGTH_OF_KEY, "hash": _LENGTH_OF_HASH}.get(field.kind)
+        return {
+            **of_kind,
+            "type": [of_kind["type"], *([] if is_key else ["null"])],
+            **({"maxLength": length} if is_key and length else {}),
+            "title": field.title,
+            "description": field.description,
         }

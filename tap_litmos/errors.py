@@ -3,6 +3,7 @@
 ```
 Exception
 ├── TransientError            ends one try: the request is sent again
+│   ├── NoAnswerError         … since no HTTP answer came, not even a refusal
 │   └── BadBodyError          … since the body is not the page that was asked for
 ├── HostileBodyError          ends a request: no further try would help
 ├── StreamFailedError         ends a stream: the others are synced, the exit status is 1
@@ -31,6 +32,20 @@ class TransientError(Exception):
         super().__init__(what)
         self.status = status
         self.retry_after = retry_after
+
+
+class NoAnswerError(TransientError):
+    """A request to which no HTTP answer came.
+
+    Attributes:
+        at_once: Whether it failed before anything was sent: the name was not found, the
+            connection refused, TLS not accepted.
+    """
+
+    def __init__(self, what: str, *, at_once: bool) -> None:
+        """Take what happened, in a few words."""
+        super().__init__(what)
+        self.at_once = at_once
 
 
 class BadBodyError(TransientError):

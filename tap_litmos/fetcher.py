@@ -1,89 +1,199 @@
-"""Fetching ahead: pages are requested before their turn, and handed out in order.
+"""Fetching ahead: the fetcher *predicts* which pages are needed, the paginator *decides*.
 
-Every window needs its first page, and every full page its successor, so both can be in flight
-before they are asked for, across windows and across streams. Nothing is requested that a
-tap going one step at a time would not request, unless rows move.
+Every window needs its first page, and every full page its successor. Both can be requested
+before their turn, across windows and across streams. A page that was predicted wrongly costs a
+request, never a row: it is thrown away.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_litmos.errors import StreamFailedError, TransportClosedError
-from tap_litmos.windows import Position, Window
+from tap_litmos.errors import RunFailedError, StreamFailedError, TransportClosedError
+from tap_litmos.paginator import Position
+from tap_litmos.transport import PAGES_AHEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.transport import FetchedPage, Meter, Transport
+    from tap_litmos.transport import FetchedPage, Stats, Transport
+    from tap_litmos.windows import Window
+
+    Predict = Callable[[Position, int], Position | None]
 
 HEAD_START = 0.5
-"""Seconds that the first request of a run goes alone: a wrong key is refused once."""
+"""Seconds that the first request of a run goes alone, so that a wrong key is refused once."""
 
 CLOSING = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
 
-PAGES_AHEAD = 4
-"""Pages held as bytes beyond those that may be in flight."""
+
+_STARTS = 50
+_SOON = 0.02
+"""How often, and after how many seconds, to try to start a thread where there is none."""
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """What to fetch for one stream.
+class Request:
+    """A page that was requested, and what came of it: None while it is in flight."""
 
-    Attributes:
-        endpoint: Where.
-        windows: What, oldest first; `[None]` for an endpoint without dates.
-        meter: Whom to tell of requests.
-        one_page: Whether the first page of each window is enough.
-    """
-
-    endpoint: Endpoint
-    windows: Sequence[Window | None]
-    meter: Meter
-    one_page: bool = False
+    def __init__(self, position: Position) -> None:
+        """Take the position of the page."""
+        self.position = position
+        self.result: FetchedPage | StreamFailedError | None = None
 
 
-@dataclass(eq=False, slots=True)
-class _Chain:
-    """The pages of one window, one after another."""
+class ExpectedPages:
+    """Which pages of one stream to request, and those that wait for their turn. No threads.
 
-    job: Job
-    next: Position
-    guesses: bool = True
-    ready: deque[tuple[Position, FetchedPage | StreamFailedError]] = field(
-        default_factory=deque
-    )
-    in_flight: Position | None = None
-    received: bool = False
-    done: bool = False
+    It holds a heap of pages that are expected to be asked for, and the requested pages by
+    position; all else is derived from the two. These things always hold:
 
-    @property
-    def is_open(self) -> bool:
-        window = self.next.window
-        return window is not None and window.is_open
-
-
-class Fetcher:
-    """Hands out the pages of all jobs, and keeps the allowed number of requests in flight.
-
-    A stream's open window is requested after all its earlier windows have been received: a
-    row that changes meanwhile leaves an earlier window for it.
+    - a page is expected, or requested, or neither; never both;
+    - the page that the paginator has asked for is expected or requested;
+    - the open window is requested only when all pages of the windows before it have arrived,
+      as far as can be told: a row that changes meanwhile leaves one of them for the open one;
+    - where the paginator went another way than predicted, the rest of that window is requested
+      only when it is asked for.
     """
 
     def __init__(
-        self, transport: Transport, jobs: Iterable[Job], *, limit: int, concurrency: int
+        self, windows: Sequence[Window], predict: Predict, *, one_page: bool = False
     ) -> None:
+        """Expect the first page of each window.
+
+        Args:
+            windows: The windows, in the order in which they will be read.
+            predict: Returns which page follows one with so many rows, if one does.
+            one_page: Whether the first page of each window is enough.
+        """
+        self._order = {window: place for place, window in enumerate(windows)}
+        self._predict = predict
+        self._one_page = one_page
+        self._unpredictable: set[Window] = set()
+        self._expected: list[tuple[int, int, int, Position]] = []
+        self.requested: dict[Position, Request] = {}
+        for window in windows:
+            self._expect(Position(window))
+
+    @property
+    def expected(self) -> int:
+        """How many pages are expected and not requested yet."""
+        return len(self._expected)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requested pages have not arrived."""
+        return sum(request.result is None for request in self.requested.values())
+
+    @property
+    def held(self) -> int:
+        """How many pages have arrived and wait for their turn."""
+        return len(self.requested) - self.in_flight
+
+    def peek(self) -> Position | None:
+        """Return the page to request next, or None if there is none or it has to wait."""
+        if not self._expected:
+            return None
+        position = self._expected[0][-1]
+        if position.window.is_open and self._awaits_earlier(position.window):
+            return None
+        return position
+
+    def request(self, position: Position) -> Request:
+        """Turn an expected page into a requested one."""
+        self._expected = [entry for entry in self._expected if entry[-1] != position]
+        heapq.heapify(self._expected)
+        request = self.requested[position] = Request(position)
+        return request
+
+    def put_back(self, request: Request) -> None:
+        """Turn a requested page into an expected one, as nobody could fetch it."""
+        del self.requested[request.position]
+        self._expect(request.position)
+
+    def arrive(self, request: Request, result: FetchedPage | StreamFailedError) -> None:
+        """Take in what came of a request, and expect the page after it."""
+        if self.requested.get(request.position) is not request:
+            return  # thrown away meanwhile
+        request.result = result
+        if isinstance(result, StreamFailedError):
+            self._expected.clear()
+        elif not self._one_page and request.position.window not in self._unpredictable:
+            following = self._predict(request.position, result.body.rows_at_most)
+            if following is not None:
+                self._expect(following)
+
+    def want(self, position: Position, *, probing: bool = False) -> Request | None:
+        """Return the request of the page that the paginator asks for, None if it has none yet.
+
+        Args:
+            position: The page.
+            probing: Whether no row is expected on it, so that nothing else changes by it.
+        """
+        if position in self.requested:
+            return self.requested[position]
+        if not any(entry[-1] == position for entry in self._expected):
+            self._go_another_way(position, probing=probing)
+        return None
+
+    def take(self, position: Position) -> None:
+        """Hand out a page that has arrived: it is held no longer."""
+        del self.requested[position]
+
+    def drop(self, *windows: Window) -> None:
+        """Throw away all pages of windows, of which no more will be asked for."""
+        self._unpredictable.difference_update(windows)
+        self._expected = [entry for entry in self._expected if entry[-1].window not in windows]
+        heapq.heapify(self._expected)
+        for position in [each for each in self.requested if each.window in windows]:
+            del self.requested[position]
+
+    def drop_all(self) -> None:
+        """Throw away everything."""
+        self._expected.clear()
+        self.requested.clear()
+
+    def _go_another_way(self, position: Position, *, probing: bool) -> None:
+        """Expect a page that was not predicted.
+
+        Rows may have moved into the open window after it was requested, so it is requested
+        again.
+        """
+        self.drop(position.window)
+        self._unpredictable.add(position.window)  # until it is finished
+        self._expect(position)
+        place = self._order[position.window]
+        for window, other in self._order.items():
+            if window.is_open and other > place and not probing:
+                self.drop(window)
+                self._expect(Position(window))
+
+    def _expect(self, position: Position) -> None:
+        entry = (self._order[position.window], position.reading, position.offset, position)
+        heapq.heappush(self._expected, entry)
+
+    def _awaits_earlier(self, window: Window) -> bool:
+        awaited = [
+            request.position.window
+            for request in self.requested.values()
+            if request.result is None
+        ]
+        place = self._order[window]
+        return any(self._order[other] < place for other in [*awaited, *self._unpredictable])
+
+
+class Fetcher:
+    """Hands out the pages of all streams, and keeps as many requests in flight as allowed."""
+
+    def __init__(self, transport: Transport, *, limit: int, concurrency: int) -> None:
         """Prepare; nothing is requested before the first page is asked for.
 
         Args:
             transport: What to fetch with.
-            jobs: What to fetch, in the order in which it will be asked for.
             limit: Rows to ask for at once.
             concurrency: How many requests may be in flight; 1 fetches nothing ahead.
         """
@@ -91,66 +201,65 @@ class Fetcher:
         self._limit = limit
         self._concurrency = concurrency
         self._budget = concurrency + PAGES_AHEAD if concurrency > 1 else 0
-        self._chains = {
-            (job.endpoint.stream, window): _Chain(
-                job, Position(window), guesses=not job.one_page
-            )
-            for job in jobs
-            for window in job.windows
-        }
-        self._queue = deque(self._chains.values())
+        self._streams: dict[str, tuple[Endpoint, ExpectedPages, Stats]] = {}
         self._changed = threading.Condition()
-        self._wanted: _Chain | None = None
-        self._held = 0
         self._threads: set[threading.Thread] = set()
-        self._failed: set[Job] = set()
         self._failure: BaseException | None = None
         self._first_started: float | None = None
         self._first_answered = False
+        self._starts_failed = 0
 
-    def page(self, stream: str, position: Position) -> FetchedPage:
+    def add(self, endpoint: Endpoint, pages: ExpectedPages, stats: Stats) -> None:
+        """Add a stream; they are fetched in the order in which they are added.
+
+        Args:
+            endpoint: Where to fetch.
+            pages: What to fetch.
+            stats: Counts the requests.
+        """
+        self._streams[endpoint.stream] = endpoint, pages, stats
+
+    def page(self, stream: str, position: Position, *, probing: bool = False) -> FetchedPage:
         """Return a page, waiting for it if need be.
 
         Args:
             stream: The stream.
-            position: The page. Positions are asked for in order, window by window.
+            position: The page. Positions are asked for in the order of the windows.
+            probing: Whether no row is expected on it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If nothing can be fetched any more.
         """
+        _, pages, _ = self._streams[stream]
         with self._changed:
-            chain = self._chains[stream, position.window]
-            self._wanted = chain
             while True:
                 if self._failure is not None:
                     raise self._failure
-                if chain.ready and chain.ready[0][0] == position:
+                request = pages.want(position, probing=probing)
+                if request is not None and request.result is not None:
                     break
-                expected = chain.in_flight or chain.next
-                if expected != position or chain.ready or chain.received:
-                    self._restart(chain, position)
-                self._changed.wait(self._dispatch())
-            self._wanted = None
-            _, answer = chain.ready.popleft()
-            self._held -= 1
+                if request is None and self._may_start():
+                    self._start(stream, position)
+                look_again = self._dispatch()
+                if self._failure is None:
+                    self._changed.wait(look_again)
+            pages.take(position)
             self._dispatch()
-        if isinstance(answer, StreamFailedError):
-            raise answer
-        return answer
+        if isinstance(request.result, StreamFailedError):
+            raise request.result
+        return request.result
 
-    def finish(self, stream: str, window: Window | None) -> None:
-        """Take note that no more pages of a window will be asked for."""
+    def finish(self, stream: str, window: Window) -> None:
+        """Mark a window as finished: no more of its pages will be asked for."""
         with self._changed:
-            self._discard(self._chains[stream, window])
+            self._streams[stream][1].drop(window)
             self._dispatch()
 
     def drop(self, stream: str) -> None:
-        """Take note that no more pages of a stream will be asked for."""
+        """Mark a stream as finished: no more of its pages will be asked for."""
         with self._changed:
-            for (name, _), chain in self._chains.items():
-                if name == stream:
-                    self._discard(chain)
+            self._streams[stream][1].drop_all()
             self._dispatch()
 
     def close(self) -> None:
@@ -167,114 +276,84 @@ class Fetcher:
     def requests_left(self) -> int:
         """Return how many requests are known to be needed still."""
         with self._changed:
-            return sum(not chain.received and not chain.done for chain in self._chains.values())
+            return sum(
+                pages.expected + pages.in_flight for _, pages, _ in self._streams.values()
+            )
 
-    def _discard(self, chain: _Chain) -> None:
-        chain.done = chain.received = True
-        self._held -= len(chain.ready)
-        chain.ready.clear()
-
-    def _restart(self, chain: _Chain, position: Position) -> None:
-        """Go on otherwise than expected, as rows have moved.
-
-        They may have moved into the open window after it was requested, which is then
-        requested anew.
-        """
-        chain.received = False
-        self._held -= len(chain.ready)
-        chain.ready.clear()
-        chain.next, chain.in_flight, chain.guesses = position, None, False
-        for other in self._chains.values():
-            if other.job is chain.job and other.is_open and other is not chain:
-                self._held -= len(other.ready)
-                other.ready.clear()
-                other.next, other.in_flight = Position(other.next.window), None
-                other.received = False
+    # All below is called with the condition held, but for `_fetch`.
 
     def _dispatch(self) -> float | None:
-        """Start what may be started; return after how many seconds to look again, if ever."""
-        while self._queue and self._queue[0].done:
-            self._queue.popleft()
-        wanted = self._wanted
-        if wanted is not None and not wanted.ready and self._may_start():
-            self._start(wanted, wanted=True)
-        for chain in self._queue:
-            if self._held + len(self._threads) >= self._budget or not self._may_start():
-                break
-            self._start(chain)
-        return self._alone_for()
+        """Request what may be requested; return in how many seconds to look again, if ever."""
+        for stream, (_, pages, _) in self._streams.items():
+            while self._is_room_ahead() and (position := pages.peek()) is not None:
+                self._start(stream, position)
+        return _SOON if self._starts_failed else self._head_start_left()
+
+    def _is_room_ahead(self) -> bool:
+        held = sum(pages.held for _, pages, _ in self._streams.values())
+        is_room = held + len(self._threads) < self._budget
+        return is_room and not self._starts_failed and self._may_start()
 
     def _may_start(self) -> bool:
         return (
             self._failure is None
             and len(self._threads) < self._concurrency
-            and self._alone_for() is None
+            and self._head_start_left() is None
         )
 
-    def _alone_for(self) -> float | None:
+    def _head_start_left(self) -> float | None:
         """Return for how many seconds the first request is to stay alone, if it still is."""
         if self._first_answered or self._first_started is None:
             return None
         left = self._first_started + HEAD_START - time.monotonic()
         return left if left > 0 else None
 
-    def _start(self, chain: _Chain, *, wanted: bool = False) -> None:
-        """Request a chain's next page if it is needed, and its turn or safe to fetch ahead."""
-        if chain.in_flight or chain.received:
+    def _start(self, stream: str, position: Position) -> None:
+        """Request a page in a thread of its own."""
+        request = self._streams[stream][1].request(position)
+        thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._streams[stream][1].put_back(request)
+            self._do_with_fewer_threads(error)
             return
-        ahead_of_turn = not wanted and (
-            chain.job in self._failed
-            or (chain.next.offset and not chain.guesses)
-            or (chain.is_open and self._awaits_earlier(chain))
-        )
-        if ahead_of_turn:
-            return
+        self._starts_failed = 0
+        self._threads.add(thread)
         if self._first_started is None:
             self._first_started = time.monotonic()
-        chain.in_flight = chain.next
-        thread = threading.Thread(target=self._fetch, args=(chain, chain.next), daemon=True)
-        self._threads.add(thread)
-        thread.start()
 
-    def _awaits_earlier(self, chain: _Chain) -> bool:
-        return any(
-            other.job is chain.job and not other.received
-            for other in self._chains.values()
-            if other is not chain
-        )
+    def _do_with_fewer_threads(self, error: RuntimeError) -> None:
+        """Go on with the threads there are, as this machine starts no more.
 
-    def _fetch(self, chain: _Chain, position: Position) -> None:
+        A thread that has just fetched its page may not have ended yet, so that the first tries
+        say nothing.
+        """
+        self._concurrency = max(1, len(self._threads))
+        self._starts_failed += not self._threads
+        if self._starts_failed > _STARTS:
+            self._failure = RunFailedError(
+                f"This machine starts no thread ({error}): raise its limit of processes, or "
+                "end some of them"
+            )
+
+    def _fetch(self, stream: str, request: Request) -> None:
         """Fetch one page; runs in a thread of its own."""
-        answer: FetchedPage | StreamFailedError | None = None
+        endpoint, pages, stats = self._streams[stream]
+        result: FetchedPage | StreamFailedError | None = None
         failure: BaseException | None = None
-        params: dict[str, str | int] = {"start": position.offset, "limit": self._limit}
-        if position.window:
-            params["since"] = f"{position.window.since:%Y-%m-%d %H:%M:%S}"
-            params["to"] = f"{position.window.to:%Y-%m-%d %H:%M:%S}"
         try:
-            answer = self._transport.fetch(chain.job.endpoint, params, chain.job.meter)
+            query = request.position.query(self._limit)
+            result = self._transport.fetch(endpoint, query, stats)
         except StreamFailedError as error:
-            answer = error
+            result = error
         except BaseException as error:  # noqa: BLE001 - raised again where pages are asked for
             failure = error
         with self._changed:
             self._threads.discard(threading.current_thread())
             self._first_answered = True
             self._failure = self._failure or failure
-            if answer is not None and chain.in_flight is position and not chain.done:
-                self._take(chain, position, answer)
+            if result is not None:
+                pages.arrive(request, result)
             self._dispatch()
             self._changed.notify_all()
-
-    def _take(
-        self, chain: _Chain, position: Position, answer: FetchedPage | StreamFailedError
-    ) -> None:
-        chain.in_flight = None
-        chain.ready.append((position, answer))
-        self._held += 1
-        chain.next = position.following(self._limit)
-        if isinstance(answer, StreamFailedError):
-            self._failed.add(chain.job)
-            chain.received = True
-        else:
-            chain.received = chain.job.one_page or answer.body.rows < self._limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from tap_litmos.summary import RunSummary
-    from tap_litmos.windows import Window
 
 EVERY = 30.0
 """Seconds between two log lines."""
@@ -43,7 +43,7 @@ class Progress:
 
     def __init__(
         self,
-        account: RunSummary,
+        summary: RunSummary,
         *,
         requests_per_minute: int,
         requests_left: Callable[[], int],
@@ -52,12 +52,12 @@ class Progress:
         """Prepare; nothing is shown yet.
 
         Args:
-            account: What was read so far.
+            summary: What was read so far.
             requests_per_minute: The allowed rate.
             requests_left: Returns how many requests are known to be needed.
             logger: Where lines go.
         """
-        self._account = account
+        self._summary = summary
         self._rate = requests_per_minute
         self._left = requests_left
         self._logger = logger
@@ -69,21 +69,24 @@ class Progress:
         self._handlers: list[logging.StreamHandler[Any]] = []
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
-    def reached(self, stream: str, window: Window | None) -> None:
-        """Take note of the window that is being written."""
-        self._at = f"{stream} {window.since:%Y-%m-%d}" if window else stream
+    def reached(self, stream: str, window: str) -> None:
+        """Show the window that is being written."""
+        self._at = f"{stream} {window[:10]}"
 
     def __enter__(self) -> Self:
         """Begin to show."""
         if sys.stderr.isatty():
             self._show_bar()
-        self._ticker.start()
+        # Where no thread can be started, nothing is shown.
+        with contextlib.suppress(RuntimeError):
+            self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Show no more."""
         self._stopped.set()
-        self._ticker.join()
+        if self._ticker.is_alive():
+            self._ticker.join()
         if self._bar is not None:
             self._bar.stop()
             for handler in self._handlers:
@@ -109,8 +112,8 @@ class Progress:
     def _tick(self) -> None:
         while not self._stopped.wait(_REFRESH if self._bar else EVERY):
             left = self._left()
-            requests = sum(each.requests for each in list(self._account.streams.values()))
-            rows = sum(each.rows for each in list(self._account.streams.values()))
+            requests = sum(each.requests for each in list(self._summary.streams.values()))
+            rows = sum(each.rows for each in list(self._summary.streams.values()))
             pace = self._pace(requests)
             to_go = duration(60 * left / self._rate)
             if self._bar is None or self._task is None:

@@ -6,13 +6,17 @@ the docstrings. Every body is treated as hostile.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import html
 import json
 import math
 import re
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from html.entities import html5
 from typing import TYPE_CHECKING, Any, Protocol
 from xml.parsers import expat
 
@@ -21,10 +25,13 @@ import xmltodict
 from tap_litmos.errors import BadBodyError, HostileBodyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Container, Hashable, Iterable
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.declaration import Endpoint, Field
+
+    Cast = Callable[[str], Any]
+    Target = tuple[str | None, Cast | None]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -34,99 +41,160 @@ _MOMENT = re.compile(
 )
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_DEEPEST = 50
 _LONG = range(-(2**63), 2**63)
 
-_RAW_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_REFERENCE = re.compile(
-    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));", re.DOTALL
+_WHITE = " \t\r\n"
+"""What XML takes for white space."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# In the first three an ampersand is text.
+_AMPERSAND = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?-->|<\?.*?\?>"
+    r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
+    re.DOTALL,
 )
-_ENCODING = re.compile(rb"""<\?xml[^>]{0,100}encoding=["']([\w.-]+)["']""")
+_OF_XML = {"amp", "lt", "gt", "quot", "apos"}
+_DECLARATION = re.compile(
+    r"""\A(\ufeff|\xef\xbb\xbf)?(<\?xml\s[^>]{0,100}?)\s+encoding\s*=\s*["']([\w.:-]+)["']"""
+)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+"""How a body begins that shows its encoding."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Body:
-    """A well-formed page, still as bytes.
+    """A page whose shape was checked, still as bytes.
 
     Attributes:
         content: The XML document.
-        rows: How many rows it appears to have; `RowReader.read` counts them exactly.
-        replaced: How many characters that XML forbids were replaced.
+        rows_at_most: How many rows it has.
+        replaced_characters: How many characters that XML forbids were replaced.
+        undecodable_bytes: How many bytes that its encoding does not have were replaced.
+        repaired_entities: How many ampersands and HTML entities were escaped as in XML.
     """
 
     content: bytes
-    rows: int
-    replaced: int = 0
+    rows_at_most: int = 0
+    replaced_characters: int = 0
+    undecodable_bytes: int = 0
+    repaired_entities: int = 0
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """What was repaired, in a noun, and how often."""
+        repairs = {
+            "forbidden character": self.replaced_characters,
+            "undecodable byte": self.undecodable_bytes,
+            "invalid entity": self.repaired_entities,
+        }
+        return {what: count for what, count in repairs.items() if count}
 
 
 @dataclass(slots=True)
 class Page:
-    """The rows of a page.
+    """The rows of a page, in the order in which they were sent.
 
     Attributes:
-        count: How many rows were sent, with those that were left out.
-        records: The typed rows, in their order.
-        versions: For each record its primary key and replication key, then something as
-            telling for each row that was left out.
+        records: The typed rows; None for one that was skipped.
+        versions: For each row what tells it, and this state of it, from all others: its primary
+            key, then its replication key.
+        keys: For each row what tells it from all others.
     """
 
-    count: int = 0
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any] | None] = field(default_factory=list)
     versions: list[Hashable] = field(default_factory=list)
+    keys: list[Hashable] = field(default_factory=list)
 
 
 class Reporter(Protocol):
-    """Whom a `RowReader` tells what it could not use."""
+    """Hears from a `RowReader` what does not fit the schema."""
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
-        """Take note of a value that is not of its field's kind, and became null."""
+        """Report a value that is not of its field's kind: the field is null."""
 
-    def unknown(self, element: str) -> None:
-        """Take note of an element that no schema knows, and was left out."""
+    def unknown_field(self, element: str) -> None:
+        """Report an element that is not in the schema."""
+
+    def defaulted(self, field: str) -> None:
+        """Report that a field was not sent and has its default."""
 
     def row_without_key(self, ids: dict[str, Any]) -> None:
-        """Take note of a row without its primary key, which was left out."""
+        """Report a row that was skipped since its primary key is not complete."""
 
 
-def check(content: bytes, nesting: tuple[str, ...]) -> Body:
-    """Check that an answer is a well-formed page, and mend the characters XML forbids.
+def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
+    """Check that an answer is a page: rows and nothing else. Repair what can be repaired.
 
     Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
-    (inferred from what .NET does). They are replaced by U+FFFD.
+    (inferred from what .NET does). They are replaced by U+FFFD. Ampersands that start no
+    entity, and the entities of HTML, become what they stand for. A document that is
+    well-formed is never changed, but for its encoding.
 
     Args:
         content: The body of the answer.
         nesting: The element names from the expected root down to the row.
+        charset: The encoding by the answer's header; it counts where the body has none.
 
     Raises:
-        BadBodyError: If it is cut short, not XML, or has another root.
+        BadBodyError: If it is cut short, not XML, or holds anything but rows.
         HostileBodyError: If it declares a document type.
     """
-    replaced = 0
+    body = _decode(content, charset)
     try:
-        root = _root(content)
+        _parse(body.content)
     except expat.ExpatError:
-        content, replaced = _mend(content)
+        _repair(body)
         try:
-            root = _root(content)
+            _parse(body.content)
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the answer is no XML ({what}: {where})") from None
-    if root.lower() != nesting[0].lower():
-        raise BadBodyError(f"the answer is <{root[:50]}> instead of <{nesting[0]}>")
-    end = f"</{nesting[-1]}>".encode()
-    rows = content.count(end) or content.lower().count(end.lower())
-    return Body(content, rows, replaced)
+    if _is_plain(body.content, nesting):
+        body.rows_at_most = body.content.count(f"</{nesting[-1]}>".encode())
+    else:
+        body.rows_at_most = _count_rows(body.content, nesting)
+    return body
 
 
-def _root(content: bytes) -> str:
-    """Return the name of the root of a well-formed document without document type."""
+def _decode(content: bytes, charset: str | None) -> Body:
+    """Return a body in UTF-8, whatever its encoding; what is UTF-8 already is not looked at."""
+    declaration = _DECLARATION.match(content[:200].decode("latin-1"))
+    declared = declaration[3].lower() if declaration else None
+    shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
+    encoding = (shown or declared or charset or "utf-8").lower()
+    if encoding in {"us-ascii", "ascii"}:
+        encoding = "utf-8"
+    if encoding == "utf-8" and declared in {None, "utf-8"}:
+        return Body(content)
+    lost = 0
+    try:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            text = content.decode(encoding, "replace")
+            lost = _undecodable(content, encoding)
+    except (LookupError, ValueError) as error:
+        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
+    text = _DECLARATION.sub(r"\1\2", text)
+    return Body(text.encode(errors="surrogatepass"), undecodable_bytes=lost)
+
+
+def _undecodable(content: bytes, encoding: str) -> int:
+    """Return how many bytes of a text its encoding does not have."""
+    return max(1, len(content) - len(content.decode(encoding, "ignore").encode(encoding)))
+
+
+def _parse(content: bytes) -> None:
+    """Parse a document to its end, and refuse one with a document type."""
     parser = expat.ParserCreate()
-    names: list[str] = []
-
-    def start(name: str, _: dict[str, str]) -> None:
-        names.append(name)
-        parser.StartElementHandler = None
 
     def refuse(name: str, *_: object) -> None:
         if name.lower() == "html":
@@ -136,42 +204,123 @@ def _root(content: bytes) -> str:
             "bounds or read files"
         )
 
-    parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(content, True)  # noqa: FBT003
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError) as error:  # of a declaration that is written oddly
         raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
-    return names[0]
 
 
-def _mend(content: bytes) -> tuple[bytes, int]:
-    """Replace what XML forbids, raw or as a reference; return the document and the count."""
-    declared = _ENCODING.match(content)
-    if declared and declared[1].lower() not in {b"utf-8", b"us-ascii"}:
-        return content, 0
-    replaced = 0
+def _repair(body: Body) -> None:
+    """Replace what XML forbids, raw or as a reference, and escape other ampersands."""
     try:
-        text = content.decode()
+        text = body.content.decode()
     except UnicodeDecodeError:
-        text = content.decode(errors="replace")
-        replaced = text.count(REPLACEMENT)
-    text, raw = _RAW_FORBIDDEN.subn(REPLACEMENT, text)
-    replaced += raw
+        text = body.content.decode(errors="replace")
+        body.undecodable_bytes += _undecodable(body.content, "utf-8")
+    text, body.replaced_characters = _FORBIDDEN.subn(REPLACEMENT, text)
 
-    def mend(match: re.Match[str]) -> str:
-        nonlocal replaced
-        hexadecimal, decimal = match.groups()
-        if not hexadecimal and not decimal:
-            return match[0]
-        digits = (hexadecimal or decimal).lstrip("0")[:8]
-        code = int(digits or "0", 16 if hexadecimal else 10)
-        if code <= sys.maxunicode and not _RAW_FORBIDDEN.match(chr(code)):
-            return match[0]
-        replaced += 1
-        return REPLACEMENT
+    def repair(match: re.Match[str]) -> str:
+        found, name = match[0], match["name"]
+        if not found.startswith("&") or name in _OF_XML:
+            return found
+        if digits := match["hex"] or match["decimal"]:
+            character = _character(digits)
+            if character is None:
+                body.replaced_characters += 1
+                return REPLACEMENT
+            if not digits.startswith("X"):
+                return found
+        else:
+            character = html5.get(f"{name};")
+        body.repaired_entities += 1
+        return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
-    return _REFERENCE.sub(mend, text).encode(), replaced
+    body.content = _AMPERSAND.sub(repair, text).encode()
+
+
+def _character(digits: str) -> str | None:
+    """Return the character of a reference such as `31` or `x1F`, None if XML forbids it."""
+    base = 16 if digits[0] in "xX" else 10
+    code = int(digits.lstrip("xX").lstrip("0")[:8] or "0", base)
+    if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
+        return None
+    return chr(code)
+
+
+@cache
+def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return patterns of how a page begins, and of what does not follow upon a row."""
+    root, *inner, row = nesting
+    opening = "".join(rf"<{name}>\s*+" for name in inner)
+    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
+    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
+    return (
+        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
+        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
+    )
+
+
+def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
+    """Whether a well-formed document is surely rows and nothing else; False: look closer.
+
+    Where each `</Row>` is followed by `<Row>` or the end, and nothing hides a tag, there are
+    as many openings as ends: rows stand side by side, and nothing is between them.
+    """
+    begin, seam = _shape(nesting)
+    head = begin.match(content)
+    return (
+        head is not None
+        and b"nil" not in head[0]
+        and b"<!" not in content
+        and content.find(b"<?", head.end()) < 0
+        and not seam.search(content)
+    )
+
+
+def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
+    """Count the rows of a well-formed document, and refuse what stands in their place."""
+    parser = expat.ParserCreate()
+    names = [name.lower() for name in nesting]
+    depth = rows = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, rows
+        depth += 1
+        if depth > len(names):
+            return
+        expected = nesting[depth - 1]
+        if name.lower() != expected.lower():
+            raise BadBodyError(_not_expected(name[:50], expected, is_row=depth == len(names)))
+        if depth == len(names):
+            rows += 1
+        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
+            raise BadBodyError(f"the answer has a nil <{name}> in the place of rows")
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def text(data: str) -> None:
+        if depth < len(names) and data.strip(_WHITE):
+            raise BadBodyError(
+                f"the answer has text in the place of rows: {data.strip()[:50]!r}"
+            )
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.Parse(content, True)  # noqa: FBT003
+    return rows
+
+
+def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
+    if is_row:
+        return (
+            f"the answer has rows <{name}> instead of <{expected}>; "
+            "a newer version of the tap may know them"
+        )
+    return f"the answer is <{name}> instead of <{expected}>"
 
 
 def to_datetime(text: str) -> str | None:
@@ -237,7 +386,7 @@ def to_boolean(text: str) -> bool:
     return value
 
 
-_CASTS: dict[str, Callable[[str], Any]] = {
+_CASTS: dict[str, Cast] = {
     "datetime": to_datetime,
     "integer": to_integer,
     "number": to_number,
@@ -245,11 +394,21 @@ _CASTS: dict[str, Callable[[str], Any]] = {
 }
 
 
+_UNKNOWN: Target = ("", None)
+_IGNORED: Target = (None, None)
+_MOST_NAMES = 1000
+"""How many names of elements a reader remembers."""
+
+
 class RowReader:
     """Reads the rows of one stream; compiled once from its declaration.
 
     A record holds exactly the selected fields, JSON-ready: what is missing, empty or
     `i:nil` is None, text is as it was sent.
+
+    Attributes:
+        constants: Field name to the value that each record gets, for fields that Litmos does
+            not send.
     """
 
     def __init__(
@@ -261,131 +420,218 @@ class RowReader:
             endpoint: The declaration of the stream.
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
-            reporter: Whom to tell what could not be used.
+            reporter: Hears what does not fit.
         """
-        automatic = set(endpoint.automatic)
+        self.constants: dict[str, Any] = {}
         self._reporter = reporter
-        self._path = [name.lower() for name in endpoint.nesting]
-        self._row = endpoint.nesting[-1]
+        self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
-        self._ids_only = endpoint.is_listing
         self._version = endpoint.automatic
-        self._hash = next((each.name for each in endpoint.fields if each.kind == "hash"), None)
-        kept = [
-            each
-            for each in endpoint.fields
-            if self._hash or each.name in selected or each.name in automatic
-        ]
-        self._empty: dict[str, Any] = dict.fromkeys(each.name for each in kept)
-        self._dropped = [
-            name for name in self._empty if name not in selected and name not in automatic
-        ]
-        self._known: dict[str, Field | None] = {"#text": None}
-        for each in endpoint.fields:
-            for name in (each.name, *each.also_sent_as):
-                self._known[name.lower()] = each if each in kept else None
-        self._targets: dict[str, tuple[str, Callable[[str], Any] | None] | None] = {}
+        # A listing is read for its ids alone; names and addresses are none of its business.
+        self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
+        self._hash = _name_of("hash", endpoint)
+        delivered = selected | set(endpoint.automatic)
+        # A hash is taken over all fields, whatever is selected.
+        kept = [field for field in endpoint.fields if self._hash or field.name in delivered]
+        self._empty: dict[str, Any] = dict.fromkeys(field.name for field in kept)
+        self._dropped = self._empty.keys() - delivered
+        self._defaults = {
+            field.name: field.default for field in kept if field.default is not None
+        }
+        others = _name_of("others", endpoint)
+        self._others = others if others in self._empty else None
+        self._known = _targets(endpoint.fields, self._empty)
+        self._targets: dict[str, Target] = {}
 
     def read(self, body: Body) -> Page:
-        """Return the rows of a page that `check` has passed.
-
-        Raises:
-            BadBodyError: If it holds something else in the place of the rows.
-        """
+        """Return the rows of a page that `check` has passed."""
         page = Page()
+        count = len(self._primary_key)
+        empty = self._empty | {
+            name: value for name, value in self.constants.items() if name in self._empty
+        }
 
-        def take(path: list[tuple[str, Any]], item: Any) -> bool:
-            names = [name.lower() for name, _ in path]
-            if names != self._path:
-                if names[:-1] == self._path[:-1] and isinstance(item, dict):
-                    raise BadBodyError(
-                        f"the answer has rows <{path[-1][0][:50]}> instead of <{self._row}>; "
-                        "a newer version of the tap may know them"
-                    )
-                self._reporter.unknown("/".join(name for name, _ in path)[:200])
-                return True
-            page.count += 1
-            record = self._record(item if isinstance(item, dict) else {})
-            if any(record[name] is None for name in self._primary_key):
-                ids = {
-                    name: value
-                    for name, value in record.items()
-                    if value is not None and (name.endswith("Id") or name.startswith("Origin"))
-                }
-                self._reporter.row_without_key(ids)
-                left_out.append(repr(record))
-                return True
-            page.records.append(record)
-            page.versions.append(tuple(map(record.__getitem__, self._version)))
+        def take(_: list[tuple[str, Any]], item: Any) -> bool:
+            record = self._record(_elements(item), empty)
+            version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version))
+            if None in version and None in version[:count]:
+                self._reporter.row_without_key(_ids(record))
+                page.records.append(None)
+                version = (repr(record),)
+            else:
+                page.records.append(record)
+            page.versions.append(version)
+            page.keys.append(version[:count])
             return True
 
-        left_out: list[Hashable] = []
         xmltodict.parse(
             body.content,
-            item_depth=len(self._path),
+            item_depth=self._depth,
             item_callback=take,
             xml_attribs=False,
             strip_whitespace=False,
         )
-        page.versions += left_out
         return page
 
-    def _record(self, item: dict[str, Any]) -> dict[str, Any]:
-        record = self._empty.copy()
+    def _record(self, item: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
+        record, others = empty.copy(), {}
         for element, sent in item.items():
-            target = self._targets.get(element) or self._target(element)
-            if target is None or sent is None:
+            name, cast = self._targets.get(element) or self._target(element)
+            if sent is None or name is None:
                 continue
-            name, cast = target
-            value = sent if type(sent) is str else _text(sent)
-            if value is None or record[name] is not None:
-                continue
-            if cast is None:
-                record[name] = value
-            elif value := value.strip():
+            if not name:
+                left = sent
+            elif type(sent) is str and record[name] is None:
+                # The usual case, without a call.
                 try:
-                    record[name] = cast(value)
+                    record[name] = cast(sent.strip()) if cast else sent
+                    continue
                 except ValueError:
-                    self._reporter.invalid_value(name, value, cast.__name__.removeprefix("to_"))
+                    left = self._take(record, name, cast, sent)
+            else:
+                left = self._take(record, name, cast, sent)
+            if left:
+                others[element] = left
+        return self._complete(record, others)
+
+    def _take(
+        self, record: dict[str, Any], name: str, cast: Cast | None, sent: Any
+    ) -> list[Any]:
+        """Put the first value that fits into a record, and return those that differ."""
+        left: list[Any] = []
+        for value in sent if isinstance(sent, list) else [sent]:
+            text = value if isinstance(value, str) else _as_json(_pruned(value))
+            if not text or (cast and not text.strip()):
+                continue
+            try:
+                fitting = cast(text.strip()) if cast else text
+            except ValueError:
+                if record[name] is None and cast:
+                    kind = cast.__name__.removeprefix("to_")
+                    self._reporter.invalid_value(name, text.strip(), kind)
+                left.append(value)
+                continue
+            if record[name] is None:
+                record[name] = fitting
+            elif fitting is not None and fitting != record[name]:
+                left.append(value)
+        return left
+
+    def _complete(self, record: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+        """Return a record with what the tap adds to it.
+
+        Args:
+            record: The record.
+            others: What no field took, by element.
+        """
+        if others and self._others:
+            record[self._others] = _as_json(_pruned(others))
+        for name, default in self._defaults.items():
+            # A value that does not fit is no reason to guess.
+            if record[name] is None and name not in self._takers(others):
+                record[name] = default
+                self._reporter.defaulted(name)
         if self._hash:
             record[self._hash] = _digest(record)
-            for name in self._dropped:
-                del record[name]
+            self._drop(record, others)
         return record
 
-    def _target(self, element: str) -> tuple[str, Callable[[str], Any] | None] | None:
-        """Return the name and the cast for an element, or None if it is not wanted."""
-        if element in self._targets:
-            return self._targets[element]
-        lowered = element.lower()
-        if lowered not in self._known:
-            if not self._ids_only:
-                self._reporter.unknown(element)
-            return None
-        known = self._known[lowered]
-        target = None if known is None else (known.name, _CASTS.get(known.kind))
-        self._targets[element] = target
+    def _drop(self, record: dict[str, Any], others: dict[str, Any]) -> None:
+        """Take out of a record what is not selected, and went into the hash alone."""
+        if self._others and not self._dropped.isdisjoint(self._takers(others)):
+            names = zip(others.items(), self._takers(others), strict=True)
+            shown = dict(entry for entry, name in names if name not in self._dropped)
+            record[self._others] = _as_json(_pruned(shown))
+        for name in self._dropped:
+            del record[name]
+
+    def _takers(self, elements: Iterable[str]) -> list[str | None]:
+        """Return for each element the field that would take it."""
+        return [(self._targets.get(name) or self._target(name))[0] for name in elements]
+
+    def _target(self, element: str) -> Target:
+        """Return the field that takes an element, and its cast."""
+        target = self._known.get(element.lower())
+        if target is None:
+            target = self._unknown
+            if target is _UNKNOWN:
+                self._reporter.unknown_field(element)
+        if len(self._targets) < _MOST_NAMES:
+            self._targets[element] = target
         return target
 
 
-def _text(sent: Any) -> str | None:
-    """Return the text of an element that is repeated or has children.
+def _name_of(kind: str, endpoint: Endpoint) -> str | None:
+    """Return the name of the first field of a kind."""
+    return next((field.name for field in endpoint.fields if field.kind == kind), None)
 
-    Of a repeated element it is the first that is not empty. Children, which no declared
-    field has, are kept as JSON.
+
+def _targets(fields: tuple[Field, ...], kept: Container[str]) -> dict[str, Target]:
+    """Return what takes each element that the schema knows, by its name in small letters."""
+    return {
+        name.lower(): (field.name, _CASTS.get(field.kind)) if field.name in kept else _IGNORED
+        for field in fields
+        if field.sent
+        for name in (field.name, *field.also_sent_as)
+    }
+
+
+def _elements(item: Any) -> dict[str, Any]:
+    """Return the elements of a row; text in the place of elements is named `#text`."""
+    if isinstance(item, dict):
+        return item
+    return {"#text": item} if item and item.strip(_WHITE) else {}
+
+
+def _ids(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row has to be found by, though its primary key is not complete."""
+    return {
+        name: value
+        for name, value in record.items()
+        if value is not None and (name.endswith("Id") or name.startswith("Origin"))
+    }
+
+
+def _pruned(sent: Any, depth: int = 0) -> Any:
+    """Return what an element holds, without what is empty; None if nothing is left.
+
+    Of what nests deeper than anybody could mean, only the text is kept.
     """
+    if isinstance(sent, str):
+        return sent or None
+    if depth > _DEEPEST:
+        return _all_text(sent)
     if isinstance(sent, list):
-        return next((text for each in sent if (text := _text(each)) is not None), None)
+        values = [left for value in sent if (left := _pruned(value, depth + 1)) is not None]
+        return values[0] if len(values) == 1 else values or None
     if isinstance(sent, dict):
-        text = sent.get("#text")
-        children = {name: child for name, child in sent.items() if name != "#text"}
-        if isinstance(text, str) and text.strip():
-            children["#text"] = text
-        try:
-            return json.dumps(children, ensure_ascii=False)
-        except RecursionError:
-            return None
-    return sent if isinstance(sent, str) else None
+        return {
+            name: left
+            for name, value in sent.items()
+            if (name != "#text" or value.strip(_WHITE))
+            and (left := _pruned(value, depth + 1)) is not None
+        } or None
+    return None
+
+
+def _all_text(sent: Any) -> str | None:
+    """Return all text in an element, in its order."""
+    texts: list[str] = []
+    waiting = [sent]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif value is not None:
+            waiting += reversed(list(value.values() if isinstance(value, dict) else value))
+    return "".join(texts) or None
+
+
+def _as_json(value: Any) -> str | None:
+    """Return a value as JSON text that is always the same, None for None."""
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _digest(record: dict[str, Any]) -> str:
@@ -395,5 +641,4 @@ def _digest(record: dict[str, Any]) -> str:
     white space, in UTF-8.
     """
     values = {name: value for name, value in record.items() if value is not None}
-    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256((_as_json(values) or "").encode()).hexdigest()

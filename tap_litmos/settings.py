@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import json
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import pendulum
 from singer_sdk import typing as th
 
+from tap_litmos.errors import RunFailedError
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
     from pendulum import DateTime
@@ -69,10 +74,10 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "page_size",
-        th.IntegerType(minimum=1, maximum=1000),
+        th.IntegerType(minimum=2, maximum=1000),
         default=1000,
         title="Page size",
-        description="Rows in a request, 1 to 1000",
+        description="Rows in a request, 2 to 1000; pages overlap, so that none is skipped",
     ),
     th.Property(
         "window_days",
@@ -97,6 +102,13 @@ SETTINGS = th.PropertiesList(
         "other programs may share",
     ),
     th.Property(
+        "rate_limit_file",
+        th.StringType(min_length=1),
+        title="Rate limit file",
+        description="Path of a file, made if need be, in which all runs on this machine count "
+        "their requests, so that together they keep the rate",
+    ),
+    th.Property(
         "max_concurrent_requests",
         th.IntegerType(minimum=1, maximum=32),
         default=5,
@@ -112,13 +124,31 @@ SETTINGS = th.PropertiesList(
         "exist, since no delta shows what was deleted for good",
     ),
     th.Property(
+        "include_login_key",
+        th.BooleanType,
+        default=False,
+        title="Include LoginKey",
+        description="Also read LoginKey, a link with which anybody can log in as the user",
+    ),
+    th.Property(
         "request_timeout",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=3600),
         default=300,
         title="Request timeout",
-        description="Seconds to wait for an answer",
+        description="Seconds in which an answer must be complete, 1 to 3600",
     ),
 ).to_dict()
+
+FILES = {
+    "--state": "the last STATE message that the target emitted, or its value",
+    "--catalog": "what --discover prints",
+}
+"""What the files of the command line hold."""
+
+_PREFIX = "TAP_LITMOS_"
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True}
+_FLAGS |= {"false": False, "0": False, "no": False, "off": False}
+_Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
 
 _NOT_SHOWN = {name for name, each in SETTINGS["properties"].items() if each.get("secret")}
 
@@ -126,6 +156,72 @@ _NOT_SHOWN = {name for name, each in SETTINGS["properties"].items() if each.get(
 def base_url(config: Mapping[str, Any]) -> str:
     """Return the API's base URL for a valid config."""
     return str(config.get("api_url") or REGIONS[config["region"]])
+
+
+def from_environment(
+    environment: Mapping[str, str], schema: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings in the environment, typed where they are well-formed.
+
+    Others stay text, for the rules to refuse.
+
+    Args:
+        environment: All variables.
+        schema: The schema of all settings.
+    """
+    return {
+        name: _typed(environment[variable], rule.get("type", ()))
+        for name, rule in schema["properties"].items()
+        if (variable := _PREFIX + name.upper()) in environment
+    }
+
+
+def _typed(text: str, types: Iterable[str]) -> Any:
+    casts: dict[str, Callable[[str], Any]] = {
+        "integer": lambda text: int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text,
+        "boolean": lambda text: _FLAGS.get(text.lower(), text),
+        "object": _json,
+        "array": _json,
+    }
+    return next((casts[kind](text) for kind in types if kind in casts), text)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def checked(
+    config: Mapping[str, Any], schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings with their defaults, and warnings about them.
+
+    Args:
+        config: The settings as they were given; null is as if it was not given.
+        schema: The schema of all settings.
+
+    Raises:
+        RunFailedError: If one breaks a rule; the message has a line for each.
+    """
+    given = {name: value for name, value in config.items() if value is not None}
+    errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
+    errors = errors or list(broken_rules(given, pendulum.now("UTC")))
+    if errors:
+        raise RunFailedError("\n".join(errors))
+    known = schema["properties"]
+    return given, [
+        f"Unknown setting {name[:50]!r} ignored{did_you_mean(name, known)}"
+        for name in given
+        if name not in known
+    ]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the known name that is most alike, or nothing."""
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def describe(error: ValidationError) -> str:
@@ -187,9 +283,35 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
             f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "
             f"{config['start_date']!r}"
         )
+    if "batch_config" in config:
+        yield from _broken_by_batches(config)
     if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
         shown = re.sub(r"//.*@|[?#].*", "…", config["api_url"])  # which may hold the key
         yield f"Setting 'api_url' is {shown!r}, but {problem}"
+
+
+def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what would not be done, or done otherwise, by the SDK's batches."""
+    for name in ("stream_maps", "flattening_enabled"):
+        if config.get(name):
+            yield (
+                f"Settings 'batch_config' and '{name}' cannot be used together: the files of a "
+                "batch hold rows as they were read. Leave one of them out"
+            )
+    batch = config["batch_config"]
+    encoding = batch.get("encoding") or {}
+    if encoding.get("format") == "jsonl" and encoding.get("compression") == "none":
+        yield (
+            "Setting 'batch_config.encoding.compression' is 'none', but must be gzip: files of "
+            "JSON lines are always compressed"
+        )
+    if encoding.get("format") == "parquet" and find_spec("pyarrow") is None:
+        yield (
+            "Setting 'batch_config.encoding.format' is 'parquet', which needs an extra: "
+            "install tap-litmos[parquet]"
+        )
+    if batch.get("batch_size", 1) < 1:
+        yield "Setting 'batch_config.batch_size' must be a whole number, 1 or more"
 
 
 def _problem_of_url(url: str) -> str | None:

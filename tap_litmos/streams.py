@@ -87,8 +87,11 @@ _COMPLIANT_TILL_DATE = _moment(
 _LEARNING_PATH_ASSIGNMENT = _flag(
     "LearningPathAssignment", "True if assigned through a learning path"
 )
-_IS_IN_TEAM_LIBRARY = _flag(
-    "IsInTeamLibrary", "True: offered in the team's library, false: assigned to the team"
+_IS_IN_TEAM_LIBRARY = Field(
+    "IsInTeamLibrary",
+    "boolean",
+    "True: offered in the team's library, false: assigned to the team",
+    default=False,
 )
 
 _FOR_SALE = _flag("ForSale", "Whether it is sold in the account's web shop")
@@ -120,7 +123,12 @@ _PERSON = (
     _text("PhoneWork", "Phone number at work"),
     _text("PhoneMobile", "Mobile phone number"),
     _moment("LastLogin", "Latest login (UTC), null if the user never logged in"),
-    Field("LoginKey", "string", "Login link: treat as a secret", selected_by_default=False),
+    Field(
+        "LoginKey",
+        "string",
+        "Login link: treat as a secret",
+        opt_in="include_login_key",
+    ),
     _flag("IsCustomUsername", "True if the login name is not the e-mail address"),
     _text("TimeZone", "Time zone that the user sees; has no effect on date-times here"),
     _text("SalesforceId", "Id of the user in Salesforce"),
@@ -151,7 +159,10 @@ _PERSON = (
 )
 
 _ACTIVITY_KEY = Field(
-    "ActivityKey", "hash", "Hash of all other fields, which identifies the row as no id is sent"
+    "ActivityKey",
+    "hash",
+    "Hash of all other fields, which identifies the row as no id is sent",
+    sent=False,
 )
 _ACTIVITY_TYPE = _text("ActivityType", "What was done")
 _OBJECTS = (

@@ -1,7 +1,8 @@
-"""The account of a run: exactly what was read, for each stream."""
+"""The run summary: exactly what was read, for each stream."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,8 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import logging
 
+    from tap_litmos.rows import Body
+
 _SHOWN = 10
 """How many warnings of one sort are logged for a field; all are counted."""
+
+_MOST_UNKNOWN = 1000
+"""How many unknown fields of a stream are told apart: a hostile body could hold any number."""
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number with its noun: `1 request`, `1,200 requests`, `2 retries`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = noun[:-1] + "ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural}"
 
 
 @dataclass(slots=True)
@@ -22,13 +36,15 @@ class StreamStats:
     Attributes:
         stream: Its name.
         rows: Records written.
+        distinct_rows: Rows that were told apart by their key within each window.
         windows: Windows finished.
         requests: Requests sent, retries included.
         retries: Requests that had to be sent again.
-        pages_reread: How often paging had to step back, as rows had moved.
-        misfits: Values that did not fit, and forbidden characters replaced.
-        rows_without_key: Rows left out, as they had no primary key.
-        unknown_fields: Elements left out that no schema knows.
+        pages_reread: Pages that were asked for again, as rows had moved or came twice.
+        invalid_values: Values that were not valid for their field.
+        repairs: Characters, bytes and entities that were repaired, so that a body is XML.
+        rows_without_key: Rows skipped, as they had no primary key.
+        unknown_fields: Elements that are not in the schema.
         seconds: How long its sync took.
         failure: Why it was given up, in a line, or None.
     """
@@ -36,11 +52,13 @@ class StreamStats:
     stream: str
     logger: logging.Logger
     rows: int = 0
+    distinct_rows: int = 0
     windows: int = 0
     requests: int = 0
     retries: int = 0
     pages_reread: int = 0
-    misfits: int = 0
+    invalid_values: int = 0
+    repairs: int = 0
     rows_without_key: int = 0
     seconds: float = 0.0
     failure: str | None = None
@@ -51,7 +69,7 @@ class StreamStats:
 
     @property
     def unknown_fields(self) -> int:
-        """How many elements no schema knows."""
+        """How many elements are not in the schema."""
         return len(self._unknown)
 
     def start(self) -> None:
@@ -75,148 +93,156 @@ class StreamStats:
             self.retries += 1
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
-        """Count a value that is not of its field's kind, and warn of it."""
-        self.misfits += 1
+        """Count a value that is not valid for its field, and warn of it."""
+        self.invalid_values += 1
         self._warn(
             field,
-            "%s.%s: %r is no %s; null is delivered",
+            "%s.%s: %r is not a valid %s; writing null, and the value to OtherFields",
             self.stream,
             field,
             value[:100],
             kind,
         )
 
-    def replaced(self, characters: int, where: str) -> None:
-        """Count characters that XML forbids, and warn of them."""
-        self.misfits += characters
-        self._warn(
-            "\0",
-            "%s: %d characters that XML forbids were replaced by U+FFFD in %s",
-            self.stream,
-            characters,
-            where,
-        )
+    def defaulted(self, field: str) -> None:
+        """Warn of a part of the key that is missing, and has a default."""
+        self._warn(f"\0{field}", "%s.%s is missing; using its default", self.stream, field)
 
-    def unknown(self, element: str) -> None:
-        """Count an element that no schema knows, and warn of it once."""
-        if element in self._unknown or len(self._unknown) >= 1000:  # noqa: PLR2004
+    def repaired(self, body: Body, where: str) -> None:
+        """Count the repairs of a body, and warn of them."""
+        for what, count in body.repairs.items():
+            self.repairs += count
+            repairs = counted(count, what)
+            self._warn(f"\0{what}", "%s, %s: repaired %s", self.stream, where, repairs)
+
+    def unknown_field(self, element: str) -> None:
+        """Count an element that is not in the schema, and warn of it once."""
+        if element in self._unknown or len(self._unknown) >= _MOST_UNKNOWN:
             return
         self._unknown.add(element)
-        if len(self._unknown) <= 100:  # noqa: PLR2004
+        if len(self._unknown) <= _MOST_UNKNOWN // 10:
             self.logger.warning(
-                "%s: the field %r is in no schema and is left out", self.stream, element[:100]
+                "%s: unknown field %r (not in the schema); kept in OtherFields",
+                self.stream,
+                element[:100],
             )
 
     def row_without_key(self, ids: dict[str, Any]) -> None:
         """Count a row without its primary key, and warn of it."""
         self.rows_without_key += 1
-        self._warn("", "%s: a row without primary key is left out; it has %s", self.stream, ids)
+        self._warn("", "%s: skipped a row without primary key (ids: %s)", self.stream, ids)
 
     def _warn(self, about: str, message: str, *values: object) -> None:
         self._warned[about] += 1
         if self._warned[about] <= _SHOWN:
             self.logger.warning(message, *values)
         if self._warned[about] == _SHOWN:
-            self.logger.warning("%s: more of the same is counted only", self.stream)
+            self.logger.warning("%s: further warnings suppressed; still counted", self.stream)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, JSON-ready."""
-        names = [name for name, _ in COLUMNS]
-        figures = {name: getattr(self, name) for name in names if name != "stream"}
+        figures = {name: getattr(self, name) for name in (*_COLUMNS, *_NOTES)}
         figures["seconds"] = round(self.seconds, 3)
         return figures | ({"failure": self.failure} if self.failure else {})
 
+    def notes(self) -> str:
+        """Return what is out of the ordinary, in a line; nothing if all is as it should be."""
+        return ", ".join(
+            counted(number, noun)
+            for name, noun in _NOTES.items()
+            if (number := getattr(self, name))
+        )
 
-COLUMNS = (
-    ("stream", "stream"),
-    ("rows", "rows"),
-    ("windows", "windows"),
-    ("requests", "requests"),
-    ("retries", "retries"),
-    ("pages_reread", "windows read again"),
-    ("misfits", "values that did not fit"),
-    ("rows_without_key", "rows without key"),
-    ("unknown_fields", "unknown fields"),
-    ("seconds", "seconds"),
-)
 
-_RARE = {"retries", "pages_reread", "misfits", "rows_without_key", "unknown_fields"}
-_WIDE = 110
+_COLUMNS = ("rows", "distinct_rows", "windows", "requests", "seconds")
+_NOTES = {
+    "retries": "retry",
+    "pages_reread": "reread page",
+    "invalid_values": "invalid value",
+    "repairs": "repair",
+    "rows_without_key": "skipped row",
+    "unknown_fields": "unknown field",
+}
 
 
 class RunSummary:
     """What was read in a run."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """Start an empty account."""
+        """Start an empty summary."""
         self.logger = logger
         self.streams: dict[str, StreamStats] = {}
 
     def of(self, stream: str) -> StreamStats:
-        """Return the account of a stream, which is opened if need be."""
+        """Return the figures of a stream, which begin at zero."""
         return self.streams.setdefault(stream, StreamStats(stream, self.logger))
 
     @property
     def problems(self) -> list[str]:
         """One line for each reason why the run is not a full success."""
+        left_out = (
+            "%s: %s without primary key; the bookmark stays before the first. Correct them in "
+            "Litmos"
+        )
+        streams = self.streams.values()
         return [
-            f"{each.stream} failed: {each.failure}"
-            for each in self.streams.values()
-            if each.failure
+            f"{stats.stream} failed: {stats.failure}" for stats in streams if stats.failure
         ] + [
-            f"{each.stream}: {each.rows_without_key} rows without primary key were left out"
-            for each in self.streams.values()
-            if each.rows_without_key
+            left_out
+            % (stats.stream, counted(stats.rows_without_key, _NOTES["rows_without_key"]))
+            for stats in streams
+            if stats.rows_without_key
         ]
 
     def close(self) -> None:
-        """Log the account as one structured record, and print it as a table on stderr."""
+        """Log the summary as one structured record, and print it as a table on stderr."""
         if not self.streams:
             return
-        from rich.box import SIMPLE  # noqa: PLC0415 - costs time, and the start counts
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-
-        accounts = list(self.streams.values())
-        for each in accounts:
-            each.stop()
+        streams = list(self.streams.values())
+        for stats in streams:
+            stats.stop()
         totals = {
-            name: round(sum(getattr(each, name) for each in accounts), 3)
-            for name, _ in COLUMNS[1:]
+            name: round(sum(getattr(stats, name) for stats in streams), 3)
+            for name in (*_COLUMNS, *_NOTES)
         }
         self.logger.info(
-            "Read %d rows in %d requests",
-            totals["rows"],
-            totals["requests"],
+            "Read %s in %s",
+            counted(totals["rows"], "row"),
+            counted(totals["requests"], "request"),
             extra={
-                "account": {
-                    "streams": {each.stream: each.as_dict() for each in accounts},
+                "run_summary": {
+                    "streams": {stats.stream: stats.as_dict() for stats in streams},
                     "totals": totals,
                 }
             },
         )
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            console = Console(stderr=True, width=_WIDE)
-        # Where there is no room for all, what did not happen is left out.
-        shown = [
-            (name, heading)
-            for name, heading in COLUMNS
-            if console.width >= _WIDE or name not in _RARE or totals[name]
+        print("\n".join(self._table(streams, totals)), file=sys.stderr)  # noqa: T201
+
+    def _table(self, streams: list[StreamStats], totals: dict[str, Any]) -> list[str]:
+        """Return the lines of a table narrow enough for 80 columns, then what to note.
+
+        It is plain text: a log has no width that could be known, and may add its own prefix.
+        """
+        columns = [
+            name
+            for name in _COLUMNS
+            if name != "distinct_rows" or totals["rows"] != totals["distinct_rows"]
         ]
-        table = Table(title="What was read", show_footer=True, box=SIMPLE)
-        for name, heading in shown:
-            footer = "total" if name == "stream" else _shown(totals[name])
-            longest = max(map(len, heading.split()))
-            table.add_column(heading, footer, justify="right", min_width=longest)
-        table.columns[0].justify = "left"
-        table.columns[0].no_wrap = True
-        for each in accounts:
-            table.add_row(*(_shown(getattr(each, name)) for name, _ in shown))
-        console.print(table)
+        table = [["stream", *(name.removesuffix("_rows") for name in columns)]]
+        table += [
+            [stats.stream, *(_shown(getattr(stats, name)) for name in columns)]
+            for stats in streams
+        ]
+        table.append(["total", *(_shown(totals[name]) for name in columns)])
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+            for line in table
+        ]
+        return lines + [
+            f"{stats.stream}: {notes}" for stats in streams if (notes := stats.notes())
+        ]
 
 
-def _shown(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
+def _shown(value: float) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"

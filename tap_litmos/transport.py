@@ -8,41 +8,44 @@ from __future__ import annotations
 
 import contextlib
 import html
+import io
 import logging
 import random
 import re
-import socket
 import ssl
 import threading
 import time
-import weakref
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, urlencode
 
 import pendulum
 import requests
 import tenacity
 import urllib3
-from pyrate_limiter import InMemoryBucket, Rate, RateItem
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from tap_litmos import rate
+from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
     BadBodyError,
     HostileBodyError,
+    NoAnswerError,
     RunFailedError,
     StreamFailedError,
     TransientError,
     TransportClosedError,
 )
+from tap_litmos.host import PATIENCE, HostHealth
+from tap_litmos.redact import RedactKey
 from tap_litmos.rows import Body, check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pendulum import DateTime
 
@@ -50,27 +53,41 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-litmos")
 
-MINUTE = 60.0
+MINUTE = rate.MINUTE
 """The span of Litmos' rate limit in seconds; all waits are counted in it."""
-
-PATIENCE = 5
-"""Minutes of waiting after which a request is given up, at least."""
 
 LONGEST_RETRY_AFTER = 10
 """Minutes that a `Retry-After` is followed for, at most."""
 
-LARGEST_BODY = 1 << 29
-"""Bytes of a body, unpacked, beyond which it is taken for an attack."""
+PAGES_AHEAD = 4
+"""Pages held as bytes beyond those that may be in flight."""
+
+MEMORY = 1 << 30
+"""Bytes that all bodies in flight or held ahead may take together, unpacked."""
+
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+"""How Litmos takes `since` and `to` (the document)."""
+
+_LITMOS_BEGAN = 2007
+_LAST_YEAR = 9998
+"""Between these years a server's clock is believed: none shows a time before Litmos began."""
 
 _RETRIED = {408, 429}
+_LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _FINAL = {
-    400: "Litmos does not accept the request's parameters",
+    400: "Litmos does not accept the parameters of the request",
     401: "the API key is not valid, or the account is not enabled for the API",
-    403: "the key's user is no Account Owner, or the account does not have this feature",
+    403: "the API key does not belong to an Account Owner, or this feature is not enabled",
     404: "there is no such endpoint",
-    406: "Litmos does not accept the request's dates or parameters",
+    406: "Litmos does not accept the dates or parameters of the request",
 }
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+_AT_ONCE = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.SSLError,
+    urllib3.exceptions.ProxyError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +103,27 @@ class FetchedPage:
     requested_at: DateTime
 
 
-class Meter(Protocol):
-    """Whom the transport tells what it does for a stream."""
+class Stats(Protocol):
+    """Counts what the transport does for a stream."""
 
     def requested(self) -> None:
-        """Take note of a request that was sent."""
+        """Count a request that was sent."""
 
     def retried(self) -> None:
-        """Take note that a request will be sent again."""
+        """Count a request that will be sent again."""
 
 
 class Transport:
     """Fetches pages; safe to use from several threads.
 
-    No span of 60 seconds ever holds more than the allowed number of requests, retries
-    counted. The key is sent to the configured host alone: redirects are refused, cookies are
-    not kept, and no proxy sees it in plain text.
+    The key is sent to the configured host alone: redirects are not followed, cookies are not
+    kept, and no proxy sees it in plain text.
+
+    Attributes:
+        rate: The rate limit, which every request passes, retries included.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting, or a fact about the run
         self,
         *,
         api_url: str,
@@ -113,6 +132,10 @@ class Transport:
         requests_per_minute: int,
         connections: int,
         timeout: float,
+        paths: Sequence[str] = (),
+        rate_limit_file: str | None = None,
+        patience: float = 1.0,
+        minute: float | None = None,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
@@ -122,38 +145,44 @@ class Transport:
             source: What is sent as `source` with every request.
             requests_per_minute: The allowed rate.
             connections: How many connections to keep open.
-            timeout: Seconds to wait for an answer to begin, and for it to end.
+            timeout: Seconds from the beginning of a request to the end of its answer.
+            paths: The paths of the endpoints that the run asks.
+            rate_limit_file: Path of a file that all processes with this key share.
+            patience: Minutes for which a host is tried that refuses from the first contact on.
+            minute: How long a minute takes, in seconds. None: `MINUTE`.
         """
         self._url = api_url.rstrip("/")
         self._key = api_key
-        spellings = (
-            api_key,
-            quote(api_key, safe=""),
-            quote_plus(api_key),
-            html.escape(api_key),
-        )
-        self._spellings_of_key = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE)
+        self._hiding = RedactKey(api_key)
         self._source = source
         self._timeout = timeout
+        self._minute = MINUTE if minute is None else minute
+        self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        # The margin keeps the promise on the server's side too, where requests arrive with
-        # delays that differ.
-        span = round(1000 * MINUTE * (1 + 1 / 60))
-        self._bucket = InMemoryBucket([Rate(requests_per_minute, span)])
-        self._pause_until = 0.0
-        self._answered = False
+        self._asking_others = threading.Lock()
         self._clock_was_checked = False
-        self._sockets = _Sockets()
+        self._host = HostHealth(paths, patience=patience, minute=self._minute)
+        self.rate = rate.RateLimit(
+            requests_per_minute,
+            file=rate_limit_file,
+            key=api_key,
+            minute=self._minute,
+            sleep=self._sleep,
+        )
+        self._sockets = Sockets()
         self._session = requests.Session()
         self._session.headers.update({"Accept": "application/xml", "User-Agent": "tap-litmos"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Proxies and certificates of the environment are wanted, but plain http is for this
+        # machine only: a proxy would read the key.
         self._session.trust_env = self._url.startswith("https:")
         self._session.auth = self._authorise
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _Adapter(self._sockets, connections))
+            self._session.mount(scheme, Adapter(self._sockets, connections))
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # With `auth`, the environment's .netrc is not asked for another.
         request.headers["apikey"] = self._key
         return request
 
@@ -162,61 +191,68 @@ class Transport:
         self._closed.set()
         self._sockets.shut_down()
         self._session.close()
+        self.rate.close()
 
-    def redact(self, text: str) -> str:
-        """Return a text from outside as one line of at most 300 characters without the key."""
-        hidden = self._spellings_of_key.sub("***", text)
-        shown = "".join(each if each.isprintable() else " " for each in hidden)
+    def redact(self, text: str, *, cut: bool = False) -> str:
+        """Return a text from outside as one line of at most 300 characters without the key.
+
+        Args:
+            text: Any text.
+            cut: Whether it was cut off, so that it may end with a part of the key.
+        """
+        hidden = self._hiding.hide(text, cut=cut)
+        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
         return " ".join(shown.split())[:300]
 
     def fetch(
-        self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
+        self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
     ) -> FetchedPage:
         """Fetch one page, patiently.
 
-        Passing failures are retried with growing, jittered waits of up to a minute, for five
-        minutes of waiting at least.
+        Transient failures are retried with growing, jittered waits of up to a minute, for five
+        minutes and at least once. Waiting for a turn does not count.
 
         Args:
             endpoint: What to ask for.
             params: The query, without `source`.
-            meter: Whom to tell of the requests.
+            stats: Counts the requests.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
-            RunFailedError: If the key is refused, the server redirects, or it was never
-                reached in this run.
+            RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        retries = _Retries()
+        tries = _Tries(endpoint.path, self._host, self._another_answers, self._minute)
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
-            meter.retried()
-            wait = state.next_action.sleep if state.next_action else 0.0
-            if retries.limited:
-                self._pause(wait)
+            stats.retried()
+            if tries.limited or tries.fault.retry_after is not None:
+                self.rate.pause(state.upcoming_sleep, limited=tries.limited)
             logger.warning(
-                "%s: %s; trying again in %.0f s", endpoint.stream, retries.fault, wait
+                "%s: %s; trying again in %.0f s",
+                endpoint.stream,
+                tries.fault,
+                state.upcoming_sleep,
             )
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            wait=retries.wait,
-            stop=lambda state: state.idle_for >= PATIENCE * MINUTE,
+            wait=tries.wait,
+            stop=tries.are_over,
             sleep=self._sleep,
             before_sleep=before_sleep,
             reraise=True,
         )
         try:
-            return retrying(self._attempt, endpoint, params, meter)
+            return retrying(self._attempt, endpoint, params, stats, tries)
         except TransientError as fault:
-            if not self._answered:
+            if tries.host_is_silent:
                 raise RunFailedError(
-                    f"{self._url} has not answered in {PATIENCE} minutes of trying: {fault}. "
-                    "Check the settings api_url and region, and that this machine reaches it"
+                    f"{self._url} does not answer: {fault}. Check the settings api_url and "
+                    "region, and whether this machine can reach it"
                 ) from None
             raise StreamFailedError(
-                f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: {fault}. "
-                "Run the sync again later; it goes on from the last bookmark"
+                f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: "
+                f"{fault}. Run the sync again later; it resumes from the last bookmark"
             ) from None
         except HostileBodyError as error:
             raise StreamFailedError(
@@ -224,60 +260,79 @@ class Transport:
             ) from None
 
     def _attempt(
-        self, endpoint: Endpoint, params: Mapping[str, str | int], meter: Meter
+        self,
+        endpoint: Endpoint,
+        params: Mapping[str, str | int],
+        stats: Stats,
+        tries: _Tries,
     ) -> FetchedPage:
-        self._wait_for_turn()
-        meter.requested()
-        requested_at, started = pendulum.now("UTC"), time.monotonic()
+        self.rate.turn()
+        stats.requested()
+        requested_at = pendulum.now("UTC")
+        tries.sent_at = time.monotonic()
+        answered = False
         try:
-            with self._session.get(
-                self._url + endpoint.path,
-                params={"source": self._source, **params},
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                self._answered = True
+            with self._get(endpoint.path, params, self._timeout) as response:
+                answered = True
+                self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
-                    content = self._content(response, started)
-                    body = check(content, endpoint.nesting)
+                    content = self._content(response)
+                    body = check(content, endpoint.nesting, _charset(response.headers))
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
-                raise self._failure(endpoint, response, started)
+                raise self._failure(endpoint, params, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            if self._closed.is_set():
-                raise TransportClosedError from None
-            bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
-            if isinstance(error, bad_url) or isinstance(
-                _innermost(error), ssl.SSLCertVerificationError
-            ):
-                raise RunFailedError(
-                    f"{self._url} cannot be trusted or used, and the key was not sent: "
-                    f"{self._describe(error)}. Check the setting api_url"
-                ) from None
-            raise TransientError(self._describe(error)) from None
+            raise self._no_answer(error, answered=answered) from None
         except BadBodyError as error:
             raise TransientError(self.redact(str(error))) from None
 
-    def _content(self, response: requests.Response, started: float, most: int = 0) -> bytes:
-        """Read a body, at most `most` bytes of it if that is given."""
-        content = bytearray()
-        # `read1` returns what has come: an answer that trickles does not outlast the timeout.
+    def _get(
+        self, path: str, params: Mapping[str, str | int], timeout: float
+    ) -> requests.Response:
+        """Send a request; the body of its answer is still to be read."""
+        # Every decoder reads %20 as a space; `+` is one in forms only.
+        query = urlencode({"source": self._source, **params}, quote_via=quote)
+        bound: Any = urllib3.Timeout(total=timeout)
+        return self._session.get(
+            f"{self._url}{path}?{query}", timeout=bound, allow_redirects=False, stream=True
+        )
+
+    def _another_answers(self) -> bool:
+        """Ask other endpoints, for a minute, whether the host is there; any answer will do."""
+        timeout = min(self._timeout, self._minute / 2)
+        with self._asking_others:
+            until = time.monotonic() + self._minute
+            while (path := self._host.another_path()) and time.monotonic() < until:
+                self.rate.turn()
+                sent_at = time.monotonic()
+                try:
+                    self._get(path, {"limit": 1}, timeout).close()
+                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+                    self._host.is_suspect(path, sent_at, 0.0, at_once=False)
+                else:
+                    self._host.answered(path)
+                    return True
+        return False
+
+    def _content(self, response: requests.Response, most: int = 0) -> bytes:
+        """Read a body, at most about `most` bytes of it if that is given."""
+        content = io.BytesIO()  # it gives its content away without a copy
         while chunk := response.raw.read1(1 << 16, decode_content=True):
-            content += chunk
-            if most and len(content) >= most:
+            content.write(chunk)
+            if most and content.tell() >= most:
                 break
-            if len(content) > LARGEST_BODY:
-                raise HostileBodyError(f"the answer is larger than {LARGEST_BODY >> 20} MB")
-            if time.monotonic() - started > self._timeout:
-                raise requests.Timeout("the answer did not end")
-        return bytes(content)
+            if content.tell() > self._largest_body:
+                size = self._largest_body >> 20
+                raise HostileBodyError(f"the answer is larger than {size} MB")
+        return content.getvalue()
 
     def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
         """Return when a request was sent, by the server's clock if it is surely earlier."""
         date = _http_date(response.headers.get("Date", ""))
-        if date is None:
+        if date is None or date.year < _LITMOS_BEGAN or date.year > _LAST_YEAR:
             return requested_at
-        # The header has whole seconds, cut off.
+        # The header has whole seconds, cut off: when the answer began, the server's clock
+        # showed up to a second more. Less the time that we waited for the answer, this is the
+        # latest that it can have shown when we asked.
         moment = date.add(seconds=1) - response.elapsed
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
@@ -292,40 +347,62 @@ class Transport:
         return min(requested_at, moment)
 
     def _failure(
-        self, endpoint: Endpoint, response: requests.Response, started: float
+        self, endpoint: Endpoint, params: Mapping[str, str | int], response: requests.Response
     ) -> BaseException:
         """Return the exception for an answer that is not 200."""
         status = response.status_code
-        if status // 100 == 3:  # noqa: PLR2004
-            target = self.redact(response.headers.get("Location", "nowhere"))
-            return RunFailedError(
-                f"{endpoint.path} answers {status} and points to {target}; redirects are not "
-                "followed, as they would carry the key along. Set api_url to Litmos' address"
-            )
-        reason = self.redact(response.reason or "")
         if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
+            if status in _LIMIT:
+                self.rate.refused()
+            reason = self.redact(response.reason or "")
             after = _retry_after(response.headers)
-            return TransientError(f"Litmos answers {status} {reason}".strip(), status, after)
-        text = ""
+            return TransientError(f"Litmos returned {status} {reason}".strip(), status, after)
+        message = f"GET {endpoint.path} returned {status}: {self._meaning(response)}."
+        said = self._said(response)
+        if said:
+            message += f' Server said: "{said}".'
+        if status == HTTPStatus.UNAUTHORIZED:
+            return RunFailedError(f"{message} Check the settings api_key and region")
+        return StreamFailedError(f"{message} {_advice(endpoint, params, status)}")
+
+    def _meaning(self, response: requests.Response) -> str:
+        """Return in words what a status means that is final."""
+        target = response.headers.get("Location")
+        if target is not None and response.status_code // 100 == 3:  # noqa: PLR2004
+            return (
+                f"it points to {self.redact(target)}, but redirects are not followed, as they "
+                "would carry the key along"
+            )
+        return _FINAL.get(response.status_code, "Litmos does not document this answer")
+
+    def _said(self, response: requests.Response) -> str:
+        """Return what the server says about a refusal."""
+        text, most = "", 1 << 14
         with contextlib.suppress(
             requests.RequestException, urllib3.exceptions.HTTPError, OSError
         ):
-            text = self._content(response, started, most=1 << 14).decode(errors="replace")
-        said = self.redact(html.unescape(_TAGS.sub(" ", text)))
-        quoted = said if reason in said else "; ".join(filter(None, (reason, said)))
-        meaning = _FINAL.get(status, "an answer that Litmos does not document")
-        message = (
-            f"{endpoint.path} answers {status}: {meaning} (it says: {quoted or 'nothing'})"
-        )
-        if status == HTTPStatus.UNAUTHORIZED:
-            return RunFailedError(f"{message}. Check the settings api_key and region")
-        if status == HTTPStatus.FORBIDDEN and endpoint.selected_by_default:
-            message += ". Use the key of an Account Owner, or deselect the stream"
-        elif not endpoint.selected_by_default:
-            message += ". Not every account has what this stream reads: deselect it then"
-        else:
-            message += ". Check the settings api_url, region and source; if it stays, report it"
-        return StreamFailedError(message)
+            text = self._content(response, most)[:most].decode(errors="replace")
+        # The end may cut the key, or a reference in it.
+        text = html.unescape(_TAGS.sub(" ", self._hiding.hide(text, cut=True)))
+        said, reason = self.redact(text, cut=True), self.redact(response.reason or "")
+        return said if reason in said else "; ".join(filter(None, (reason, said)))
+
+    def _no_answer(self, error: Exception, *, answered: bool) -> BaseException:
+        """Return the exception for a request to which no complete answer came."""
+        if self._closed.is_set():
+            return TransportClosedError()
+        bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
+        if isinstance(error, bad_url) or isinstance(
+            _innermost(error), ssl.SSLCertVerificationError
+        ):
+            return RunFailedError(
+                f"{self._url} cannot be trusted or used, and the key was not sent: "
+                f"{self._describe(error)}. Check the setting api_url"
+            )
+        if answered:
+            return TransientError(self._describe(error))
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        return NoAnswerError(self._describe(error), at_once=isinstance(reason, _AT_ONCE))
 
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
@@ -337,47 +414,40 @@ class Transport:
         cause = _innermost(error)
         return self.redact(f"the connection failed ({type(cause).__name__}: {cause})")
 
-    def _wait_for_turn(self) -> None:
-        """Wait until no pause is on and the rate allows one more request."""
-        while True:
-            with self._lock:
-                wait = self._pause_until - time.monotonic()
-                if wait <= 0:
-                    item = RateItem("litmos", time.monotonic_ns() // 1_000_000)
-                    if self._bucket.put(item):
-                        self._bucket.leak(item.timestamp)
-                        return
-                    waiting = self._bucket.waiting(item)
-                    wait = waiting / 1000 if isinstance(waiting, int) else 0.0
-            self._sleep(max(wait, 0.001))
-
-    def _pause(self, seconds: float) -> None:
-        """Let all requests wait."""
-        with self._lock:
-            self._pause_until = max(self._pause_until, time.monotonic() + seconds)
-
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise TransportClosedError
 
 
-class _Retries:
-    """How long one request waits between its tries.
+class _Tries:
+    """The tries of one request: how long to wait between them, and when to stop.
 
     Attributes:
-        fault: Why the last try failed.
+        fault: Why the last one failed.
         limited: Whether it was the rate limit, which refuses all other requests too.
+        sent_at: When the last one was sent, by the monotonic clock.
+        host_is_silent: Whether the host answers at no other endpoint either.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, path: str, host: HostHealth, another_answers: Callable[[], bool], minute: float
+    ) -> None:
         self.fault = TransientError("not tried yet")
         self.limited = False
+        self.sent_at = 0.0
+        self.host_is_silent = False
+        self._path = path
+        self._host = host
+        self._another_answers = another_answers
+        self._minute = minute
+        self._trying = 0.0
 
     def wait(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds to wait.
 
         Beyond the rate limit Litmos answers 503, for up to a minute; but 503 also comes in
-        passing. So the second in a row is taken for the limit.
+        passing. So only the second in a row is taken for the limit: one that came in passing
+        has passed by then, and to wait a minute for each would be slow.
         """
         error = state.outcome.exception() if state.outcome else None
         fault = error if isinstance(error, TransientError) else self.fault
@@ -385,15 +455,46 @@ class _Retries:
         again = both == {HTTPStatus.SERVICE_UNAVAILABLE}
         self.limited = again or fault.status == HTTPStatus.TOO_MANY_REQUESTS
         self.fault = fault
-        second = MINUTE / 60
+        second = self._minute / 60
         if fault.retry_after is not None:
-            self.limited = True
-            asked = min(fault.retry_after, LONGEST_RETRY_AFTER * MINUTE)
+            asked = min(fault.retry_after, LONGEST_RETRY_AFTER * self._minute)
             return asked + second * random.uniform(0.5, 1.5)  # noqa: S311
         if again:
-            return MINUTE * random.uniform(0.95, 1.0)  # noqa: S311
+            return self._minute * random.uniform(0.95, 1.0)  # noqa: S311
         doubled = second * 2.0 ** (state.attempt_number - 1)
-        return min(doubled, MINUTE / 2) * random.uniform(1.0, 2.0)  # noqa: S311
+        return min(doubled, self._minute / 2) * random.uniform(1.0, 2.0)  # noqa: S311
+
+    def are_over(self, state: tenacity.RetryCallState) -> bool:
+        """Return whether to give up, which is after five minutes of tries and waits."""
+        wait = state.upcoming_sleep
+        self._trying += time.monotonic() - self.sent_at
+        if isinstance(self.fault, NoAnswerError):
+            suspect = self._host.is_suspect(
+                self._path, self.sent_at, wait, at_once=self.fault.at_once
+            )
+            self.host_is_silent = suspect and not self._another_answers()
+        over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
+        self._trying += wait
+        return over or self.host_is_silent
+
+
+def _advice(endpoint: Endpoint, params: Mapping[str, str | int], status: int) -> str:
+    """Return what the user can do about an endpoint that refuses."""
+    if status == HTTPStatus.NOT_ACCEPTABLE and _spans_a_week(params):
+        return "Set window_days to 6: Litmos may count the 7 days of a window otherwise"
+    if not endpoint.selected_by_default:
+        return "Not every account has what this stream reads: deselect it then"
+    if status == HTTPStatus.FORBIDDEN:
+        return "Use the key of an Account Owner, or deselect the stream"
+    return "Check the settings api_url, region and source; if it stays, report it"
+
+
+def _spans_a_week(params: Mapping[str, str | int]) -> bool:
+    """Return whether a window is as long as Litmos allows."""
+    if "since" not in params or "to" not in params:
+        return False
+    since, to = (datetime.strptime(str(params[name]), DATE_FORMAT) for name in ("since", "to"))  # noqa: DTZ007 - both are in UTC
+    return to - since == timedelta(days=7)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -403,8 +504,15 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
+def _charset(headers: Mapping[str, str]) -> str | None:
+    """Return the charset that an answer's header names; requests' own has a default."""
+    message = Message()
+    message["Content-Type"] = headers.get("Content-Type", "")
+    return message.get_content_charset()
+
+
 def _http_date(text: str) -> DateTime | None:
-    """Return the moment of an HTTP date, or None if it is none."""
+    """Parse an HTTP date; None if malformed."""
     try:
         return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
     except (ValueError, TypeError, OverflowError):
@@ -421,59 +529,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     now = _http_date(headers.get("Date", "")) or pendulum.now("UTC")
     return max(0.0, (until - now).total_seconds())
-
-
-class _Sockets:
-    """The sockets of all connections, to be shut down at once."""
-
-    def __init__(self) -> None:
-        self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._shut = False
-
-    def add(self, opened: socket.socket | None) -> None:
-        """Take note of a socket; one that comes too late is shut down like the others."""
-        if opened is not None:
-            with self._lock:
-                self._open.add(opened)
-                shut = self._shut
-            if shut:
-                self.shut_down()
-
-    def shut_down(self) -> None:
-        """Wake whoever waits for an answer."""
-        with self._lock:
-            self._shut = True
-            for each in list(self._open):
-                with contextlib.suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
-
-
-class _Adapter(HTTPAdapter):
-    """Tells `_Sockets` of each connection that is made."""
-
-    def __init__(self, sockets: _Sockets, connections: int) -> None:
-        self._sockets = sockets
-        super().__init__(pool_maxsize=connections)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        sockets = self._sockets
-
-        class Plain(HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                sockets.add(self.sock)
-
-        class Secure(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                sockets.add(self.sock)
-
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}

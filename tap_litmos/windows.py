@@ -1,7 +1,7 @@
-"""Date windows, and the paginator that walks (window, offset). Pure arithmetic, no I/O.
+"""Date windows: which spans of time a sync asks for. Pure arithmetic, no I/O.
 
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). Whether
-it reads them as instants or as days, in which zone, and with which ends inclusive is not
+it reads them as moments or as days, in which zone, and with which ends included is not
 documented. Windows that share their boundaries, all at midnight, serve the same rows in every
 reading.
 """
@@ -15,19 +15,15 @@ from typing import TYPE_CHECKING
 import pendulum
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterator
 
     from pendulum import DateTime
 
 LONGEST_DAYS = 7
 """The longest span between `since` and `to`, in days (the document)."""
 
-_REREADS = 100
-
-
-class RowsKeepMovingError(Exception):
-    """The rows of a window move faster than its pages can be read."""
+EARLIEST = pendulum.datetime(1990, 1, 1)
+"""No date before this one is meant: nothing is read that was changed earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,14 @@ class Window:
     to: DateTime
     is_open: bool = False
 
+    def __str__(self) -> str:
+        """Return the window as messages show it: its two dates."""
+        return f"{self.since:%Y-%m-%d} to {self.to:%Y-%m-%d}"
+
+    def query(self) -> dict[str, str]:
+        """Return `since` and `to` in the format that Litmos demands (the document)."""
+        return {"since": f"{self.since:{_FORMAT}}", "to": f"{self.to:{_FORMAT}}"}
+
     def bookmark(self, requested_at: DateTime) -> DateTime:
         """Return up to when all rows were served once this window has been read.
 
@@ -58,15 +62,42 @@ class Window:
         return min(requested_at, self.to.subtract(days=1) if self.is_open else self.to)
 
 
+class _WholeList(Window):
+    """All that exists, without dates: what a full listing asks for."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "the list"
+
+    def query(self) -> dict[str, str]:
+        return {}
+
+
+WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST)
+
+_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
 def midnight(moment: DateTime) -> DateTime:
     """Return the midnight (UTC) at or before a moment of any zone."""
     return moment.in_timezone("UTC").start_of("day")
 
 
-def windows(
-    start: DateTime, now: DateTime, *, days: int, end: DateTime | None = None
+def first_since(start_date: DateTime) -> DateTime:
+    """Return the `since` with which all rows from a date on are asked for.
+
+    It lies at the midnight (UTC) a day before: where Litmos reads `since` in a zone west of
+    UTC, the first hours of the date itself would be left out. No zone is more than 12 hours
+    west of UTC.
+    """
+    return midnight(start_date).subtract(days=1)
+
+
+def split_into_windows(
+    since: DateTime, now: DateTime, *, days: int, end: DateTime | None = None
 ) -> Iterator[Window]:
-    """Cut the time from start to now, or to an end, into windows, oldest first.
+    """Cut the time from a moment to now, or to an end, into windows, oldest first.
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. Finished windows span `days`, but for the last of them, which may be shorter.
@@ -74,13 +105,13 @@ def windows(
     least a day after it, and spans three to seven days, whatever `days` is.
 
     Args:
-        start: The moment from which rows are wanted; the first window contains it.
+        since: The moment from which rows are wanted; the first window contains it.
         now: The current moment.
         days: The span of a finished window, 1 to 7.
         end: Where to stop: at the first midnight at or after it, or at today's midnight
             where that is earlier. None: go on to now.
     """
-    since, today = midnight(start), midnight(now)
+    since, today = midnight(since), midnight(now)
     if end is None:
         latest_start, last = today.subtract(days=1), today.add(days=2)
         since = min(since, latest_start)
@@ -90,113 +121,41 @@ def windows(
             since = to
         yield Window(since, last, is_open=True)
         return
-    last = midnight(end)
-    last = min(last if last == end else last.add(days=1), today)
+    last = _last_midnight(end, today)
     while since < last:
         to = min(since.add(days=days), last)
         yield Window(since, to)
         since = to
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a page begins.
+def split_backwards(
+    since: DateTime, to: DateTime, now: DateTime, *, days: int, end: DateTime | None = None
+) -> Iterator[Window]:
+    """Cut the time between two midnights into finished windows, newest first.
 
-    Attributes:
-        window: The span of time, or None for an endpoint that takes no dates.
-        offset: The 0-based number of its first row within the window.
+    So each window that has been read leaves no gap to those that were read before it.
+
+    Args:
+        since: The beginning of the oldest window.
+        to: The end of the newest window.
+        now: The current moment.
+        days: The span of a window, 1 to 7; the oldest may be shorter.
+        end: Where to stop, as for `split_into_windows`.
     """
-
-    window: Window | None
-    offset: int = 0
-
-    def following(self, limit: int, overlap: int = 1) -> Position:
-        """Return the position of the page after this one, which repeats its last rows."""
-        return Position(self.window, max(0, self.offset + limit - overlap))
-
-
-def page_limit(page_size: int) -> int:
-    """Return how many rows to ask for: at least two, as pages of one row cannot overlap."""
-    return max(page_size, 2)
+    if end is not None:
+        to = min(to, _last_midnight(end, midnight(now)))
+    while since < to:
+        start = max(since, to.subtract(days=days))
+        yield Window(start, to)
+        to = start
 
 
-class WindowPaginator:
-    """Walks (window, offset) so that no row is skipped while rows move underneath.
-
-    A row that is updated leaves its window, and all rows behind it move up: the next offset
-    would skip as many. So a page repeats the last row of the page before it, which costs
-    nothing, as a full page is followed by another request in any case. Where two pages have
-    no unchanged row in common, rows have moved, and the paginator steps back, further each
-    time, until they meet or the window is read anew.
-
-    Attributes:
-        limit: Rows to ask for at once.
-        position: The page to request next; None when all windows are finished.
-        steps_back: How often rows had moved.
-    """
-
-    def __init__(self, windows: Iterable[Window | None], page_size: int) -> None:
-        """Stand before the first page of the first window.
-
-        Args:
-            windows: What to walk, oldest first.
-            page_size: Rows to ask for at once.
-        """
-        self.limit = page_limit(page_size)
-        self.steps_back = 0
-        self.position: Position | None = None
-        self._page = Position(None)
-        self._versions: AbstractSet[Hashable] = frozenset()
-        self._overlap = 1
-        self._rereads = 0
-        self._windows = iter(windows)
-        self._next_window()
-
-    def advance(self, rows: int, versions: AbstractSet[Hashable]) -> bool:
-        """Take in the page at the current position, and move on.
-
-        Args:
-            rows: How many rows it has.
-            versions: For each row what tells it, and this state of it, from all others.
-
-        Returns:
-            Whether the page continues what was read before. If not, it is to be discarded.
-
-        Raises:
-            RowsKeepMovingError: If stepping back does not help.
-            ValueError: If all windows are finished.
-        """
-        if self.position is None:
-            raise ValueError("All windows are finished.")
-        if self.position.offset and self._versions.isdisjoint(versions):
-            self._step_back()
-            return False
-        if rows >= self.limit:
-            self._overlap = min(self._overlap, self.limit // 2)
-            self._page, self._versions = self.position, versions
-            self.position = self._page.following(self.limit, self._overlap)
-        else:
-            self._next_window()
-        return True
-
-    def _next_window(self) -> None:
-        self._overlap = 1
-        self._rereads = 0
-        self._versions = frozenset()
-        try:
-            self.position = Position(next(self._windows))
-        except StopIteration:
-            self.position = None
-            return
-        self._page = self.position
-
-    def _step_back(self) -> None:
-        self.steps_back += 1
-        self._rereads += 1
-        if self._rereads > _REREADS:
-            raise RowsKeepMovingError
-        self._overlap = max(2 * self._overlap, self.limit // 8)
-        self.position = self._page.following(self.limit, self._overlap)
+def _last_midnight(end: DateTime, today: DateTime) -> DateTime:
+    """Return the first midnight at or after a moment, but none that lies in the future."""
+    if end >= today:
+        return today
+    last = midnight(end)
+    return last if last == end else last.add(days=1)
 
 
 def parse_moment(text: str) -> DateTime:

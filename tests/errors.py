@@ -6,6 +6,7 @@ Each says what happened, where, and what to do next.
 from __future__ import annotations
 
 import gzip
+import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class Case:
         catalog: Likewise the catalog. By default one stream is selected.
         answer: How the sandbox answers.
         messages: After how many messages the target closes the pipe.
+        stdout_error: How stdout fails then.
+        threads: How many threads for requests the machine starts.
         constants: Constants of the transport that are smaller than in life.
     """
 
@@ -49,6 +52,8 @@ class Case:
     catalog: dict[str, Any] | str | None = field(default_factory=lambda: catalog_of(STREAM))
     answer: Answer | None = None
     messages: int | None = None
+    stdout_error: OSError = field(default_factory=BrokenPipeError)
+    threads: int = 1000
     constants: dict[str, float] = field(default_factory=lambda: {"MINUTE": 0.01})
 
 
@@ -67,10 +72,38 @@ def moving() -> Answer:
     return answer
 
 
+def rotating(count: int) -> Answer:
+    """Return answers of a service that begins anew where its rows end."""
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        start = incoming.seen.start or 0
+        rows = (f"<Id>{number % count}</Id>" for number in range(start, start + 4))
+        return 200, {}, page(STREAM, *rows)
+
+    return answer
+
+
+def shuffled() -> Answer:
+    """Return answers of a service that sends each of six rows twice, in any order."""
+    chance = random.Random(1)  # noqa: S311 - no secret
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        start = incoming.seen.start or 0
+        rows = [f"<Id>{number % 6}</Id>" for number in range(12)]
+        chance.shuffle(rows)
+        return 200, {}, page(STREAM, *rows[start : start + 4])
+
+    return answer
+
+
 def html_then_nothing() -> Answer:
     return always(200, b"<!DOCTYPE html><html><body>Sign in</body></html>")
 
 
+BATCHES = {
+    "encoding": {"format": "jsonl", "compression": "gzip"},
+    "storage": {"root": "file:///nowhere"},
+}
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 YESTERDAY = {"replication_key_value": days_ago(1)}
 
@@ -118,7 +151,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a number out of range": Case(
         what="Setting 'page_size' is 1001",
-        next="must be a whole number from 1 to 1000",
+        next="must be a whole number from 2 to 1000",
         config={"page_size": 1001},
     ),
     "a number that is too small": Case(
@@ -151,9 +184,29 @@ ERRORS: dict[str, Case] = {
         next="must be https",
         config={"api_url": "http://litmos.invalid"},
     ),
+    "batches with a stream map": Case(
+        what="Settings 'batch_config' and 'stream_maps' cannot be used together",
+        next="Leave one of them out",
+        config={"batch_config": BATCHES, "stream_maps": {STREAM: {"Name": None}}},
+    ),
+    "batches that are not compressed": Case(
+        what="Setting 'batch_config.encoding.compression' is 'none'",
+        next="must be gzip",
+        config={
+            "batch_config": {**BATCHES, "encoding": {"format": "jsonl", "compression": "none"}}
+        },
+    ),
+    "batches without rows": Case(
+        what="Setting 'batch_config.batch_size'",
+        next="must be a whole number, 1 or more",
+        config={"batch_config": {**BATCHES, "batch_size": 0}},
+    ),
     # Files
     "a config that is no JSON": Case(
-        what="--config ", next="cannot be read: ", config="{", without=()
+        what="Cannot read --config ", next="line 1 column 2", config="{", without=()
+    ),
+    "a config that is no object": Case(
+        what="--config ", next="is not a JSON object", config="[]"
     ),
     "a config on the command line": Case(
         what="--config takes the path of a JSON file",
@@ -161,35 +214,35 @@ ERRORS: dict[str, Case] = {
         arguments=("--config", '{"api_key": "secret"}'),
     ),
     "a state that is no JSON": Case(
-        what="is no JSON (",
-        next="it must hold the value of the last STATE message that the target has taken",
+        what="is not valid JSON (",
+        next="pass the last STATE message that the target emitted, or its value",
         state="{",
     ),
     "a state that is no object": Case(
-        what="is no JSON object", next="it must hold the value of the last STATE", state="[]"
+        what="is not a JSON object", next="pass the last STATE message", state="[]"
     ),
-    "a state message": Case(
-        what="The state is no Singer state",
-        next="it must be the value of the last STATE message that the target has taken",
-        state={"type": "STATE", "value": {"bookmarks": {}}},
+    "a state that is none": Case(
+        what="Not a Singer state",
+        next="pass the last STATE message that the target emitted, or its value",
+        state={"value": {"bookmarks": {}}},
     ),
     "another tap's state": Case(
-        what="The state is another tap's: it has bookmarks of issues only",
-        next="Give tap-litmos its own state, or none",
+        what="This state belongs to another tap: it has bookmarks of issues only",
+        next="Pass the state of tap-litmos, or none",
         state={"bookmarks": {"issues": YESTERDAY}},
     ),
     "a catalog that is no JSON": Case(
-        what="is no JSON (", next="it must hold what --discover prints", catalog="{"
+        what="is not valid JSON (", next="pass what --discover prints", catalog="{"
     ),
     "a catalog that is none": Case(
-        what="is no Singer catalog ('it lists no streams')".replace("'", ""),
+        what="is not a Singer catalog (it lists no streams)",
         next="--discover prints one",
         catalog={"streams": []},
     ),
     # The network
     "a server that is not there": Case(
-        what="has not answered in 5 minutes of trying: the connection failed",
-        next="Check the settings api_url and region, and that this machine reaches it",
+        what="http://127.0.0.1:1/v1.svc does not answer: the connection failed",
+        next="Check the settings api_url and region, and whether this machine can reach it",
         config={"api_url": "http://127.0.0.1:1/v1.svc"},
     ),
     "a host that cannot be": Case(
@@ -198,51 +251,68 @@ ERRORS: dict[str, Case] = {
         config={"api_url": "https://a..b/v1.svc"},
     ),
     "a redirect": Case(
-        what=f"{PATH} answers 302 and points to https://litmos.invalid/sign-in",
-        next="Set api_url to Litmos' address",
+        what=f"GET {PATH} returned 302: it points to https://litmos.invalid/sign-in, but",
+        next="Check the settings api_url, region and source",
         answer=always(302, Location="https://litmos.invalid/sign-in"),
     ),
     # Litmos
     "400": Case(
-        what=f"{PATH} answers 400: Litmos does not accept the request's parameters (it says: ",
+        what=f"GET {PATH} returned 400: Litmos does not accept the parameters of the request.",
         next="Check the settings api_url, region and source",
         answer=always(400),
     ),
     "401": Case(
-        what=f"{PATH} answers 401: the API key is not valid, or the account is not enabled",
+        what=f"GET {PATH} returned 401: the API key is not valid, or the account is not",
         next="Check the settings api_key and region",
         answer=always(401),
     ),
     "403": Case(
-        what=f"{PATH} answers 403: the key's user is no Account Owner, or",
+        what=f"GET {PATH} returned 403: the API key does not belong to an Account Owner, or",
         next="Use the key of an Account Owner, or deselect the stream",
         answer=always(403),
     ),
     "403 for what not everybody has": Case(
-        what="answers 403",
+        what="returned 403",
         next="deselect it then",
         catalog=catalog_of("activity_logins"),
         answer=always(403),
     ),
     "404": Case(
-        what=f"{PATH} answers 404: there is no such endpoint",
+        what=f"GET {PATH} returned 404: there is no such endpoint",
         next="Check the settings api_url, region and source",
         answer=always(404),
     ),
     "406": Case(
-        what=f"{PATH} answers 406: Litmos does not accept the request's dates",
-        next="Check the settings api_url, region and source",
+        what=f"GET {PATH} returned 406: Litmos does not accept the dates or parameters",
+        next="Set window_days to 6: Litmos may count the 7 days of a window otherwise",
         answer=always(406),
     ),
+    "406 for less than 7 days": Case(
+        what=f"GET {PATH} returned 406: Litmos does not accept the dates or parameters",
+        next="Check the settings api_url, region and source",
+        answer=always(406),
+        config={"window_days": 6, "start_date": days_ago(2)},
+    ),
     "418": Case(
-        what=f"{PATH} answers 418: an answer that Litmos does not document (it says: I'M A",
+        what=f'GET {PATH} returned 418: Litmos does not document this answer. Server said: "I',
         next="Check the settings api_url, region and source",
         answer=always(418, b"<p>tea</p>"),
     ),
     "500 for five minutes": Case(
-        what=f"{PATH} keeps failing after 5 minutes of trying: Litmos answers 500",
-        next="Run the sync again later; it goes on from the last bookmark",
+        what=f"{PATH} keeps failing after 5 minutes of trying: Litmos returned 500",
+        next="Run the sync again later; it resumes from the last bookmark",
         answer=always(500),
+    ),
+    "404 for every stream": Case(
+        what=f"All 2 streams failed for the same reason: GET {PATH} returned 404",
+        next="Check the settings api_url, region and source",
+        catalog=catalog_of(STREAM, "teams"),
+        answer=always(404),
+    ),
+    "no thread": Case(
+        what="This machine starts no thread (can't start new thread)",
+        next="raise its limit of processes, or end some of them",
+        threads=0,
     ),
     # Bodies
     "an HTML page": Case(
@@ -265,10 +335,35 @@ ERRORS: dict[str, Case] = {
         next="Run the sync again later",
         answer=always(200, b'<?xml version="1.0" encoding="x"?><Courses/>'),
     ),
+    "an encoding that is declared oddly": Case(
+        what="the answer's encoding cannot be read",
+        next="Run the sync again later",
+        answer=always(200, b'<?xml version="1.0"' + b" " * 200 + b'encoding="x"?><Courses/>'),
+    ),
+    "a nil page": Case(
+        what="the answer has a nil <Courses> in the place of rows",
+        next="Run the sync again later",
+        answer=always(200, b'<Courses xmlns:i="i" i:nil="true"/>'),
+    ),
+    "a message in the place of rows": Case(
+        what="the answer has text in the place of rows: 'Service unavailable'",
+        next="Run the sync again later",
+        answer=always(200, b"<Courses>Service unavailable</Courses>"),
+    ),
     "other rows": Case(
-        what="courses failed: the answer has rows <Kurs> instead of <Course>",
+        what="5 minutes of trying: the answer has rows <Kurs> instead of <Course>",
         next="a newer version of the tap may know them",
         answer=always(200, b"<Courses><Kurs><Id>1</Id></Kurs></Courses>"),
+    ),
+    "text in the place of rows": Case(
+        what="the answer has text in the place of rows: 'Service unavailable'",
+        next="Run the sync again later",
+        answer=always(200, b"<Courses>Service unavailable</Courses>"),
+    ),
+    "a nil root": Case(
+        what="the answer has a nil <Courses> in the place of rows",
+        next="Run the sync again later",
+        answer=always(200, b'<Courses xmlns:i="urn:x" i:nil="true"/>'),
     ),
     "a document type": Case(
         what=f"{PATH}: the answer declares a document type, which is refused",
@@ -279,25 +374,55 @@ ERRORS: dict[str, Case] = {
         what=f"{PATH}: the answer is larger than 1 MB",
         next="Check that api_url is really Litmos",
         answer=always(200, gzip.compress(b" " * (2 << 20)), Content_Encoding="gzip"),
-        constants={"LARGEST_BODY": 1 << 20},
+        constants={"MEMORY": 9 << 20},
     ),
     # Rows
     "a row without key": Case(
-        what="Not everything was synced: courses: 1 rows without primary key were left out",
-        next="were left out",
+        what="Sync incomplete: courses: 1 skipped row without primary key",
+        next="the bookmark stays before the first. Correct them in Litmos",
         answer=always(200, page(STREAM, "<Name>x</Name>")),
         config={"start_date": days_ago(1)},
     ),
     "rows that move too fast": Case(
-        what=f"{PATH}: the rows of ",
+        what="its rows change places faster than they can be read",
         next="Run the sync again at a quieter time",
         config={"page_size": 2, "start_date": days_ago(1)},
         answer=moving(),
     ),
+    "a stream map that fails on a row": Case(
+        what="courses failed: courses: the stream map failed on a row (",
+        next="Correct stream_maps",
+        answer=always(200, page(STREAM, "<Id>c</Id><Name>x</Name>")),
+        config={"stream_maps": {STREAM: {"Name": "int(Name)"}}},
+    ),
+    "a service that ignores start": Case(
+        what="it sends the same page again, whatever `start` asks for",
+        next="The bookmark stays before it",
+        config={"page_size": 2, "start_date": days_ago(1)},
+        answer=always(200, page(STREAM, "<Id>1</Id>", "<Id>2</Id>")),
+    ),
+    "a service that goes round": Case(
+        what="it goes on sending pages, but no new rows",
+        next="The bookmark stays before it",
+        config={"page_size": 4, "start_date": days_ago(1)},
+        answer=rotating(7),
+    ),
+    "rows that come in any order, some twice": Case(
+        what="it has 12 rows, but only",
+        next="Run the sync again at a quieter time",
+        config={"page_size": 4, "start_date": days_ago(1)},
+        answer=shuffled(),
+    ),
     # The target
+    "a full disk": Case(
+        what="Cannot write to stdout: [Errno 28] No space left on device",
+        next="The next sync resumes from the last state that was saved",
+        messages=1,
+        stdout_error=OSError(28, "No space left on device"),
+    ),
     "a target that is gone": Case(
-        what="The target has closed the pipe",
-        next="see its own messages. The next sync goes on from the last state",
+        what="The target closed the pipe (see its log)",
+        next="The next sync resumes from the last state it saved",
         messages=1,
     ),
 }

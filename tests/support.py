@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from tap_litmos.cli import CommandLineTap
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pytest
 
     from tap_litmos.declaration import Endpoint
 
@@ -39,19 +42,8 @@ DEFAULT_STREAMS = sorted(
 )
 """The streams that a sync without catalog reads."""
 
-ACCOUNT = (
-    "stream",
-    "rows",
-    "windows",
-    "requests",
-    "retries",
-    "read again",
-    "misfits",
-    "rows_without_key",
-    "unknown fields",
-    "seconds",
-)
-"""The columns of the table at the end of a run."""
+NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
+"""What the end of a run notes about a stream, by the first words."""
 
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
@@ -117,10 +109,19 @@ class Run:
             line for line in self.log.splitlines() if re.search(r"\| (ERROR|CRITICAL) ", line)
         ]
 
-    def account(self, stream: str) -> dict[str, str]:
-        """Return a stream's line of the table at the end of the run, by short names."""
-        [line] = [line for line in self.log.splitlines() if line.split()[:1] == [stream]]
-        return dict(zip(ACCOUNT, line.split(), strict=True))
+    def stats(self, stream: str) -> dict[str, str]:
+        """Return a stream's line of the table at the end of the run, and what it notes.
+
+        What is noted is there by its first word, such as `retries`, and "0" if it is not noted.
+        """
+        lines = self.log.splitlines()
+        [heading] = [line for line in lines if line.startswith("stream ")]
+        [line] = [line for line in lines if line.split()[:1] == [stream]]
+        stats = dict(zip(heading.split(), line.split(), strict=True))
+        notes = next((line for line in lines if re.match(rf"{stream}: [0-9]", line)), "")
+        plural = notes.replace("retry", "retries").replace("repair,", "repairs,")
+        found = re.findall(r"([0-9,]+) ([a-z]+)", re.sub("repair$", "repairs", plural))
+        return dict.fromkeys(NOTES, "0") | {word: number for number, word in found} | stats
 
     def bookmark(self, stream: str) -> datetime:
         """Return the bookmark of a stream in the last STATE message."""
@@ -152,6 +153,7 @@ def run_tap(
     catalog: Mapping[str, Any] | str | None = None,
     env: Mapping[str, str] | None = None,
     messages: int | None = None,
+    stdout_error: OSError | None = None,
 ) -> Run:
     """Run the command line in this process, which is faster than in one of its own.
 
@@ -162,8 +164,9 @@ def run_tap(
         catalog: Likewise for `--catalog`.
         env: The settings in the environment.
         messages: After how many messages the reader closes the pipe. None: it reads all.
+        stdout_error: How writing fails then, if otherwise.
     """
-    pipe, log = _Pipe(messages), io.StringIO()
+    pipe, log = _Pipe(messages, stdout_error or BrokenPipeError()), io.StringIO()
     output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
@@ -177,7 +180,7 @@ def run_tap(
         warnings.catch_warnings(),
     ):
         try:
-            TapLitmos.cli(line)
+            CommandLineTap.cli(line)
         except SystemExit as stop:
             status = stop.code
         finally:
@@ -237,16 +240,18 @@ def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
 class _Pipe(io.BytesIO):
     """Takes what is written to stdout, until its reader closes the pipe."""
 
-    def __init__(self, messages: int | None) -> None:
+    def __init__(self, messages: int | None, error: OSError) -> None:
         super().__init__()
         self._left = messages
+        self._error = error
 
     def write(self, data: Any, /) -> int:
-        if self._left == 0:
-            raise BrokenPipeError
+        lines = bytes(data).splitlines(keepends=True)[: self._left]
         if self._left is not None:
-            self._left -= 1
-        return super().write(data)
+            self._left -= len(lines)
+        if data and not lines:
+            raise self._error
+        return super().write(b"".join(lines))
 
 
 # Settings and catalogs
@@ -258,15 +263,18 @@ def config_for(box: Sandbox, **settings: Any) -> dict[str, Any]:
 
 
 def catalog_of(
-    *streams: str, fields: Mapping[str, Mapping[str, bool]] | None = None
+    *streams: str,
+    fields: Mapping[str, Mapping[str, bool]] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the catalog that `--discover` prints, with only these streams selected.
 
     Args:
         streams: The streams to select.
         fields: For a stream the fields to select, or not, instead of what is the default.
+        config: The config for `--discover`.
     """
-    catalog = copy.deepcopy(_discovered())
+    catalog = copy.deepcopy(_discovered(json.dumps(config) if config else None))
     for stream in catalog["streams"]:
         name = stream["tap_stream_id"]
         chosen = (fields or {}).get(name, {})
@@ -279,9 +287,31 @@ def catalog_of(
 
 
 @cache
-def _discovered() -> dict[str, Any]:
-    catalog: dict[str, Any] = json.loads(run_tap("--discover").output)
+def _discovered(config: str | None) -> dict[str, Any]:
+    catalog: dict[str, Any] = json.loads(run_tap("--discover", config=config).output)
     return catalog
+
+
+def limit_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine start so many threads for requests, and no more at a time."""
+    start, running = threading.Thread.start, threading.Semaphore(most)
+
+    def limited(thread: threading.Thread) -> None:
+        if "(_fetch)" in thread.name:
+            if not running.acquire(blocking=False):
+                raise RuntimeError("can't start new thread")
+            run = thread.run
+
+            def run_and_release() -> None:
+                try:
+                    run()
+                finally:
+                    running.release()
+
+            thread.run = run_and_release  # type: ignore[method-assign]
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
 
 
 # The truth
@@ -312,7 +342,9 @@ def canonical(
     """Return a row of the sandbox in the form that records have."""
     row: Record = {}
     for each in endpoint.fields:
-        if each.kind == "hash" or not (each.selected_by_default or all_fields):
+        if each.kind == "others":
+            row[each.name] = None
+        if not each.sent or (each.opt_in and not all_fields):
             continue
         value = values.get(each.name)
         if isinstance(value, datetime):

@@ -176,7 +176,7 @@ def test_a_state_never_claims_a_row_that_was_not_written_before(
 @pytest.mark.parametrize("most", [1, 3, 12])
 def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int) -> None:
     """The first page does not fit into the pipe; all others are those ahead of it."""
-    bound = 1 + (most + fetcher.PAGES_AHEAD if most > 1 else 0)
+    bound = 1 + (most + transport.PAGES_AHEAD if most > 1 else 0)
     rows = [f"<Id>{number}</Id><Skype>{'x' * 10_000}</Skype>" for number in range(50)]
     body = page("users", *rows)
     reached, exceeded = threading.Event(), threading.Event()
@@ -212,7 +212,6 @@ def interrupt(_: Incoming) -> None:
 
 ENDS: dict[str, tuple[Hook, int]] = {
     "with a key that is refused": (lambda _: (401, {}, b""), 1),
-    "with a redirect": (lambda _: (302, {"Location": "https://example.com/"}, b""), 1),
     "by a signal": (interrupt, 128 + signal.SIGTERM),
 }
 
@@ -426,7 +425,7 @@ def test_on_a_terminal_logs_and_a_bar_do_not_tear_each_other(
     assert len(metrics) == 2 * len(FEW)
     assert all(isinstance(json.loads(each), dict) for each in metrics)
     if width == 300:
-        table = next(at for at, line in enumerate(terminal.shown) if "What was read" in line)
+        table = next(at for at, line in enumerate(terminal.shown) if "Read " in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
         listed = [line.split()[0] for line in terminal.shown[table:]]
         assert [name for name in listed if name in FEW] == sorted(FEW)

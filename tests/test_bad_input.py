@@ -52,11 +52,11 @@ def in_days(days: float) -> str:
 
 
 NOT_TRUSTED = {
-    "no date": (state_of("soon"), "'soon' is no date"),
-    "empty": (state_of(""), "'' is no date"),
-    "a number": (state_of(1767225600), "1767225600 is no date"),
-    "a list": (state_of(["2026-01-01"]), "is no date"),
-    "past the end of time": (state_of("9999-12-31T23:59:59-10:00"), "is no date"),
+    "no date": (state_of("soon"), "'soon' is not a date"),
+    "empty": (state_of(""), "'' is not a date"),
+    "a number": (state_of(1767225600), "1767225600 is not a date"),
+    "a list": (state_of(["2026-01-01"]), "is not a date"),
+    "past the end of time": (state_of("9999-12-31T23:59:59-10:00"), "is not a date"),
     "in the future": (state_of(in_days(3)), "lies in the future"),
     "far in the future": (state_of("9999-12-31T00:00:00Z"), "lies in the future"),
     "of another key": (state_of(in_days(-1), replication_key="CreatedDate"), "'CreatedDate'"),
@@ -74,7 +74,7 @@ def test_a_bookmark_that_cannot_be_trusted_is_not_followed(
     [warning] = run.warnings
     assert "users: the bookmark" in warning
     assert words in warning
-    assert "the stream is read from start_date again" in warning
+    assert "reading from start_date again" in warning
     assert run.rows("users") == truth(org, "users")
     assert datetime.now(UTC) - run.bookmark("users") < timedelta(days=1)
 
@@ -122,6 +122,7 @@ def test_a_state_without_a_bookmark_is_a_backfill(
     assert run.state["bookmarks"]["users"].keys() == {
         "replication_key",
         "replication_key_value",
+        "replicated_from",
     }
 
 
@@ -132,7 +133,7 @@ def test_a_bookmark_older_than_start_date_is_told_of(
     run = sync(box, state_of(bookmark), lookback_hours=720)
     assert run.status == 0
     [warning] = run.warnings
-    assert "is older than start_date; what lies between them is not read" in warning
+    assert "start_date" in warning
     assert run.rows("users") == truth(org, "users")
 
 
@@ -145,7 +146,6 @@ def test_a_bookmark_moments_ahead_is_followed(box: Sandbox) -> None:
 
 
 REFUSED_STATES = {
-    "a message": {"type": "STATE", "value": {"bookmarks": {}}},
     "no object of bookmarks": {"bookmarks": []},
     "null": {"bookmarks": None},
     "a bookmark that is no object": {"bookmarks": {"users": "2026-01-01"}},
@@ -155,7 +155,6 @@ REFUSED_STATES = {
     "a list": "[]",
     "a text": '"x"',
     "no JSON": "{",
-    "nothing": "",
     "NaN": "NaN",
     "too deep": "[" * 100_000,
     "bytes": "\x00\x01",
@@ -180,7 +179,7 @@ def test_a_state_with_some_streams_of_others_is_followed_where_it_is_known(
     run = sync(box, state)
     assert run.status == 0
     [warning] = run.warnings
-    assert "The state's stream 'issues' is not known, and is ignored" in warning
+    assert "Unknown stream 'issues' in the state ignored" in warning
     assert len(box.requests) == 1
 
 
@@ -234,20 +233,20 @@ def exclude(entry: dict[str, Any], *names: str) -> None:
 
 
 SAFE_CATALOGS: dict[str, tuple[dict[str, Any], str]] = {
-    "key deselected": (changed(lambda entry: deselect(entry, "Id")), "are its keys"),
+    "key deselected": (changed(lambda entry: deselect(entry, "Id")), "are keys"),
     "replication key deselected": (
         changed(lambda entry: deselect(entry, KEY)),
-        "are delivered although they are not selected: UpdatedDate",
+        "written although they are not selected: UpdatedDate",
     ),
     "both deselected": (changed(lambda entry: deselect(entry, "Id", KEY)), "Id, UpdatedDate"),
-    "key not listed": (changed(lambda entry: remove(entry, "Id")), "are its keys"),
-    "keys not supported": (changed(lambda entry: exclude(entry, "Id", KEY)), "are its keys"),
+    "key not listed": (changed(lambda entry: remove(entry, "Id")), "are keys"),
+    "keys not supported": (changed(lambda entry: exclude(entry, "Id", KEY)), "are keys"),
     "no key properties": (changed(lambda entry: entry.update(key_properties=[])), ""),
     "another replication key": (changed(lambda entry: entry.update(replication_key="X")), ""),
     "no method": (changed(lambda entry: entry.pop("replication_method", None)), ""),
     "an unknown field": (
         changed(lambda entry: entry["schema"]["properties"].update(Nope={"type": "string"})),
-        "are not known, and are ignored: Nope",
+        "are unknown and ignored: Nope",
     ),
 }
 
@@ -277,7 +276,7 @@ def test_fields_that_a_stale_catalog_does_not_list_are_named(
     run = run_tap(config=config_for(box), catalog=catalog)
     assert run.status == 0
     [warning] = run.warnings
-    assert "are not listed, and are left out; --discover lists them: City, Skype" in warning
+    assert "are missing and not written; --discover lists them: City, Skype" in warning
     assert run.rows("users").keys() == truth(org, "users").keys()
     assert not {"City", "Skype"} & run.records("users")[0].keys()
 
@@ -292,7 +291,7 @@ def test_a_stream_that_a_catalog_does_not_know_is_named(
     run = run_tap(config=config_for(box), catalog=catalog)
     assert run.status == 0
     [warning] = run.warnings
-    assert "The catalog's stream 'nope' is not known, and is ignored" in warning
+    assert "Unknown stream 'nope' in the catalog ignored" in warning
     assert run.rows("users") == truth(org, "users")
 
 
@@ -307,7 +306,7 @@ def test_another_method_reads_all_rows(method: str, box: Sandbox, org: Organisat
     run = run_tap(config=config_for(box), state=state, catalog=changed(full))
     assert run.status == 0
     assert run.rows("users") == truth(org, "users")
-    assert f"the catalog asks for {method}" in run.log
+    assert f"catalog requests {method}" in run.log
 
 
 def test_a_stream_that_is_listed_with_nothing_else_is_synced(

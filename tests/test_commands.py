@@ -162,15 +162,12 @@ def test_test_schema_asks_for_nothing(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
-@pytest.mark.parametrize("content", ["", "{", "[]", "5", '"text"', "\x00"])
+@pytest.mark.parametrize("content", [" x", "{", "[]", "5", '"text"', "\x00"])
 def test_a_broken_file_ends_the_run(option: str, content: str, box: Sandbox) -> None:
     files: dict[str, Any] = {"config": config_for(box), option: content}
     run = run_tap(**files)
     check_one_line(run)
-    if (option, content) == ("config", "[]"):  # taken for a config without settings
-        assert "'api_key' is missing" in run.log
-    else:
-        assert f"--{option}" in run.log.splitlines()[-1]
+    assert f"--{option}" in run.log.splitlines()[-1]
     assert not box.requests
 
 
@@ -297,9 +294,9 @@ def test_flattening_changes_nothing_in_flat_rows(box: Sandbox, org: Organisation
         assert run.rows(stream) == truth(org, stream)
 
 
-def batch_config(folder: Path, compression: str = "gzip") -> dict[str, Any]:
+def batch_config(folder: Path) -> dict[str, Any]:
     return {
-        "encoding": {"format": "jsonl", "compression": compression},
+        "encoding": {"format": "jsonl", "compression": "gzip"},
         "storage": {"root": folder.as_uri(), "prefix": "some-"},
         "batch_size": 50,
     }
@@ -352,7 +349,7 @@ def changed_at(stream: str, row: Record) -> datetime:
 def test_an_interrupted_batch_sync_loses_nothing(
     box: Sandbox, org: Organisation, tmp_path: Path
 ) -> None:
-    config = config_for(box, batch_config=batch_config(tmp_path, "none"))
+    config = config_for(box, batch_config=batch_config(tmp_path))
     loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     state: dict[str, Any] | None = None
     for messages in (3, 9, 20, None):

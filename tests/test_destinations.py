@@ -115,6 +115,7 @@ class Postgres(Destination):
         "number": "numeric",
         "boolean": "boolean",
         "datetime": "timestamp without time zone",
+        "others": "text",
     }
 
     def __init__(self, server: Mapping[str, Any]) -> None:
@@ -174,7 +175,7 @@ class Postgres(Destination):
         )
         types = {each["column_name"]: each["data_type"] for each in columns}
         for each in endpoint.fields:
-            if each.selected_by_default:
+            if not each.opt_in:
                 assert types[each.name] == self.types[each.kind]
         keys = self.query(
             "select column_name from information_schema.key_column_usage "  # noqa: S608

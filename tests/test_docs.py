@@ -15,7 +15,7 @@ import yaml
 
 from scripts import docs
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.windows import windows
+from tap_litmos.windows import split_into_windows
 
 README = (docs.ROOT / "README.md").read_text("utf-8")
 MELTANO = yaml.safe_load((docs.ROOT / "meltano.yml").read_text("utf-8"))
@@ -138,7 +138,7 @@ def test_how_long_a_backfill_takes() -> None:
     now = pendulum.datetime(2026, 11, 23, 12)
     for years, requests, took in listed:
         start = now.subtract(days=365 * int(years))
-        needed = on * len(list(windows(start, now, days=7)))
+        needed = on * len(list(split_into_windows(start, now, days=7)))
         assert int(requests.replace(",", "")) == pytest.approx(needed, rel=0.02)
         number, unit = took.split()
         minutes = float(number) * {"minutes": 1, "hours": 60}[unit]
@@ -156,9 +156,9 @@ def test_the_picture_of_windows_is_what_the_tap_does() -> None:
         for part in (first, second)
     ]
     noon = pendulum.datetime(2026, 1, 22, 12)
-    backfill = windows(pendulum.datetime(2026, 1, 1), noon, days=7)
+    backfill = split_into_windows(pendulum.datetime(2026, 1, 1), noon, days=7)
     assert drawn[0] == [(each.since.naive(), each.to.naive()) for each in backfill]
-    later = windows(noon.subtract(hours=24), noon.add(days=1), days=7)
+    later = split_into_windows(noon.subtract(hours=24), noon.add(days=1), days=7)
     assert drawn[1] == [(each.since.naive(), each.to.naive()) for each in later]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS, Case
-from support import Run, command_with_minute, config_for, run_process, run_tap
+from support import Run, command_with_minute, config_for, limit_threads, run_process, run_tap
 
 import tap_litmos
 from tap_litmos import errors, transport
@@ -75,10 +75,16 @@ def check(case: Case, run: Run) -> None:
 
 
 def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name, value in case.constants.items():
-        monkeypatch.setattr(transport, name, value)
-    with Sandbox(org, on_request=case.answer) as box:
-        return run_tap(*case.arguments, **arguments(case, box), messages=case.messages)
+    with monkeypatch.context() as patch, Sandbox(org, on_request=case.answer) as box:
+        for name, value in case.constants.items():
+            patch.setattr(transport, name, value)
+        limit_threads(case.threads, patch)
+        return run_tap(
+            *case.arguments,
+            **arguments(case, box),
+            messages=case.messages,
+            stdout_error=case.stdout_error,
+        )
 
 
 @pytest.mark.usefixtures("watched")
@@ -112,7 +118,8 @@ def errors_in_source() -> Iterator[tuple[Path, ast.Call]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["a setting is missing", "a state message", "401", "500 for five minutes", "no XML"]
+    "name",
+    ["a setting is missing", "a state that is none", "401", "500 for five minutes", "no XML"],
 )
 def test_a_process_ends_with_the_same_line(name: str, org: Organisation) -> None:
     case = ERRORS[name]

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from encodings.aliases import aliases
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from support import ENDPOINT
+from support import ENDPOINT, page
 
 from tap_litmos.errors import BadBodyError, HostileBodyError
-from tap_litmos.rows import REPLACEMENT, RowReader, check
+from tap_litmos.rows import REPLACEMENT, Body, RowReader, check
 
 if TYPE_CHECKING:
     from tap_litmos.rows import Page
@@ -29,6 +32,7 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 
+CODECS = sorted(set(aliases.values()))
 FUZZED = ("users", "course_results", "activity_logins", "ecommerce_courses", "team_ids")
 VALID = {name: Draft202012Validator(ENDPOINT[name].schema()) for name in FUZZED}
 FIELDS = {name: frozenset(each.name for each in ENDPOINT[name].fields) for name in FUZZED}
@@ -46,8 +50,11 @@ class Notes:
         assert kind
         self.misfits += 1
 
-    def unknown(self, element: str) -> None:
+    def unknown_field(self, element: str) -> None:
         assert element
+
+    def defaulted(self, field: str) -> None:
+        assert field
 
     def row_without_key(self, ids: dict[str, Any]) -> None:
         json.dumps(ids)
@@ -88,13 +95,14 @@ def hold(stream: str, content: bytes) -> Page | None:
     except (BadBodyError, HostileBodyError) as refusal:
         assert "\n" not in str(refusal)  # noqa: PT017 - whatever it is, it is one line
         return None
-    assert page.count == len(page.records) + notes.rows_without_key == len(page.versions)
+    assert len(page.records) == len(page.versions) == len(page.keys)
+    assert page.records.count(None) == notes.rows_without_key
     hash(frozenset(page.versions))
-    for record in page.records:
+    for record in filter(None, page.records):
         assert record.keys() == FIELDS[stream]
         VALID[stream].validate(record)
         json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
-    assert page.count == count_rows(body.content, endpoint.nesting)
+    assert len(page.records) == count_rows(body.content, endpoint.nesting)
     return page
 
 
@@ -242,8 +250,9 @@ def test_what_xml_forbids_is_replaced_and_all_else_survives(
     body = check(content, ENDPOINT["users"].nesting)
     page = hold("users", content)
     assert page is not None
-    assert [[each["FirstName"], each["LastName"]] for each in page.records] == expected
-    assert body.replaced == replaced
+    records = [record for record in page.records if record is not None]
+    assert [[each["FirstName"], each["LastName"]] for each in records] == expected
+    assert body.replaced_characters == replaced
 
 
 @fuzz
@@ -258,7 +267,61 @@ def test_bytes_that_are_no_utf_8_cost_nothing_around_them(noise: bytes, place: i
     )
     page = hold("users", content)
     assert page is not None
-    city = page.records[0]["City"]
+    [record] = page.records
+    assert record is not None
+    city = record["City"]
     assert city.startswith(before)
     assert city.endswith(after)
     assert city == (before.encode() + noise + after.encode()).decode(errors="replace")
+
+
+@fuzz
+@given(st.lists(pieces, max_size=4), st.sampled_from(["", "\n ", "<!-- a & b -->", "<?a &?>"]))
+def test_a_well_formed_document_is_never_changed(
+    rows: list[list[tuple[str, str]]], between: str
+) -> None:
+    cities = ["".join(escape(text) for _, text in row) for row in rows]
+    items = between.join(f"<User><Id>u</Id><City>{city}</City></User>" for city in cities)
+    content = f"<Users>{between}{items}{between}</Users>".encode()
+    body = check(content, ENDPOINT["users"].nesting)
+    assert body == Body(content, rows_at_most=len(rows))
+
+
+@fuzz
+@given(st.sampled_from(FUZZED), st.binary(), st.text(max_size=9) | st.sampled_from(CODECS))
+def test_check_raises_nothing_but_its_own_errors(
+    stream: str, content: bytes, charset: str
+) -> None:
+    with suppress(BadBodyError, HostileBodyError):
+        check(content, ENDPOINT[stream].nesting, charset)
+    whole = page(stream, "<Id>é&nbsp;</Id>").decode()
+    with suppress(ValueError, LookupError):  # no codec, or not one that can write the page
+        content = whole.encode(charset) + content
+    with suppress(BadBodyError, HostileBodyError):
+        check(content, ENDPOINT[stream].nesting, charset)
+
+
+seams = st.lists(
+    st.sampled_from(
+        ["<User>", "</User>", "<User/>", "<User a='/'>", "<a>", "</a>", "x", " ", "<!--", "-->"]
+    ),
+    max_size=9,
+)
+
+
+@fuzz
+@given(seams)
+def test_only_rows_stand_in_the_place_of_rows(drawn: list[str]) -> None:
+    content = f"<Users>{''.join(drawn)}</Users>".encode()
+    with suppress(BadBodyError):
+        rows = check(content, ("Users", "User")).rows_at_most
+        assert rows == only_rows(content)
+
+
+def only_rows(content: bytes) -> int:
+    """Return how many rows a page has, which must be rows and nothing else."""
+    root = ET.fromstring(content)  # noqa: S314 - our own
+    beside = [root.text, *(row.tail for row in root)]
+    assert not any(text and text.strip() for text in beside)
+    assert {row.tag for row in root} <= {"User"}
+    return len(root)

@@ -60,7 +60,7 @@ def test_rows_that_leave_a_window_take_no_others_with_them(
     with Sandbox(org, moving=27, order=order) as box:
         run = sync(box, max_concurrent_requests=concurrency)
     assert run.status == 0
-    assert int(run.account(STREAM)["read again"]) > 0
+    assert int(run.stats(STREAM)["reread"]) > 0
     # Those that moved are there in their new version, by the open window of the same sync.
     assert run.rows(STREAM) == truth(org, STREAM)
     asked = [each for each in box.requests if each.stream == STREAM]
@@ -76,7 +76,7 @@ def test_rows_that_move_within_the_open_window_take_no_others_with_them(
     with Sandbox(org, moving=27, order=order) as box:
         run = sync(box, max_concurrent_requests=concurrency)
         assert run.status == 0
-        assert (int(run.account(STREAM)["read again"]) > 0) == (order == "updated")
+        assert (int(run.stats(STREAM)["reread"]) > 0) == (order == "updated")
         assert run.rows(STREAM).keys() == truth(org, STREAM).keys()
     with Sandbox(org) as box:
         then = sync(box, run.state)
@@ -92,12 +92,13 @@ def test_when_nothing_moves_it_costs_nothing(overfull: int) -> None:
     asked = [(each.since, each.to, each.start) for each in box.requests]
     windows = {(since, to) for since, to, _ in asked}
     assert len(set(asked)) == len(asked)
-    assert run.account(STREAM)["read again"] == "0"
-    assert run.account(STREAM)["rows"] == f"{len(org.rows(STREAM)):,}"
+    assert run.stats(STREAM)["reread"] == "0"
+    assert run.stats(STREAM)["rows"] == f"{len(org.rows(STREAM)):,}"
     full = 0
     for since, to in windows:
         starts = sorted(start for *window, start in asked if window == [since, to] and start)
-        assert starts == [(PAGE - 1) * (number + 1) for number in range(len(starts))]
+        # Pages overlap by a hundredth.
+        assert starts == [(PAGE - 10) * (number + 1) for number in range(len(starts))]
         full += len(starts)
     assert full == 3
     assert len(asked) == len(windows) + full
@@ -108,8 +109,12 @@ def test_rows_that_move_between_overfull_pages(overfull: int) -> None:
     org = org_with(2_500, ago=CLOSED, every=timedelta(milliseconds=1))
     with Sandbox(org, moving=7, overfull=overfull) as box:
         run = sync(box, page_size=250)
-    assert run.status == 0
-    assert run.rows(STREAM) == truth(org, STREAM)
+    with Sandbox(org) as box:
+        then = sync(box, run.state)
+    assert run.status == then.status == 0
+    # Behind a short page another one is asked for, and rows may move after the open window.
+    assert run.rows(STREAM).keys() == truth(org, STREAM).keys()
+    assert run.rows(STREAM) | then.rows(STREAM) == truth(org, STREAM)
 
 
 def test_thousands_of_rows_of_one_moment_of_which_some_move() -> None:
@@ -170,19 +175,20 @@ def test_the_open_window_is_asked_for_again_when_rows_moved_after_it() -> None:
     assert asked[last_old + 1 :] == [True]
 
 
-def test_paging_ends_with_a_line_when_rows_move_faster_than_they_are_read() -> None:
+def test_paging_ends_though_rows_move_faster_than_they_are_read() -> None:
+    """Either with every row, or with a line and the bookmark before the window."""
     org = org_with(3_000, ago=CLOSED, every=timedelta(milliseconds=1))
     with Sandbox(org, moving=40) as box:
         run = sync(box, page_size=10)
-    assert run.status == 1
-    assert "move faster than they can be read" in run.errors[-1]
-    assert STREAM in run.errors[-1]
     assert "Traceback" not in run.log
-    moving = [each.since for each in box.requests if each.start]
-    assert len(moving) < 300
-    # The bookmark stands before the window, which is read by the next sync.
-    assert moving[0] is not None
-    assert run.bookmark(STREAM) <= moving[0]
+    assert len(box.requests) < 3_000
+    if run.status == 0:
+        assert run.rows(STREAM).keys() == truth(org, STREAM).keys()
+    else:
+        moving = [each.since for each in box.requests if each.start]
+        assert moving[0] is not None
+        assert run.bookmark(STREAM) <= moving[0]
+        assert "cannot prove that every row" in run.errors[-1]
 
 
 def test_rows_that_are_deleted_while_they_are_paged_take_no_others_with_them() -> None:

@@ -93,21 +93,14 @@ def test_it_works_alone_and_with_its_sandbox(built: tuple[Path, Path], tmp_path:
     }
     assert PROJECT["version"] in run([empty / "bin" / "tap-litmos", "--version"], tmp_path)
     sandbox = empty / "bin" / "tap-litmos-sandbox"
-    missing = subprocess.run([sandbox], check=False, capture_output=True, text=True)  # noqa: S603
-    assert missing.returncode == 1
-    assert missing.stderr == (
-        "tap-litmos-sandbox needs an extra: install tap-litmos[sandbox]\n"
-    )
-
-    run([*pip, "--quiet", f"{built[1]}[sandbox]"], tmp_path)
     with subprocess.Popen(  # noqa: S603
         [sandbox, "--port", "0", "--users", "5", "--years", "0.1"],
         stdout=subprocess.PIPE,
         text=True,
     ) as serving:
         assert serving.stdout
-        config = json.loads("".join(serving.stdout.readline() for _ in range(5)))
-        (tmp_path / "config.json").write_text(json.dumps(config))
+        config = "".join(iter(serving.stdout.readline, "}\n")) + "}"
+        (tmp_path / "config.json").write_text(config)
         tap = empty / "bin" / "tap-litmos"
         run([tap, "--config", tmp_path / "config.json", "--test"], tmp_path)
         serving.terminate()

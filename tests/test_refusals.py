@@ -27,13 +27,16 @@ def org() -> Organisation:
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [
-        (400, "Litmos does not accept the request's parameters"),
-        (403, "the key's user is no Account Owner, or the account does not have this feature"),
+        (400, "Litmos does not accept the parameters of the request"),
+        (
+            403,
+            "the API key does not belong to an Account Owner, or this feature is not enabled",
+        ),
         (404, "there is no such endpoint"),
-        (406, "Litmos does not accept the request's dates or parameters"),
-        (405, "an answer that Litmos does not document"),
-        (418, "an answer that Litmos does not document"),
-        (204, "an answer that Litmos does not document"),
+        (406, "Litmos does not accept the dates or parameters of the request"),
+        (405, "Litmos does not document this answer"),
+        (418, "Litmos does not document this answer"),
+        (204, "Litmos does not document this answer"),
     ],
 )
 def test_a_refusal_is_told_in_words_with_what_the_server_says(
@@ -54,7 +57,7 @@ def test_a_refusal_is_told_in_words_with_what_the_server_says(
     asked = [each for each in box.requests if each.stream == "courses"]
     assert len(asked) == 1
     for line in run.errors:
-        assert f"{ENDPOINT['courses'].path} answers {status}: {meaning} (it says: " in line
+        assert f"GET {ENDPOINT['courses'].path} returned {status}: {meaning}. Server " in line
         if status != 204:
             assert "No way & never again" in line
         assert "<" not in line
@@ -115,7 +118,7 @@ def test_a_stream_that_is_refused_sinks_no_other(org: Organisation) -> None:
     assert not run.records("courses")
     assert "replication_key_value" not in run.state["bookmarks"].get("courses", {})
     line = run.errors[-1]
-    assert "Not everything was synced: courses failed: " in line
+    assert "Sync incomplete: courses failed: " in line
     assert "403" in line
 
 
@@ -136,7 +139,7 @@ def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(
             "replication_key_value"
         ].removesuffix("Z")
     assert "courses failed: " in run.errors[-1]
-    assert "keeps failing after 5 minutes of trying: Litmos answers 500" in run.errors[-1]
+    assert "keeps failing after 5 minutes of trying: Litmos returned 500" in run.errors[-1]
     with Sandbox(org) as box:
         then = run_tap(config=config_for(box), state=run.state)
     assert then.status == 0
@@ -173,7 +176,7 @@ def test_every_failed_stream_is_named(org: Organisation) -> None:
         run = run_tap(config=config_for(box, start_date=days_ago(2)))
     assert run.status == 1
     for stream in ("courses", "users", "teams"):
-        assert f"{stream} failed: {ENDPOINT[stream].path} answers 403" in run.errors[-1]
+        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in run.errors[-1]
 
 
 def test_a_server_that_is_not_there_ends_the_run_once(
@@ -185,6 +188,6 @@ def test_a_server_that_is_not_there_ends_the_run_once(
     run = run_tap(config=config)
     assert run.status == 1
     [line] = run.errors
-    assert "has not answered in 5 minutes of trying: the connection failed (" in line
+    assert "does not answer: the connection failed (" in line
     assert "Connection refused" in line
     assert "Traceback" not in run.log

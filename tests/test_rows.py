@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -23,6 +24,7 @@ from support import (
 )
 
 from tap_litmos.rows import RowReader, check
+from tap_litmos.sandbox import Organisation, Sandbox
 
 IDS = "<Id>u</Id><UserId>v</UserId><UpdatedDate>2026-01-02T03:04:05</UpdatedDate>"
 
@@ -33,13 +35,17 @@ class Notes:
 
     misfits: list[tuple[str, str]] = field(default_factory=list)
     unknowns: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
     rows_without_key: list[dict[str, Any]] = field(default_factory=list)
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         assert kind in {"integer", "number", "boolean", "datetime"}
         self.misfits.append((field, value))
 
-    def unknown(self, element: str) -> None:
+    def defaulted(self, field: str) -> None:
+        self.defaults.append(field)
+
+    def unknown_field(self, element: str) -> None:
         self.unknowns.append(element)
 
     def row_without_key(self, ids: dict[str, Any]) -> None:
@@ -50,7 +56,8 @@ def read(stream: str, body: bytes) -> tuple[list[Record], Notes]:
     """Return the records of a page, and what was reported meanwhile."""
     endpoint, notes = ENDPOINT[stream], Notes()
     fields = {each.name for each in endpoint.fields}
-    return RowReader(endpoint, fields, notes).read(check(body, endpoint.nesting)).records, notes
+    found = RowReader(endpoint, fields, notes).read(check(body, endpoint.nesting))
+    return [record for record in found.records if record is not None], notes
 
 
 def read_value(name: str, xml: str) -> tuple[Any, Notes]:
@@ -223,7 +230,7 @@ def test_misfits_are_warned_of_and_counted() -> None:
             for line in run.warnings
         ), words
     assert len(run.warnings) == 3
-    assert run.account("module_results")["misfits"] == "3"
+    assert run.stats("module_results")["invalid"] == "3"
 
 
 # Dates
@@ -344,17 +351,19 @@ def test_of_two_spellings_the_one_with_a_value_counts() -> None:
     assert record["OriginalId"] == 7
 
 
-def test_fields_that_no_schema_knows_are_left_out_with_one_warning_each() -> None:
+def test_unknown_fields_are_kept_with_one_warning_each() -> None:
     rows = [f"<Id>{number}</Id><Shoe>4{number}</Shoe><Hat/>" for number in range(5)]
     run = sync_page("teams", *rows)
     assert run.status == 0
     assert [record["Id"] for record in run.records("teams")] == list("01234")
-    assert all("Shoe" not in record for record in run.records("teams"))
+    assert [record["OtherFields"] for record in run.records("teams")] == [
+        f'{{"Shoe":"4{number}"}}' for number in range(5)
+    ]
     assert len(run.warnings) == 2
     for line, name in zip(run.warnings, ("Shoe", "Hat"), strict=True):
         assert "teams" in line
         assert name in line
-    assert run.account("teams")["unknown fields"] == "2"
+    assert run.stats("teams")["unknown"] == "2"
 
 
 # Pages
@@ -402,3 +411,180 @@ def test_a_row_has_every_field_even_if_few_were_sent() -> None:
     [record] = run.records("module_results")
     fields = [each.name for each in ENDPOINT["module_results"].fields]
     assert record == {**dict.fromkeys(fields), "ModuleResultId": 5}
+
+
+# What no field takes
+
+
+def others(xml: str, stream: str = "module_results") -> tuple[Any, Notes]:
+    """Return what a row with these elements has in its other fields."""
+    [record], notes = read(stream, page(stream, f"<ModuleResultId>1</ModuleResultId>{xml}"))
+    text = record["OtherFields"]
+    return text and json.loads(text), notes
+
+
+@pytest.mark.parametrize(
+    ("xml", "kept"),
+    [
+        ("<Shoe>42</Shoe>", {"Shoe": "42"}),
+        ("<Shoe> </Shoe>", {"Shoe": " "}),
+        ("<shoe>1</shoe><Shoe>2</Shoe>", {"shoe": "1", "Shoe": "2"}),
+        ("<Shoe>1</Shoe><Shoe/><Shoe>2</Shoe>", {"Shoe": ["1", "2"]}),
+        ("<A><B>1</B><C/><D>x</D><D>y</D></A>", {"A": {"B": "1", "D": ["x", "y"]}}),
+        ("<A>x<B>y</B>\n</A>", {"A": {"#text": "x\n", "B": "y"}}),
+        ("<Shoe/><Hat></Hat><A><B/></A>", None),
+        ("<Score>abc</Score>", {"Score": "abc"}),
+        ("<Score>abc</Score><Score>5</Score>", {"Score": "abc"}),
+        ("<Name>a</Name><Name>b</Name><Name>a</Name>", {"Name": "b"}),
+        ("<Name>a</Name><NAME>b</NAME>", {"NAME": "b"}),
+        ("<Completed>true</Completed><Completed>1</Completed>", None),
+        ("<Score><A>1</A></Score>", {"Score": {"A": "1"}}),
+        ("<OtherFields>x</OtherFields>", {"OtherFields": "x"}),
+        ("\n ", None),
+    ],
+)
+def test_what_no_field_takes_is_kept_as_json(xml: str, kept: Any) -> None:
+    assert others(xml)[0] == kept
+
+
+def test_text_in_the_place_of_elements_is_kept() -> None:
+    one, two = read("activity_logins", page("activity_logins", "loose", "lost"))[0]
+    assert one["OtherFields"] == '{"#text":"loose"}'
+    assert one["ActivityKey"] != two["ActivityKey"]
+
+
+def test_a_value_that_fits_counts_though_another_did_not() -> None:
+    found, notes = read_value("Score", "<Score>abc</Score><Score>5</Score>")
+    assert found == 5
+    assert notes.misfits == [("Score", "abc")]
+
+
+def test_other_fields_have_a_stable_order() -> None:
+    one, two = (
+        read("teams", page("teams", f"<Id>t</Id>{xml}"))[0][0]["OtherFields"]
+        for xml in ("<B>é</B><A>1</A>", "<A>1</A><B>é</B>")
+    )
+    assert one == two == '{"A":"1","B":"é"}'
+
+
+KNOWN = {
+    name.lower()
+    for known in ENDPOINT["activity_logins"].fields
+    if known.sent
+    for name in (known.name, *known.also_sent_as)
+}
+element_names: st.SearchStrategy[str] = st.from_regex(
+    r"[A-Za-z_][A-Za-z0-9_.-]{0,9}", fullmatch=True
+).filter(lambda name: name.lower() not in KNOWN)
+
+
+@given(st.dictionaries(element_names, xml_text.filter(bool), max_size=4))
+def test_any_text_of_unknown_elements_survives(sent: dict[str, str]) -> None:
+    xml = "".join(
+        f"<{name}>{escape(text, {chr(13): '&#13;'})}</{name}>" for name, text in sent.items()
+    )
+    [record], notes = read("activity_logins", page("activity_logins", xml))
+    assert json.loads(record["OtherFields"] or "{}") == sent
+    assert sorted(notes.unknowns) == sorted(sent)
+
+
+@given(
+    name=st.sampled_from(["ActivityType", "UserName", "LoginDate", "OriginalUserId", "Shoe"]),
+    texts=st.lists(xml_text.filter(str.strip), min_size=2, max_size=2, unique=True),
+)
+def test_rows_that_differ_anywhere_have_different_keys(name: str, texts: list[str]) -> None:
+    rows = [f"<{name}>{escape(text, {chr(13): '&#13;'})}</{name}>" for text in texts]
+    (one, two), _ = read("activity_logins", page("activity_logins", *rows))
+    values = [{key: row[key] for key in row if key != "ActivityKey"} for row in (one, two)]
+    assert (one["ActivityKey"] == two["ActivityKey"]) == (values[0] == values[1])
+    if name in {"ActivityType", "UserName", "Shoe"}:
+        assert one["ActivityKey"] != two["ActivityKey"]
+
+
+def read_some(stream: str, fields: set[str], *rows: str) -> list[Record]:
+    """Return the records with some fields alone."""
+    endpoint = ENDPOINT[stream]
+    reader = RowReader(endpoint, fields, Notes())
+    found = reader.read(check(page(stream, *rows), endpoint.nesting)).records
+    return [record for record in found if record is not None]
+
+
+def test_deselected_fields_are_in_no_other_field() -> None:
+    row = "<Id>u</Id><LoginKey>secret</LoginKey><LastLogin>soon</LastLogin><X>1</X>"
+    for stream in ("users", "user_logins"):
+        records = read_some(stream, {"OtherFields"}, row)
+        assert "secret" not in json.dumps(records)
+    assert read_some("users", {"OtherFields"}, row) == [
+        {"Id": "u", "UpdatedDate": None, "OtherFields": '{"X":"1"}'}
+    ]
+
+
+def test_what_is_deselected_counts_for_the_hash_alone() -> None:
+    rows = ["<OriginalUserId>one</OriginalUserId>", "<OriginalUserId>two</OriginalUserId>"]
+    one, two = read_some("activity_logins", {"OtherFields"}, *rows)
+    assert one["OtherFields"] is two["OtherFields"] is None
+    assert one["ActivityKey"] != two["ActivityKey"]
+
+
+def test_the_key_is_the_same_whatever_is_selected() -> None:
+    row = "<UserName>x</UserName><Shoe>42</Shoe><OriginalUserId>one</OriginalUserId>"
+    everything = {known.name for known in ENDPOINT["activity_logins"].fields}
+    [whole] = read_some("activity_logins", everything, row)
+    [key] = read_some("activity_logins", set(), row)
+    assert key == {"ActivityKey": whole["ActivityKey"], "LoginDate": None}
+
+
+def test_deep_nesting_keeps_its_text() -> None:
+    deep = "<a>" * 5000 + "text" + "</a>" * 5000
+    assert "text" in json.dumps(others(f"<Shoe>{deep}</Shoe>")[0])
+    found, _ = read_value("Name", f"<Name>{deep}</Name>")
+    assert "text" in found
+
+
+# Listings, and a key part with a default
+
+
+def test_a_listing_has_its_moment_and_nothing_of_its_rows_but_the_id() -> None:
+    endpoint, notes = ENDPOINT["user_ids"], Notes()
+    reader = RowReader(endpoint, {"Id", "ListedAt"}, notes)
+    reader.constants = {"ListedAt": "2026-01-02T03:04:05.000000Z"}
+    body = page(
+        "user_ids", "<Id>a</Id><UserName>x</UserName><ListedAt>y</ListedAt>", "<Id>b</Id>"
+    )
+    assert reader.read(check(body, endpoint.nesting)).records == [
+        {"Id": "a", "ListedAt": "2026-01-02T03:04:05.000000Z"},
+        {"Id": "b", "ListedAt": "2026-01-02T03:04:05.000000Z"},
+    ]
+    assert notes == Notes()
+
+
+@pytest.mark.parametrize("stream", ["team_courses", "team_learning_paths"])
+@pytest.mark.parametrize(
+    "xml", ["", "<IsInTeamLibrary/>", "<IsInTeamLibrary> </IsInTeamLibrary>"]
+)
+def test_a_missing_flag_of_the_team_library_reads_as_false(stream: str, xml: str) -> None:
+    flag = xml.format("IsInTeamLibrary")
+    [record], notes = read(stream, page(stream, f"<TeamId>t</TeamId><Id>c</Id>{flag}"))
+    assert record["IsInTeamLibrary"] is False
+    assert notes == Notes(defaults=["IsInTeamLibrary"])
+
+
+def test_a_flag_of_the_team_library_that_does_not_fit_is_not_guessed() -> None:
+    row = "<TeamId>t</TeamId><Id>c</Id><IsInTeamLibrary>perhaps</IsInTeamLibrary>"
+    records, notes = read("team_courses", page("team_courses", row))
+    assert not records
+    assert notes.rows_without_key == [{"TeamId": "t", "Id": "c"}]
+    assert notes.misfits == [("IsInTeamLibrary", "perhaps")]
+    assert not notes.defaults
+
+
+def test_all_rows_of_a_listing_have_the_moment_of_its_first_page() -> None:
+    org = Organisation(users=25, years=0.1, live=False)
+    with Sandbox(org) as box:
+        config = config_for(box, detect_deletes=True, page_size=10)
+        run = run_tap(config=config, catalog=catalog_of("user_ids"))
+    assert run.status == 0
+    records = run.records("user_ids")
+    assert len(records) == len(org.rows("users"))
+    [listed_at] = {record["ListedAt"] for record in records}
+    assert listed_at <= f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

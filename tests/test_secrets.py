@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import http.server
+import io
 import json
+import logging
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
@@ -19,18 +22,22 @@ from support import (
     days_ago,
     page,
     run_process,
+    run_tap,
     serving,
     truth,
 )
-from werkzeug.wrappers import Response
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.redact import RedactKey
+from tap_litmos.sandbox import Answer, Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support import Run
+
+READ = 1 << 14
+"""Bytes that are read of a refusal."""
 
 KEY = "k3y/with+odd=chars&<>%"
 SPELLINGS = {
@@ -58,7 +65,6 @@ def run(config: dict[str, Any], env: dict[str, str] | None = None, *streams: str
         env=DEBUG | (env or {}),
         command=command_with_minute(0.02),
     )
-    assert "| DEBUG " in done.log
     for spelling in SPELLINGS:
         assert spelling not in done.log
         assert spelling.encode() not in done.output
@@ -102,14 +108,52 @@ def test_a_server_that_echoes_the_key_cannot_make_it_known(
 ) -> None:
     echo = "; ".join(ECHOES)
 
-    def answer(_: Incoming) -> Response:
+    def answer(_: Incoming) -> Answer:
         body = f"<{quote_plus(KEY)}>{echo}</{quote_plus(KEY)}>" if status == 200 else echo
-        return Response(body, status=f"{status} {echo}")
+        return Answer(status, body.encode(), echo, "text/plain")
 
     with Sandbox(org, on_request=answer) as box:
         done = run(config_for(box, api_key=KEY, start_date=days_ago(2)))
     assert done.status == 1
     assert box.requests[0].headers["apikey"] == KEY
+
+
+@pytest.mark.parametrize("length", [4, 5, 12, len(KEY) - 1])
+@pytest.mark.parametrize("spell", [str, quote_plus, html.escape, str.upper])
+def test_a_key_that_is_cut_at_the_end_of_a_refusal_is_hidden_too(
+    length: int, spell: Callable[[str], str], org: Organisation
+) -> None:
+    spelled = spell(KEY)
+    filler = "<p>".ljust(READ - length, " ")
+
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 403, {}, f"{filler}{spelled} and more".encode()
+
+    with Sandbox(org, on_request=answer) as box:
+        config = config_for(box, api_key=KEY, start_date=days_ago(2))
+        done = run_tap(config=config, catalog=catalog_of("users"))
+    assert done.status == 1
+    assert "Server said: " in done.errors[-1]
+    assert "***" in done.errors[-1]
+    assert spelled[:4] not in done.log
+
+
+def test_the_filter_hides_the_key_in_whatever_is_logged() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s %(where)s"))
+    handler.addFilter(RedactKey(KEY))
+    logger = logging.getLogger("a logger of somebody else")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("value %r of %d", {"a": KEY}, 5, extra={"where": quote_plus(KEY)})
+    logger.error("failed", exc_info=ValueError(KEY), extra={"where": "here"})
+    logger.removeHandler(handler)
+    said = stream.getvalue()
+    assert "value {'a': '***'} of 5 ***" in said
+    assert "failed here" in said
+    assert "ValueError: ***" in said
+    assert not any(spelling in said for spelling in SPELLINGS)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -122,13 +166,14 @@ def test_a_redirect_is_not_followed(
         return status, {"Location": url}, b""
 
     with Sandbox(org, on_request=answer) as box:
-        done = run(config_for(box, api_key=KEY), None, "users", "courses")
+        config = config_for(box, api_key=KEY, start_date=days_ago(2))
+        done = run(config, None, "users", "courses")
     assert done.status == 1
     assert not seen(stranger)
-    assert len(box.requests) == 1
-    [line] = done.errors
-    assert f"answers {status} and points to http://127.0.0.1:{stranger.server_port}/x?" in line
-    assert "redirects are not followed" in line
+    assert {each.stream for each in box.requests} == {"users", "courses"}
+    to = f"http://127.0.0.1:{stranger.server_port}/x?"
+    assert f"returned {status}: it points to {to}" in done.errors[-1]
+    assert "redirects are not followed" in done.errors[-1]
 
 
 @pytest.mark.parametrize(
@@ -232,10 +277,9 @@ def test_a_login_link_is_in_no_log() -> None:
     key = f"<LoginKey>{link}</LoginKey>"
     bad = "<Id>u</Id><Active>perhaps</Active><Surprise>x</Surprise><LastLogin>soon</LastLogin>"
     body = page("users", f"{key}{bad}", f"{key}<OriginalId>7</OriginalId>", f"{bad}{key}{key}")
-    catalog = catalog_of("users", fields={"users": {"LoginKey": True}})
     with serving({"users": body}) as box:
-        config = config_for(box, start_date=days_ago(2))
-        done = run_process(config=config, catalog=catalog, env=DEBUG)
+        config = config_for(box, start_date=days_ago(2), include_login_key=True)
+        done = run_process(config=config, env=DEBUG)
     assert done.status == 1
     assert len(done.warnings) > 3
     assert done.records("users")[0]["LoginKey"] == link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -42,18 +43,24 @@ JSON_TYPES = {
     "boolean": "boolean",
     "datetime": "string",
     "hash": "string",
+    "others": "string",
 }
 DELIVERED_AS = {"Score": "number", "Passmark": "number", "TimeTaken": "string"}
 """Fields that are delivered as another type than the facts give, on purpose."""
 
-LOGIN_LINKS = {stream: {"LoginKey": True} for stream in ("users", "user_logins")}
+LOGIN_LINKS = ("users", "user_logins")
 STREAMS_WITH_DATES = sorted(name for name, each in ENDPOINT.items() if each.replication_key)
 
 
 @pytest.fixture(scope="module")
 def catalog() -> dict[str, Any]:
     """Return the entries of the catalog with all streams that there can be."""
-    config = {"api_key": "k", "start_date": "2026-01-01", "detect_deletes": True}
+    config = {
+        "api_key": "k",
+        "start_date": "2026-01-01",
+        "detect_deletes": True,
+        "include_login_key": True,
+    }
     run = run_tap("--discover", config=config)
     assert run.status == 0
     return {each["tap_stream_id"]: each for each in json.loads(run.output)["streams"]}
@@ -86,12 +93,14 @@ def test_a_stream_is_what_the_facts_say(stream: str, catalog: dict[str, Any]) ->
     assert entry["key_properties"] == facts["primary_key"]
     assert entry["replication_key"] == facts["replication_key"]
     assert entry["replication_method"] == "INCREMENTAL"
-    assert list(entry["schema"]["properties"]) == [each["name"] for each in facts["fields"]]
-    kinds = {each.name: each.kind for each in endpoint.fields}
+    names = [each["name"] for each in facts["fields"]]
+    assert list(entry["schema"]["properties"]) == [*names, "OtherFields"]
+    sent = [field for field in endpoint.fields if field.sent]
+    kinds = {field.name: field.kind for field in sent}
     assert kinds == {
         each["name"]: DELIVERED_AS.get(each["name"], each["type"]) for each in facts["fields"]
     }
-    for fact, field in zip(facts["fields"], endpoint.fields, strict=True):
+    for fact, field in zip(facts["fields"], sent, strict=True):
         known = {name.lower() for name in (field.name, *field.also_sent_as)}
         assert known == {name.lower() for name in (fact["name"], *fact.get("also_sent_as", ()))}
 
@@ -118,6 +127,8 @@ def test_every_field_is_typed_and_described(stream: str, catalog: dict[str, Any]
         expected: dict[str, Any] = {"type": [JSON_TYPES[field.kind], *nullable]}
         if field.kind == "datetime":
             expected["format"] = "date-time"
+        if field.name in endpoint.primary_key and field.kind in {"string", "hash"}:
+            expected["maxLength"] = 64 if field.kind == "hash" else 255
         assert found == expected, field.name
     for name, text in described.items():
         assert len(text) >= 8, name
@@ -142,12 +153,12 @@ def test_keys_are_automatic_and_all_else_is_available(
 
 @pytest.mark.parametrize("stream", ENDPOINT)
 def test_only_login_links_are_left_out_by_default(stream: str, catalog: dict[str, Any]) -> None:
-    unselected = {
-        field.name
-        for field in ENDPOINT[stream].fields
-        if metadata(catalog[stream], field.name).get("selected-by-default") is False
-    }
-    assert unselected == ({"LoginKey"} if stream in {"users", "user_logins"} else set())
+    found = json.loads(run_tap("--discover").output)["streams"]
+    [properties] = [
+        each["schema"]["properties"] for each in found if each["tap_stream_id"] == stream
+    ] or [catalog[stream]["schema"]["properties"]]
+    left_out = catalog[stream]["schema"]["properties"].keys() - properties.keys()
+    assert left_out == ({"LoginKey"} if stream in LOGIN_LINKS else set())
 
 
 @pytest.mark.parametrize("stream", ENDPOINT)
@@ -163,6 +174,25 @@ def test_the_catalog_entry_is_the_reviewed_one(stream: str, catalog: dict[str, A
 
 def test_there_is_a_snapshot_for_each_stream_and_no_other() -> None:
     assert sorted(path.stem for path in SNAPSHOTS.iterdir()) == sorted(ENDPOINT)
+
+
+def test_a_field_that_is_opted_into_needs_its_setting() -> None:
+    for stream, endpoint in ENDPOINT.items():
+        hidden = {"LoginKey"} if stream in LOGIN_LINKS else set()
+        for off in (False, None, "true", 1):
+            assert endpoint.opted_out({"include_login_key": off}) == hidden
+        assert endpoint.opted_out({}) == hidden
+        assert not endpoint.opted_out({"include_login_key": True})
+        properties = endpoint.schema(hidden)["properties"]
+        assert endpoint.schema()["properties"].keys() - properties.keys() == hidden
+
+
+@pytest.mark.parametrize("stream", ENDPOINT)
+def test_the_last_field_is_the_taps_own(stream: str) -> None:
+    endpoint = ENDPOINT[stream]
+    last = "ListedAt" if endpoint.is_listing else "OtherFields"
+    assert endpoint.fields[-1].name == last
+    assert replace(endpoint, title="another").fields == endpoint.fields
 
 
 # What arrives
@@ -192,7 +222,7 @@ def rows_of(endpoint: Endpoint) -> list[Record]:
         {
             field.name: value_of(field, number + place, endpoint)
             for number, field in enumerate(endpoint.fields)
-            if field.kind != "hash"
+            if field.sent
         }
         for place in (0, 1)
     ]
@@ -205,8 +235,8 @@ def without_hash(endpoint: Endpoint, record: Record) -> Record:
 
 def check_arrival(box: Sandbox, rows: dict[str, list[Record]]) -> None:
     """Check that these rows of all streams arrive, whole and typed, and no others."""
-    config = config_for(box, start_date=days_ago(1))
-    run = run_tap(config=config, catalog=catalog_of(*rows, fields=LOGIN_LINKS))
+    config = config_for(box, start_date=days_ago(1), include_login_key=True)
+    run = run_tap(config=config, catalog=catalog_of(*rows, config=config))
     assert run.status == 0
     assert "WARNING" not in run.log
     for stream, sent in rows.items():
@@ -252,7 +282,11 @@ def test_every_field_arrives_whatever_its_spelling(spelling: str) -> None:
     rows = {stream: rows_of(ENDPOINT[stream]) for stream in STREAMS_WITH_DATES}
     bodies = {}
     for stream, sent in rows.items():
-        tags = {field.name: SPELLINGS[spelling](field) for field in ENDPOINT[stream].fields}
+        tags = {
+            field.name: SPELLINGS[spelling](field)
+            for field in ENDPOINT[stream].fields
+            if field.sent
+        }
         items = [
             "".join(
                 f"<{tags[name]}>{written(value)}</{tags[name]}>" for name, value in row.items()
@@ -267,9 +301,12 @@ def test_every_field_arrives_whatever_its_spelling(spelling: str) -> None:
 def test_login_links_are_delivered_only_when_asked_for() -> None:
     org = Organisation(users=3, years=0.1, live=False)
     with Sandbox(org) as box:
-        default = run_tap(config=config_for(box))
-        catalog = catalog_of(*LOGIN_LINKS, fields=LOGIN_LINKS)
-        asked = run_tap(config=config_for(box), catalog=catalog)
+        asked = run_tap(config=config_for(box, include_login_key=True))
+        # A catalog that selects them is not enough.
+        catalog = json.loads(
+            run_tap("--discover", config=config_for(box, include_login_key=True)).output
+        )
+        default = run_tap(config=config_for(box), catalog=catalog)
     for stream in LOGIN_LINKS:
         [schema] = default.of_type("SCHEMA", stream)
         assert "LoginKey" not in schema["schema"]["properties"]

@@ -1,4 +1,4 @@
-"""The arithmetic of windows and pages, by properties."""
+"""The arithmetic of windows, by properties."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import pendulum
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tap_litmos.windows import (
-    Position,
-    RowsKeepMovingError,
     Window,
-    WindowPaginator,
+    first_since,
     midnight,
     parse_moment,
-    windows,
+    split_backwards,
+    split_into_windows,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def check_windows(found: list[Window], start: DateTime, longest: int) -> None:
 @given(start=moments, now=moments, longest=days)
 def test_windows_cover_the_time_up_to_now(start: DateTime, now: DateTime, longest: int) -> None:
     assume(start <= now)
-    found = list(windows(start, now, days=longest))
+    found = list(split_into_windows(start, now, days=longest))
     check_windows(found, start, longest)
     last = found[-1]
     assert last.is_open
@@ -65,7 +64,7 @@ def test_windows_stop_at_the_end_and_before_the_future(
     start: DateTime, end: DateTime, now: DateTime, longest: int
 ) -> None:
     assume(start <= now and start < end)
-    found = list(windows(start, now, days=longest, end=end))
+    found = list(split_into_windows(start, now, days=longest, end=end))
     if not found:
         assert midnight(start) == midnight(now)
         return
@@ -76,10 +75,35 @@ def test_windows_stop_at_the_end_and_before_the_future(
     assert found[-1].to >= min(end, midnight(now))
 
 
+@given(since=moments, to=moments, longest=days, end=st.none() | moments)
+def test_windows_back_in_time_leave_no_gap_to_what_was_read(
+    since: DateTime, to: DateTime, longest: int, end: DateTime | None
+) -> None:
+    since, to = midnight(since), midnight(to)
+    found = list(split_backwards(since, to, to.add(days=3), days=longest, end=end))
+    if end is None and since < to:
+        assert found[0].to == to
+    if found:
+        assert found[-1].since == since
+        assert found[0].to <= to
+        check_windows(found[::-1][-2:], found[1 if len(found) > 1 else 0].since, longest)
+    for newer, older in pairwise(found):
+        assert older.to == newer.since
+        assert (newer.to - newer.since).days == longest
+
+
+@given(start=moments, hours=st.integers(-12, 14))
+def test_all_of_the_first_day_is_asked_for_in_any_zone(start: DateTime, hours: int) -> None:
+    """A service that reads `since` in its own zone begins no later than `start_date`."""
+    since = first_since(start)
+    assert since.subtract(hours=hours) <= start
+    assert (start - since).total_hours() < 48
+
+
 @given(now=moments, longest=days, lookback=st.integers(0, 96))
 def test_an_up_to_date_sync_is_one_window(now: DateTime, longest: int, lookback: int) -> None:
     start = now.subtract(hours=lookback)
-    assert len(list(windows(start, now, days=longest))) == 1
+    assert len(list(split_into_windows(start, now, days=longest))) == 1
 
 
 @given(start=moments, now=moments, later=st.integers(0, 100_000), longest=days)
@@ -88,7 +112,7 @@ def test_bookmarks_never_pass_the_moment_of_asking(
 ) -> None:
     assume(start <= now)
     requested_at = now.add(minutes=later)
-    for each in windows(start, now, days=longest):
+    for each in split_into_windows(start, now, days=longest):
         assert each.bookmark(requested_at) <= min(requested_at, each.to)
         if not each.is_open:
             assert each.bookmark(requested_at) == each.to
@@ -100,114 +124,6 @@ def test_an_open_window_that_is_requested_late_does_not_claim_its_end() -> None:
     since = pendulum.datetime(2026, 1, 1)
     window = Window(since, since.add(days=3), is_open=True)
     assert window.bookmark(since.add(days=10)) == since.add(days=2)
-
-
-class Rows:
-    """Rows of a window that move while they are paged."""
-
-    def __init__(self, count: int) -> None:
-        self.rows: list[tuple[int, int]] = [(number, 0) for number in range(count)]
-        self.moved: set[int] = set()
-
-    def leave(self, place: int) -> None:
-        number, _ = self.rows.pop(place % len(self.rows))
-        self.moved.add(number)
-
-    def to_the_end(self, place: int) -> None:
-        number, version = self.rows.pop(place % len(self.rows))
-        self.rows.append((number, version + 1))
-        self.moved.add(number)
-
-    def page(self, offset: int, limit: int) -> list[tuple[int, int]]:
-        return self.rows[offset : offset + limit]
-
-
-@given(
-    count=st.integers(0, 200),
-    size=st.integers(1, 30),
-    extra=st.integers(0, 3),
-    windows_read=st.integers(1, 3),
-)
-def test_when_nothing_moves_each_page_is_asked_for_once(
-    count: int, size: int, extra: int, windows_read: int
-) -> None:
-    paginator = WindowPaginator([None] * windows_read, size)
-    asked: list[Position] = []
-    full = 0
-    seen: list[tuple[int, int]] = []
-    while paginator.position is not None:
-        asked.append(paginator.position)
-        rows = Rows(count).page(paginator.position.offset, paginator.limit)
-        if len(rows) == paginator.limit:
-            rows = Rows(count).page(paginator.position.offset, paginator.limit + extra)
-            full += 1
-        seen += rows
-        assert paginator.advance(len(rows), frozenset(rows))
-    assert len(asked) == windows_read + full
-    assert set(seen) == set(Rows(count).rows)
-    for before, after in pairwise(asked):
-        assert after.offset - before.offset <= max(size, 2)
-    assert paginator.steps_back == 0
-
-
-@settings(max_examples=300)
-@given(data=st.data(), count=st.integers(1, 150), size=st.integers(2, 30))
-def test_no_row_that_stays_is_lost_when_others_move(
-    data: st.DataObject, count: int, size: int
-) -> None:
-    """Rows leave the window, or move to its end, between any two requests."""
-    server = Rows(count)
-    moves = data.draw(
-        st.lists(
-            st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), max_size=size // 2),
-            max_size=12,
-        )
-    )
-    paginator = WindowPaginator([None], size)
-    seen: set[int] = set()
-    pending = iter(moves)
-    while paginator.position is not None:
-        rows = server.page(paginator.position.offset, paginator.limit)
-        if paginator.advance(len(rows), frozenset(rows)):
-            seen |= {number for number, _ in rows}
-        for leaves, place in next(pending, []):
-            if server.rows:
-                (server.leave if leaves else server.to_the_end)(place)
-    assert set(range(count)) - server.moved <= seen
-
-
-def test_paging_ends_even_when_rows_keep_moving() -> None:
-    server = Rows(5_000)
-    paginator = WindowPaginator([None], 100)
-    seen: set[int] = set()
-    while paginator.position is not None:
-        rows = server.page(paginator.position.offset, paginator.limit)
-        if paginator.advance(len(rows), frozenset(rows)):
-            seen |= {number for number, _ in rows}
-        for _ in range(3):
-            server.leave(0)
-    assert set(range(5_000)) - server.moved <= seen
-    assert paginator.steps_back > 0
-
-
-def test_paging_gives_up_when_rows_move_faster_than_they_are_read() -> None:
-    server = Rows(10_000)
-    paginator = WindowPaginator([None], 10)
-
-    def read() -> None:
-        while paginator.position is not None:
-            rows = server.page(paginator.position.offset, paginator.limit)
-            paginator.advance(len(rows), frozenset(rows))
-            for _ in range(50):
-                server.to_the_end(0)
-
-    with pytest.raises(RowsKeepMovingError):
-        read()
-
-
-def test_a_finished_paginator_says_so() -> None:
-    with pytest.raises(ValueError, match="finished"):
-        WindowPaginator([], 10).advance(0, frozenset())
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,33 @@
 """A simulated Litmos organisation, served over HTTP on this computer only.
 
 For people without a Litmos account, and for tests. It follows the vendor's document on
-date range delta queries and shares no code with the tap but the list of endpoints.
+date range delta queries, or behaves more strangely, and shares no code with the tap but the
+declarations of the endpoints, from which it draws its rows.
 """
 
 from __future__ import annotations
 
-from .faults import DEFAULT_FAULT_KINDS, FAULT_KINDS
+from .faults import (
+    ALL_FAULT_KINDS,
+    DEFAULT_FAULT_KINDS,
+    EMPTY_FAULT_KINDS,
+    FAULT_KINDS,
+    SLOW_FAULT_KINDS,
+    Answer,
+)
+from .habits import Habits
 from .org import Organisation
 from .server import API_KEY, Incoming, RequestSeen, Sandbox
 
 __all__ = [
+    "ALL_FAULT_KINDS",
     "API_KEY",
     "DEFAULT_FAULT_KINDS",
+    "EMPTY_FAULT_KINDS",
     "FAULT_KINDS",
+    "SLOW_FAULT_KINDS",
+    "Answer",
+    "Habits",
     "Incoming",
     "Organisation",
     "RequestSeen",

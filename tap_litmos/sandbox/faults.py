@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import responses
 
-FAULT_KINDS = (
-    "429",
-    "408",
-    "500",
-    "502",
-    "503",
-    "504",
-    "reset",
-    "drop",
-    "cut",
-    "cut-chunkless",
-    "html",
-    "root",
-    "timeout",
-)
+_FAULTS = "429 408 500 502 503 504 reset drop cut cut-chunkless html root timeout"
+FAULT_KINDS = tuple(_FAULTS.split())
+"""What passes if one asks again; "timeout" keeps silent for a while."""
+
 DEFAULT_FAULT_KINDS = FAULT_KINDS[:-1]
 
-REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "The feature is not enabled for this account",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    406: "Not Acceptable",
-    408: "Request Timeout",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
-_LINGER = "hh" if os.name == "nt" else "ii"
+EMPTY_FAULT_KINDS = ("text", "message", "nil")
+"""Answers that look like an empty page, and are none."""
+
+SLOW_FAULT_KINDS = ("slow-headers", "slow-body", "silent")
+"""Answers that come byte by byte, or never."""
+
+ALL_FAULT_KINDS = FAULT_KINDS + EMPTY_FAULT_KINDS + SLOW_FAULT_KINDS
+
+_REASONS = responses | {403: "The feature is not enabled for this account"}
 HTML = "text/html; charset=utf-8"
 XML = "application/xml; charset=utf-8"
+_BODIES = {
+    "root": "<Error><Message>Object reference not set</Message></Error>",
+    "text": "<{root}>Service unavailable</{root}>",
+    "message": "<{root}><Message>Service unavailable</Message></{root}>",
+    "nil": '<{root} xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"/>',
+}
 
 
 @dataclass(slots=True)
@@ -55,49 +41,46 @@ class Answer:
         body: What follows the headers.
         reason: The reason phrase, which carries the message of a refusal.
         content_type: The media type of the body.
-        headers: Further headers.
+        headers: Further headers; they replace those that are sent by default.
     """
 
     status: int
     body: bytes
-    reason: str
+    reason: str = ""
     content_type: str = XML
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def line(self) -> str:
-        """The status code and the reason phrase."""
-        return f"{self.status} {self.reason}"
-
-    def all_headers(self) -> list[tuple[str, str]]:
-        """Return all headers, with those that follow from the body."""
-        return [
-            ("Content-Type", self.content_type),
-            ("Content-Length", str(len(self.body))),
-            *self.headers,
-        ]
+    def head(self, now: datetime) -> dict[str, str]:
+        """Return all headers; `now` is what the service's clock shows."""
+        return {
+            "Date": format_datetime(now, usegmt=True),
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            **self.headers,
+        }
 
 
 def refusal(status: int, message: str | None = None) -> Answer:
     """Return an answer that refuses; the message is in the reason phrase, as in Litmos."""
-    reason = message or REASONS.get(status, "Refused")
+    reason = message or _REASONS.get(status, "Refused")
     page = f"<!DOCTYPE html>\n<html><head><title>{reason}</title></head>"
     page += f"<body><h1>{status}</h1><p>{reason}</p></body></html>\n"
     return Answer(status, page.encode(), reason, HTML)
 
 
-def faulty_answer(kind: str, number: int, retry_after: int) -> Answer | None:
+def faulty_answer(kind: str, root: str, number: int, retry_after: int) -> Answer | None:
     """Return the answer of a fault that is a whole answer, None for a broken connection.
 
     Args:
-        kind: One of `FAULT_KINDS`.
+        kind: One of `ALL_FAULT_KINDS`.
+        root: The root element that the answer should have.
         number: The number of the request: odd and even ones tell differently when to retry.
         retry_after: After how many seconds a 429 wants to be asked again.
     """
     if kind == "html":
         return Answer(200, refusal(200, "Sign in").body, "OK", HTML)
-    if kind == "root":
-        return Answer(200, b"<Error><Message>Object reference not set</Message></Error>", "OK")
+    if kind in _BODIES:
+        return Answer(200, _BODIES[kind].format(root=root).encode(), "OK")
     if not kind.isdigit():
         return None
     answer = refusal(int(kind))
@@ -105,30 +88,5 @@ def faulty_answer(kind: str, number: int, retry_after: int) -> Answer | None:
         # Rounded up: a date has whole seconds, and must not lie before the wanted moment.
         when = datetime.now(UTC) + timedelta(seconds=retry_after + 0.999)
         text = format_datetime(when, usegmt=True) if number % 2 else str(retry_after)
-        answer.headers.append(("Retry-After", text))
+        answer.headers["Retry-After"] = text
     return answer
-
-
-def break_connection(kind: str, answer: Answer, connection: socket.socket) -> None:
-    """Send a part of an answer or nothing, and close the connection in a certain way.
-
-    Args:
-        kind: "reset", "drop", "timeout", "cut" or "cut-chunkless".
-        answer: What would have been sent.
-        connection: The connection to the client.
-    """
-    if kind == "reset":
-        # Closed for good at once, with nothing left to send: the client gets RST, not FIN.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
-        socket.close(connection.detach())
-        return
-    if kind.startswith("cut"):
-        head = (
-            f"HTTP/1.1 {answer.line}\r\nDate: {format_datetime(datetime.now(UTC), usegmt=True)}"
-        )
-        for name, value in answer.all_headers():
-            if name != "Content-Length" or kind == "cut":
-                head += f"\r\n{name}: {value}"
-        half = answer.body[: len(answer.body) // 2]
-        connection.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode("latin-1") + half)
-    connection.shutdown(socket.SHUT_RDWR)

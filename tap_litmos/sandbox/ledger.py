@@ -1,58 +1,31 @@
-"""How rows come, change and go: ids, dates, authors, and the logs of activities."""
+"""Rows drawn from the declarations: ids, references, dates, authors, and the activity logs.
+
+Nothing here knows a stream by name but the logs: keys, references and kinds of fields say
+what a row needs, so that a new endpoint has rows as soon as it is declared.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_litmos import streams
+
+from . import names
+from .tables import Table, litmos_id
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import datetime
     from random import Random
 
-    from .tables import Row, Table, Value, Values
+    from tap_litmos.declaration import Field
 
-DAY = timedelta(days=1)
+    from .tables import Row, Value, Values
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_TAILS = ("aA", "Qx", "7d", "kK")
-_FIRST_ORIGINALS = {
-    "users": 5_104_201,
-    "courses": 211_870,
-    "modules": 1_409_655,
-    "learning_paths": 31_502,
-    "teams": 82_333,
-    "achievements": 9_120_040,
-    "module_results": 301_554_817,
-}
-_NULL_UNTIL_UPDATED = {
-    "achievements",
-    "course_modules",
-    "learning_path_results",
-    "learning_path_users",
-    "module_results",
-    "team_users",
-}
-_KINDS = {
-    "users": ("User", "OriginalId", "FullName"),
-    "teams": ("Team", "OriginalTeamId", "Name"),
-    "courses": ("Course", "OriginalCourseId", "Name"),
-    "learning_paths": ("Learning Path", "OriginalId", "Name"),
-}
-
-
-def litmos_id(stream: str, original: int) -> str:
-    """Return the text form of an integer id: one to one, and case-sensitive.
-
-    Of every four pairs of neighbours, two have ids that differ by the case of a letter alone.
-    """
-    pair, which = divmod(original, 2)
-    mixed = (pair * 0x9E3779B97F4A7C15 + _FIRST_ORIGINALS[stream] * 0x100000001B3) % 2**64
-    text = _TAILS[pair % 4][which]
-    for _ in range(11):
-        mixed, digit = divmod(mixed, 62)
-        text = _DIGITS[digit] + text
-    return text
+_ASSIGNMENTS = {"user_courses", "learning_path_users", "team_courses", "team_learning_paths"}
+_PEOPLE = {"users", "teams"}
+_CONTENT = {"courses", "learning_paths"}
+_AUTHORED_BY_SYSTEM = 0.15
 
 
 def milliseconds(at: datetime) -> datetime:
@@ -61,128 +34,167 @@ def milliseconds(at: datetime) -> datetime:
 
 
 class Ledger:
-    """The tables of the organisation, and who does what when.
-
-    Every moment is aware, in UTC.
+    """The tables of the organisation. Every moment is aware, in UTC.
 
     Attributes:
         tables: The tables by stream.
         random: Decides whatever is left to chance.
         admins: The users who administer the organisation.
-        lists: Rows that belong to another one, by what they are and the other one's id.
     """
 
-    def __init__(self, tables: Mapping[str, Table], random: Random) -> None:
-        """Start with empty tables."""
-        self.tables = tables
+    def __init__(self, random: Random) -> None:
+        """Start with empty tables of all streams but the plain listings."""
+        deltas = [endpoint for endpoint in streams.ENDPOINTS if endpoint.replication_key]
+        self.tables = {endpoint.stream: Table(endpoint) for endpoint in deltas}
         self.random = random
         self.admins: list[Row] = []
-        self.lists: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        self._originals = dict(_FIRST_ORIGINALS)
         self._logged: set[tuple[object, ...]] = set()
 
     def chance(self, share: float) -> bool:
         """Return True with a probability."""
         return self.random.random() < share
 
-    def next_id(self, stream: str) -> tuple[int, str]:
-        """Return the next ids of a stream, as an integer and as text."""
-        original = self._originals[stream]
-        self._originals[stream] += 1
-        return original, litmos_id(stream, original)
+    def pick(self, stream: str) -> Row | None:
+        """Return any row of a stream, None if it has none."""
+        table = self.tables.get(stream)
+        return self.random.choice(table.rows) if table and table.rows else None
 
-    def author(self) -> int:
-        """Return who does something: mostly an administrator, else the system or nobody."""
-        if not self.admins or self.chance(0.15):
-            return -1
-        return 0 if self.chance(0.05) else self.random.choice(self.admins).whole("OriginalId")
+    def add(self, stream: str, at: datetime, *parents: Row, **given: Value) -> Row:
+        """Add a row that is created at a moment, and log it.
 
-    def add(self, stream: str, at: datetime, **values: Value) -> Row:
-        """Add a row that is created at a moment, by whomever."""
-        table = self.tables[stream]
-        created: Values = {
+        Args:
+            stream: The stream.
+            at: The moment.
+            parents: The rows to which it refers. It takes over the fields that it shares
+                with them, such as their names.
+            given: Fields that are not to be drawn.
+        """
+        table, number = self.tables[stream], self.tables[stream].next_original()
+        known: Values = {
+            **dict.fromkeys(table.references),
+            **dict.fromkeys([*table.key, table.original_of(table)], number),
             "CreatedDate": at,
             "CreatedBy": self.author(),
-            "UpdatedDate": None if stream in _NULL_UNTIL_UPDATED else at,
+            "UpdatedDate": at,
+            "UpdatedBy": 0,
+            table.endpoint.replication_key or "": at,
         }
-        if stream != "course_results":  # of which the document has no UpdatedBy
-            created["UpdatedBy"] = 0
-        return table.add(created | values)
+        if "Id" in table.references:  # of such rows it is null until they change
+            known["UpdatedDate"] = None
+        else:
+            known["Id"] = litmos_id(stream, number)
+        for parent in parents:
+            known |= table.taken_over(parent)
+        known |= given
+        values = {
+            name: known[name] if name in known else self.draw(field, number)
+            for name, field in table.fields.items()
+        }
+        for name, value in values.items():
+            if type(value) is int and table.fields[name].kind == "string":
+                values[name] = str(value)
+        row = table.add(values, number)
+        if stream in _PEOPLE | _CONTENT:
+            log = "activity_actions" if stream in _PEOPLE else "activity_content"
+            self.log(log, f"{table.what} Created", at, row)
+        elif stream in _ASSIGNMENTS | {"team_users"} and not row["IsInTeamLibrary"]:
+            self.log("activity_assignments", "Assigned", at, *sorted(parents, key=_role))
+        return row
+
+    def invent(self, stream: str, at: datetime) -> None:
+        """Add a row of any stream that refers to any rows, if there is a place for it."""
+        table = self.tables[stream]
+        known: Values = {name: False for name in table.key if name not in table.references}
+        parents = list(filter(None, map(self.pick, dict.fromkeys(table.references.values()))))
+        for parent in parents:
+            known |= table.taken_over(parent)
+        key = [known.get(name) for name in table.key]
+        if None not in key and not table.find(*key):
+            flags = {name: False for name in table.key if table.fields[name].kind == "boolean"}
+            self.add(stream, at, *parents, **flags)
+
+    def draw(self, field: Field, number: int) -> Value:
+        """Return any value for a field that no other one depends on."""
+        texts = names.ANY_TEXT if field.kind == "string" else None
+        if choices := names.CHOICES.get(field.name, texts):
+            value = self.random.choice(choices)
+            if not isinstance(value, str):
+                return value
+            return value.format(n=number, byte=number % 254 + 1, title=field.title)
+        if field.kind == "boolean":
+            return self.chance(0.2)
+        return number % 100 if field.kind in {"integer", "number"} else None
+
+    def author(self) -> int:
+        """Return who does something: mostly an administrator, else the system."""
+        if not self.admins or self.chance(_AUTHORED_BY_SYSTEM):
+            return -1
+        return self.random.choice(self.admins).original
 
     def change(self, row: Row, at: datetime, **values: Value) -> None:
         """Change a row at a moment, never to an earlier one than that of its last change."""
-        last = row.values.get("UpdatedDate")
-        values["UpdatedDate"] = max(at, last) if isinstance(last, datetime) else at
-        if "UpdatedBy" in row.values:
+        last = row["UpdatedDate"]
+        values["UpdatedDate"] = max(at, last) if last else at
+        if row["UpdatedBy"] is not None:
             author = self.author()
-            text = isinstance(row.values["UpdatedBy"], str)
-            values["UpdatedBy"] = str(author) if text else author
+            values["UpdatedBy"] = str(author) if isinstance(row["UpdatedBy"], str) else author
         row.table.change(row, values)
 
     def delete(self, rows: list[Row], at: datetime) -> None:
-        """Remove rows of one stream and all that refer to them, without a trace.
+        """Remove rows and all that refer to them, without a trace.
 
         Rows that refer to one of their own stream, such as the reports of a deleted manager,
         stay and lose the reference.
         """
-        if not rows:
-            return
-        stream, keys = rows[0].table.endpoint.stream, {row.values.get("Id") for row in rows}
-        rows[0].table.remove(rows)
-        gone = set(map(id, rows))
-        for members in self.lists.values():
-            members[:] = [row for row in members if id(row) not in gone]
-        self.admins = [row for row in self.admins if id(row) not in gone]
-        for table in self.tables.values():
-            for field, target in table.endpoint.references.items():
-                if target != f"{stream}.Id":
-                    continue
-                referring = [row for row in table.rows if row.values.get(field) in keys]
-                if table.endpoint.stream != stream:
-                    self.delete(referring, at)
-                    continue
-                for row in referring:
-                    self.change(row, at, **{field: None})
+        while rows:
+            table = rows[0].table
+            here = [row for row in rows if row.table is table]
+            keys = {row["Id"] for row in here}
+            rows = [row for row in rows if row.table is not table]
+            table.remove(here)
+            for other, name in self._referring(table):
+                found = [row for row in other.rows if row[name] in keys]
+                if other is not table:
+                    rows += found
+                else:
+                    for row in found:
+                        self.change(row, at, **{name: None})
+        self.admins = [row for row in self.admins if not row.gone]
 
-    def log(
-        self, stream: str, what: str, of: Row, target: Row | None, at: datetime, **more: Value
-    ) -> None:
-        """Write a line to one of the activity logs."""
+    def _referring(self, table: Table) -> list[tuple[Table, str]]:
+        """Return the tables whose fields refer to a table's own ids."""
+        if "Id" in table.references:
+            return []
+        return [
+            (other, name)
+            for other in self.tables.values()
+            for name, target in other.references.items()
+            if target == table.endpoint.stream
+        ]
+
+    def log(self, stream: str, what: str, at: datetime, *objects: Row, **more: Value) -> None:
+        """Write a line to an activity log: who did what, to what, and for whom."""
         values: Values = {"ActivityType": what, **more}
-        for prefix, row in (("Object", of), ("TargetObject", target)):
-            if row:
-                kind, original, name = _KINDS[row.table.endpoint.stream]
-                values[f"{prefix}Type"] = kind
-                values[f"{prefix}Id"] = row.id
-                values[f"Original{prefix}Id"] = row.values[original]
-                values[f"{prefix}Name"] = row.values[name]
-        if self.admins:
-            admin = self.random.choice(self.admins)
-            values["ActivityBy"] = admin.values["OriginalId"]
-            values["ActivityByUserName"] = admin.values["UserName"]
-        else:
-            values["ActivityBy"] = -1
-        values["ActivityDate"] = self._unlike(stream, what, of.id, target and target.id, at=at)
-        self.tables[stream].add(values)
+        for prefix, row in zip(("Object", "TargetObject"), objects, strict=False):
+            values[f"{prefix}Type"] = row.table.what
+            values[f"{prefix}Id"] = row.id
+            values[f"Original{prefix}Id"] = row.original
+            values[f"{prefix}Name"] = row["FullName"] or row["Name"]
+        by = self.random.choice(self.admins) if self.admins else None
+        values["ActivityBy"] = by.original if by else -1
+        values["ActivityByUserName"] = by["UserName"] if by else None
+        self.write(stream, at, values)
 
-    def log_login(self, user: Row, at: datetime) -> None:
-        """Write a login to its log."""
-        original = user.whole("OriginalId")
-        self.tables["activity_logins"].add(
-            {
-                "ActivityType": "Login",
-                "UserId": user.id,
-                "OriginalUserId": original,
-                "UserName": user.values["UserName"],
-                "IPAddress": f"203.0.113.{original % 254 + 1}",
-                "LoginDate": self._unlike("activity_logins", original, at=at),
-            }
-        )
-
-    def _unlike(self, *what: object, at: datetime) -> datetime:
-        """Return a moment in whole seconds at which the log has no such line yet."""
+    def write(self, stream: str, at: datetime, values: Values) -> None:
+        """Write a line to a log, in which no two are alike; its dates are whole seconds."""
         at = at.replace(microsecond=0)
-        while (*what, at) in self._logged:
+        while (line := (stream, at, *values.values())) in self._logged:
             at += timedelta(seconds=1)
-        self._logged.add((*what, at))
-        return at
+        self._logged.add(line)
+        table = self.tables[stream]
+        table.add({**values, table.endpoint.replication_key or "": at})
+
+
+def _role(row: Row) -> int:
+    """Return the place of a row in a line of a log: what, for which team, for whom."""
+    return {"teams": 1, "users": 2}.get(row.table.endpoint.stream, 0)

@@ -1,138 +1,407 @@
-"""The present of the company: what happens while the sandbox runs."""
+"""What happens in the company, its past and its present alike.
+
+All that will happen waits in a queue, ordered by its moment; what happens may add to it.
+Results follow from assignments, those of learning paths from those of their courses, and
+achievements from completions.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import unicodedata
+from collections import Counter, defaultdict
+from datetime import timedelta
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from . import names
+from .ledger import Ledger, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from random import Random
 
     from .tables import Row
-    from .training import Training
 
-_FEW = 8
+    Act = Callable[..., Any]
+
+DAY = timedelta(days=1)
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz.-'_")
+_PASSMARK = 80
+_EXAMS = ("quiz", "test", "exam")
+_MANDATORY = 4
+_ROLES = ("Account_Owner", "Administrator", "Administrator")
+_ENOUGH = 8
+_RESULTS = {"courses": "course_results", "learning_paths": "learning_path_results"}
+_DIRECT = {"courses": "user_courses", "learning_paths": "learning_path_users"}
+# Streams in whose rows something is edited now and then, or else their flag Active.
+_EDITED = (
+    "users courses modules learning_paths teams team_courses user_courses ecommerce_courses"
+)
+_EDITED_FIELDS = ("JobTitle", "Tags", "Description", "TeamCodeForBulkImport")
+_OTHERS_TOLD = """
+user_logins module_results course_results learning_path_results achievements course_modules
+learning_path_courses learning_path_users team_users team_learning_paths
+activity_actions activity_assignments activity_content activity_logins
+ecommerce_courses ecommerce_learning_paths
+"""
 
 
-class Life:
-    """A sequence of events that is the same whenever a seed is the same."""
+class Life(Ledger):
+    """A company that is founded, hires people, lets them learn, and goes on."""
 
-    def __init__(self, company: Training) -> None:
-        """Prepare for the first event."""
-        self.company = company
-        self.random = company.random
-        self._events: tuple[tuple[int, Callable[[datetime], None]], ...] = (
-            (60, self._log_in),
-            (80, self._study),
-            (6, self._hire),
-            (12, self._change_profile),
-            (16, self._assign),
-            (10, self._toggle_team_assignment),
-            (10, self._edit_content),
-            (4, self._change_price),
-            (4, self._change_setting),
-            (1, self._delete),
-        )
+    def __init__(self, random: Random, start: datetime, midnight: datetime, users: int) -> None:
+        """Plan the past, in which nothing has happened yet.
+
+        Args:
+            random: Decides whatever is left to chance.
+            start: The midnight before which nothing was.
+            midnight: The beginning of the present day.
+            users: How many people are hired until then.
+        """
+        super().__init__(random)
+        self._queue: list[tuple[datetime, int, Act, tuple[Row, ...]]] = []
+        self._order = count()
+        self._start, self._past = start, midnight - start
+        self._of: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._diligence: dict[str, float] = {}
+        self._steps: Counter[tuple[str, str]] = Counter()
+        self._attempts: Counter[tuple[str, str]] = Counter()
+        self._begun: dict[tuple[str, str], Row] = {}
+        told = {*_EDITED.split(), *_OTHERS_TOLD.split()}
+        self._strange = [stream for stream in self.tables if stream not in told]
+        self._acts: dict[Act, int] = {
+            self._log_in: 60,
+            self._study: 80,
+            self._hire: 6,
+            self._assign_something: 12,
+            self._edit: 50,
+            self._delete_somebody: 1,
+        }
+        courses = min(max(8, users // 12), 240)
+        self._plan_many(max(4, users // 12), 0.0002, 0.005, self._found_team)
+        self._plan_many(courses * 3 // 4, 0.006, 0.03, self._create_course)
+        self._plan_many(courses // 4, 0.03, 0.9, self._create_course)
+        self._plan_many(max(3, courses // 5), 0.03, 0.06, self._create_path)
+        # Half of the people are imported, many within the same second; others join later.
+        batches = [self._moment(0.02, 0.03).replace(microsecond=0) for _ in range(3)]
+        for number in range((users + 1) // 2):
+            self._plan(batches[number % 3], self._hire)
+        self._plan_many(users // 2, 0.03, 0.99, self._hire)
+        self._plan_many(users, 0.05, 1, self._edit)
+        self._plan_many(users // 60, 0.5, 1, self._delete_somebody)
+        for stream in self._strange:
+            self._plan_many(max(_ENOUGH, users), 0.05, 1, partial(self.invent, stream))
+        for number in range(most := max(_ENOUGH, users // 10)):
+            self._plan(midnight + DAY * number / most, self.happen)
+
+    def _moment(self, first: float, last: float) -> datetime:
+        """Return a moment between two shares of the past."""
+        return self._start + self._past * self.random.uniform(first, last)
+
+    def _plan(self, at: datetime, act: Act, *rows: Row) -> None:
+        """Let something happen at a moment, unless one of the rows is gone by then."""
+        heappush(self._queue, (milliseconds(at), next(self._order), act, rows))
+
+    def _plan_many(self, times: int, first: float, last: float, act: Act, *rows: Row) -> None:
+        """Let something happen some times between two shares of the past."""
+        for _ in range(times):
+            self._plan(self._moment(first, last), act, *rows)
+
+    def run(self, until: datetime) -> None:
+        """Let everything happen that is planned up to a moment."""
+        while self._queue and self._queue[0][0] <= until:
+            at, _, act, rows = heappop(self._queue)
+            if not any(row.gone for row in rows):
+                act(at, *rows)
 
     def happen(self, at: datetime) -> None:
-        """Let the next event happen at a moment."""
-        weights = [weight for weight, _ in self._events]
-        self.random.choices(self._events, weights)[0][1](at)
+        """Let something happen that was not planned."""
+        self.random.choices(list(self._acts), list(self._acts.values()))[0](at)
 
-    def _pick(self, stream: str, *, active: bool = True) -> Row | None:
-        """Return any row of a stream, an active one if possible within a few tries."""
-        rows = self.company.tables[stream].rows
-        for _ in range(_FEW if rows else 0):
-            row = self.random.choice(rows)
-            if row.values.get("Active") or not active:
-                return row
-        return None
+    def _belonging(self, kind: str, to: Row | None) -> list[Row]:
+        """Return rows that belong to another one."""
+        return [row for row in self._of[kind, to.id] if not row.gone] if to else []
 
-    def _log_in(self, at: datetime) -> None:
-        if user := self._pick("users"):
-            self.company.log_in(user, at)
+    def _found_team(self, at: datetime) -> None:
+        teams = self.tables["teams"].rows
+        above = teams[(len(teams) - 1) // 5 :][:1] if teams else []
+        team = self.add("teams", at, *above, Name=_named(names.TEAMS, len(teams)))
+        self._plan_many(7, 0.031, 0.3, partial(self._equip, stream="courses"), team)
+        self._plan_many(1, 0.061, 0.5, partial(self._equip, stream="learning_paths"), team)
 
-    def _study(self, at: datetime) -> None:
-        company = self.company
-        for _ in range(_FEW * _FEW):
-            result = self._pick("course_results")
-            if result and not company.finished(result):
-                user = company.tables["users"].get(result.text("UserId"))
-                if user.values["Active"]:
-                    company.study(result, at)
-                    return
+    def _create_course(self, at: datetime) -> None:
+        number = len(self.tables["courses"].rows)
+        topic = names.TOPICS[number % len(names.TOPICS)]
+        level = _named([""], number // len(names.TOPICS))
+        days = {"CompliantTillDays": topic.compliant_days, "TimeLimitDays": topic.due_days}
+        course = self.add("courses", at, Name=topic.name + level, **days)
+        for title in topic.modules:
+            passmark = _PASSMARK * any(word in title.lower() for word in _EXAMS)
+            module = self.add("modules", at, Name=title + level, Passmark=passmark)
+            self.add("course_modules", at, course, module)
+            self._of["modules", course.id].append(module)
+        if course["Price"]:
+            self.add("ecommerce_courses", at, course)
+
+    def _create_path(self, at: datetime) -> None:
+        number, courses = len(self.tables["learning_paths"].rows), self.tables["courses"].rows
+        price = 250.0 * (number % 2 == 0)
+        path = self.add("learning_paths", at, Name=_named(names.PATHS, number), Price=price)
+        for course in self.random.sample(courses, min(len(courses), self.random.randint(2, 5))):
+            self.add("learning_path_courses", at, path, course)
+            self._of["courses", path.id].append(course)
+            self._of["paths", course.id].append(path)
+        if price:
+            self.add("ecommerce_learning_paths", at, path)
+
+    def _equip(self, at: datetime, team: Row, stream: str) -> None:
+        """Assign something to a team: what is mandatory first, then anything."""
+        found, rows = self._belonging("training", team), self.tables[stream].rows
+        mandatory = [row for row in rows if row["TimeLimitDays"]][:_MANDATORY]
+        missing = [row for row in mandatory if row not in found]
+        what = missing[0] if missing else self.random.choice(rows)
+        if what not in found:
+            self.add(f"team_{stream}", at, team, what, IsInTeamLibrary=False)
+            if self.chance(0.3):
+                self.add(f"team_{stream}", at, team, what, IsInTeamLibrary=True)
+            self._of["training", team.id].append(what)
+            for user in self._belonging("members", team):
+                self._assign(at, user, what)
 
     def _hire(self, at: datetime) -> None:
-        company, team = self.company, self._pick("teams")
-        if team is None:
+        """Hire somebody into one of the teams, in turn; the first of a team leads it."""
+        number, teams = len(self._diligence), self.tables["teams"].rows
+        if not teams:
             return
-        user = company.hire(at, team)
-        for stream, parent in (
-            ("team_courses", "courses"),
-            ("team_learning_paths", "learning_paths"),
-        ):
-            for row in company.tables[stream].rows:
-                value = row.values
-                if value["TeamId"] != team.id or value["IsInTeamLibrary"]:
-                    continue
-                what = company.tables[parent].get(row.id)
-                if parent == "courses":
-                    company.assign_course(user, what, at, directly=False)
-                else:
-                    company.assign_path(user, what, at, directly=False)
+        team = teams[number % len(teams)]
+        above = self.tables["teams"].find(team["ParentTeamId"])
+        managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
+        *place, firsts, lasts = self.random.choice(names.REGIONS)
+        first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
+        plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
+        user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
+        given = {"FirstName": first, "LastName": last, "FullName": f"{first} {last}"}
+        given |= dict(zip(("Culture", "Country", "City", "TimeZone"), place, strict=True))
+        given["UserName"] = given["Email"] = f"{user_name or 'user'}.{number}@example.com"
+        given["AccessLevel"] = _ROLES[number] if number < len(_ROLES) else "Learner"
+        boss = managers[0]["FullName"] if managers else None
+        user = self.add("users", at, *managers, **given, ManagerName=boss, LastLogin=None)
+        self._diligence[user.id] = self.random.betavariate(3, 1.3)
+        if number < len(_ROLES):
+            self.admins.append(user)
+        self._join(at, user, team)
+        if number % 19 == len(_ROLES) and len(teams) > 1:
+            self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
+        for stream in ("courses", "courses", "learning_paths")[: self.random.randint(2, 3)]:
+            later = min(60 * DAY, self._past / 4) * self.random.random()
+            self._plan(at + later, partial(self._assign_something, stream=stream), user)
+        for _ in range(6):
+            self._plan(at + self._past * self.random.random(), self._log_in, user)
+        if self.chance(0.06):
+            self._plan(at + self._past * self.random.random(), self._leave, user)
 
-    def _change_profile(self, at: datetime) -> None:
-        if user := self._pick("users"):
-            job = self.random.choice(names.JOBS)
-            self.company.change(user, at, JobTitle=job)
+    def _leads(self, user: Row) -> bool:
+        """Return whether somebody has people to manage, or is an administrator."""
+        managers = (row["ManagerId"] for row in user.table.rows)
+        return user in self.admins or user.id in managers
 
-    def _assign(self, at: datetime) -> None:
-        user, course = self._pick("users"), self._pick("courses")
-        if user and course:
-            self.company.assign_course(user, course, at, directly=True)
+    def _join(self, at: datetime, user: Row, team: Row) -> None:
+        """Make somebody a member of a team, who thereby gets what the team is assigned."""
+        leader = not self._belonging("members", team)
+        self._of["members", team.id].append(user)
+        self.add("team_users", at, team, user, IsTeamLeader=leader, IsTeamAdmin=leader)
+        for what in self._belonging("training", team):
+            self._assign(at, user, what)
 
-    def _toggle_team_assignment(self, at: datetime) -> None:
-        row = self._pick("team_courses", active=False)
-        if row is None:
+    def _leave(self, at: datetime, user: Row) -> None:
+        if not self._leads(user):
+            self.change(user, at, Active=False)
+            self.log("activity_actions", "User Deactivated", at, user)
+
+    def _assign_something(
+        self, at: datetime, user: Row | None = None, stream: str = "courses"
+    ) -> None:
+        """Assign any course or learning path directly to somebody."""
+        user, what = user or self.pick("users"), self.pick(stream)
+        if user and what and user["Active"]:
+            self._assign(at, user, what, directly=True)
+
+    def _assign(self, at: datetime, user: Row, what: Row, *, directly: bool = False) -> None:
+        """Assign a course, or a learning path with its courses, unless somebody has it."""
+        stream = what.table.endpoint.stream
+        known = self.tables[_RESULTS[stream]].find(what.id, user.id)
+        if known or not (self._of["modules", what.id] or self._of["courses", what.id]):
             return
-        active = not row.values["Active"]
-        company, _value = self.company, row.values
-        company.change(row, at, Active=active)
-        course = company.tables["courses"].get(row.id)
-        team = company.tables["teams"].get(row.text("TeamId"))
-        what = "Assigned" if active else "Unassigned"
-        company.log("activity_assignments", what, course, team, at)
-
-    def _edit_content(self, at: datetime) -> None:
-        stream = self.random.choice(("modules", "courses", "learning_paths"))
-        if row := self._pick(stream):
-            text = f"Edited on {at:%Y-%m-%d at %H:%M} / {self.random.randrange(1000)}"
-            self.company.change(row, at, Description=text)
-
-    def _change_price(self, at: datetime) -> None:
-        offer = self._pick("ecommerce_courses")
-        if offer is None:
+        if directly:
+            self.add(_DIRECT[stream], at, user, what)
+        if stream == "learning_paths":
+            for course in self._belonging("courses", what):
+                self._assign(at, user, course)
+            self._progress_on_path(at, self.add(_RESULTS[stream], at, user, what))
             return
-        price = round(self.random.uniform(10, 200), 2)
-        course = self.company.tables["courses"].get(offer.id)
-        self.company.change(offer, at, Price=price)
-        self.company.change(course, at, Price=price)
+        due = at + what["TimeLimitDays"] * DAY if what["TimeLimitDays"] else None
+        dates = {"DueDate": due, "UpdatedDate": at}
+        result = self.add("course_results", at, user, what, **dates, UpdatedBy=None)
+        if due:
+            self._plan(_night_after(due), self._fall_overdue, result)
+        if self.chance(self._diligence.get(user.id, 0.5)):
+            self._plan_study(at, result, 10)
+        elif self.chance(0.5):
+            self._plan_study(at, result, 120)
 
-    def _change_setting(self, at: datetime) -> None:
-        if team := self._pick("teams"):
-            self.company.log_setting(team, at)
+    def _fall_overdue(self, at: datetime, result: Row) -> None:
+        if not result["Completed"]:
+            self.change(result, at, Overdue=True)
 
-    def _delete(self, at: datetime) -> None:
-        """Delete something for good, as long as enough of it remains."""
-        company = self.company
-        others = ("courses", "learning_paths", "teams")
-        stream = "users" if self.company.chance(0.8) else self.random.choice(others)
-        row = self._pick(stream, active=False)
-        if row is None or len(company.tables[stream].rows) < _FEW:
+    def _plan_study(self, at: datetime, result: Row, days: float) -> None:
+        self._plan(at + self.random.expovariate(1 / days) * DAY, self._sit_down, result)
+
+    def _sit_down(self, at: datetime, result: Row) -> None:
+        """Let somebody log in, study, and plan when to go on, or give up."""
+        user = self.tables["users"].find(result["UserId"])
+        if user and self.chance(0.7):
+            self._log_in(at, user)
+        self._study(at, result)
+        goes_on = 0.88 + 0.1 * self._diligence.get(result["UserId"], 0.5)
+        if not self._is_through(result) and self.chance(goes_on):
+            self._plan_study(at, result, 1.5)
+
+    def _is_through(self, result: Row) -> bool:
+        """Return whether somebody has been through all modules of a course, once or again."""
+        steps = self._steps[result.id, result["UserId"]]
+        modules = len(self._of["modules", result.id])
+        return result["Completed"] and steps % max(1, modules) == 0
+
+    def _study(self, at: datetime, result: Row | None = None) -> None:
+        """Let somebody take the next step in a course: begin, fail or finish a module."""
+        planned, result = bool(result), result or self.pick("course_results")
+        user = self.tables["users"].find(result["UserId"]) if result else None
+        if not result or not user or not user["Active"]:
             return
-        leads = stream == "users" and company.leads(row)
-        keys = {team.values["ParentTeamId"] for team in company.tables["teams"].rows}
-        if not leads and row.id not in keys:
-            company.delete([row], at)
+        key, modules = (result.id, user.id), self._of["modules", result.id]
+        if not modules or (not planned and self._is_through(result)):
+            return
+        module = modules[self._steps[key] % len(modules)]
+        only_begins = key not in self._begun and self.chance(0.1)
+        attempt = self._begun.pop(key, None) or self._begin(at, result, user, module)
+        done = not only_begins and (not module["Passmark"] or self.chance(0.85))
+        if only_begins:
+            self._begun[key] = attempt
+        else:
+            seconds = int((at - attempt["StartedDate"]).total_seconds())
+            taken = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            score = self.random.randint(_PASSMARK, 100) if done else _PASSMARK // 2
+            self.change(
+                attempt, at, Score=score, Completed=done, FinishedDate=at, TimeTaken=taken
+            )
+        self._steps[key] += done
+        self._progress(at, result, done=done)
+
+    def _begin(self, at: datetime, result: Row, user: Row, module: Row) -> Row:
+        """Let somebody begin a module some minutes ago, at a next attempt if need be."""
+        minutes = int(self.random.lognormvariate(2.5, 1))
+        started = max(at - timedelta(minutes=minutes), result["CreatedDate"])
+        self._attempts[module.id, user.id] += 1
+        number = self._attempts[module.id, user.id]
+        more = {"StartedDate": started, "AttemptNumber": number, "Code": result["Code"]}
+        return self.add("module_results", started, module, user, **more)
+
+    def _progress(self, at: datetime, result: Row, *, done: bool) -> None:
+        """Bring a course result up to date after a step, and all that follows from it."""
+        user, modules = result["UserId"], len(self._of["modules", result.id])
+        steps = self._steps[result.id, user]
+        started = result["StartedDate"] or at
+        percent = 100.0 if result["Completed"] else round(100 * steps / modules, 2)
+        self.change(
+            result, at, PercentageComplete=percent, StartedDate=started, LastAttemptDate=at
+        )
+        if done and steps % modules == 0:
+            self._complete(at, result)
+        for path in self._belonging("paths", result):
+            if whole := self.tables["learning_path_results"].find(path.id, user):
+                self._progress_on_path(at, whole)
+
+    def _complete(self, at: datetime, result: Row) -> None:
+        """Let somebody complete a course, which may lapse one day, and be renewed."""
+        course = self.tables["courses"].find(result.id)
+        days = course["CompliantTillDays"] if course else None
+        till = at + days * DAY if days else None
+        dates = {"CompletedDate": at, "DueDate": None, "CompliantTillDate": till}
+        self.change(result, at, Completed=True, Overdue=False, UpToDate=True, **dates)
+        self._achieve(at, "courses", result, till)
+        if till:
+            self._plan(_night_after(till), self._lapse, result)
+            if self.chance(0.7 * self._diligence.get(result["UserId"], 0.5)):
+                self._plan_study(till - 20 * DAY, result, 20)
+
+    def _lapse(self, at: datetime, result: Row) -> None:
+        """Take note that a completion no longer counts, unless it was renewed."""
+        if result["CompliantTillDate"] < at:
+            self.change(result, at, UpToDate=False)
+
+    def _progress_on_path(self, at: datetime, whole: Row) -> None:
+        """Compute a learning path result from the course results that it consists of."""
+        find, user = self.tables["course_results"].find, whole["UserId"]
+        courses = self._of["courses", whole.id]
+        parts = [part for course in courses if (part := find(course.id, user))]
+        begun = [part["StartedDate"] for part in parts if part["StartedDate"]]
+        if not begun or whole["Completed"]:
+            return
+        done = all(part["Completed"] for part in parts)
+        percent = round(sum(part["PercentageComplete"] for part in parts) / len(parts), 2)
+        dates = {"StartDate": min(begun), "FinishDate": at if done else None}
+        self.change(whole, at, PercentageComplete=percent, Completed=done, **dates)
+        if done:
+            self._achieve(at, "learning_paths", whole, None)
+
+    def _achieve(self, at: datetime, stream: str, result: Row, till: datetime | None) -> None:
+        """Award the achievement that comes with a completed course or learning path."""
+        table, user = self.tables[stream], self.tables["users"].find(result["UserId"])
+        title = result["Name"] + " 🏅" * self.chance(0.1)
+        more = {"Type": f"{table.what} Completed", "AchievementDate": at, "Title": title}
+        parents = filter(None, (user, table.find(result.id)))
+        self.add("achievements", at, *parents, CompliantTillDate=till, **more)
+
+    def _log_in(self, at: datetime, user: Row | None = None) -> None:
+        """Let somebody log in: their profile and their only row of logins change."""
+        user = user or self.pick("users")
+        if user is None or not user["Active"]:
+            return
+        self.change(user, at, LastLogin=at)
+        logins, log = self.tables["user_logins"], self.tables["activity_logins"]
+        if login := logins.find(user.id):
+            logins.change(login, user.values)
+        else:
+            logins.add(dict(user.values))
+        address = self.draw(log.fields["IPAddress"], user.original)
+        line = {"ActivityType": "Login", "IPAddress": address, **log.taken_over(user)}
+        self.write("activity_logins", at, line)
+
+    def _edit(self, at: datetime) -> None:
+        """Change a field that no other one depends on, or whether a row is active."""
+        row = self.pick(self.random.choice([*_EDITED.split(), *self._strange]))
+        fields = row.table.fields if row else {}
+        name = next((name for name in _EDITED_FIELDS if name in fields), "Active")
+        if row and {name, "UpdatedDate"} <= fields.keys():
+            drawn = self.draw(fields[name], self.random.randrange(1000))
+            self.change(row, at, **{name: not row[name] if name == "Active" else drawn})
+
+    def _delete_somebody(self, at: datetime) -> None:
+        """Delete somebody for good, or a course that is in no learning path."""
+        row = self.pick("users" if self.chance(0.8) else "courses")
+        if row and len(row.table.rows) > _ENOUGH and not self._of["paths", row.id]:
+            self.delete([] if self._leads(row) else [row], at)
+
+
+def _named(words: list[str], number: int) -> str:
+    """Return a name that no other number has."""
+    round_, place = divmod(number, len(words))
+    return words[place] + (f" {round_ + 1}" if round_ else "")
+
+
+def _night_after(at: datetime) -> datetime:
+    """Return the midnight after a moment, when Litmos looks at due dates."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0) + DAY

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from .habits import Habits, Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from .tables import Row, Value
 
-Spelling = Literal["document", "canonical", "alternate"]
+__all__ = ["XSI", "Spelling", "Writer"]
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -38,6 +40,12 @@ _OTHER_CASE = {"Id": "ID", "UserName": "Username", "ActivityByUserName": "Activi
 
 _WITH_ZONE = {"users", "user_logins"}
 _WITH_SPACE = {"activity_content", "activity_settings", "activity_logins"}
+_LISTED = ("Id", "Name", "Active")
+_LISTED_OF = {
+    "user_ids": ("Id", "UserName", "FirstName", "LastName", "Active", "Email"),
+    "course_ids": ("Id", "Code", "Name", "Active"),
+}
+_RAW_EVERY = 4
 
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 
@@ -58,52 +66,89 @@ class Column(NamedTuple):
     optional: bool = False
 
 
-def page(endpoint: Endpoint, rows: Iterable[Row], spelling: Spelling) -> bytes:
-    """Return rows as a page, which has an empty root if there are none."""
-    columns = _columns(endpoint, spelling)
-    parts = []
-    for row in rows:
-        markup = row.markup.get(spelling)
-        if markup is None:
-            markup = row.markup[spelling] = _serialise(endpoint, row, columns)
-        parts.append(markup)
-    return _wrap(endpoint, b"".join(parts))
+class Writer:
+    """Writes pages as a service with certain habits does."""
 
+    def __init__(self, habits: Habits) -> None:
+        """Take the habits."""
+        self._habits = habits
+        self._zone = timedelta(hours=habits.zone)
 
-def listing(endpoint: Endpoint, names: tuple[str, ...], rows: Iterable[Row]) -> bytes:
-    """Return rows as a page of a plain listing, which has few fields."""
-    columns = [_column(name, name) for name in names]
-    return _wrap(endpoint, b"".join(_serialise(endpoint, row, columns) for row in rows))
+    def page(self, endpoint: Endpoint, rows: Iterable[Row]) -> bytes:
+        """Return rows as a page, which has an empty root if there are none."""
+        if endpoint.replication_key is None:
+            names = _LISTED_OF.get(endpoint.stream, _LISTED)
+            columns = [_column(name, name) for name in names]
+            inner = [self._serialise(endpoint, row, columns) for row in rows]
+        else:
+            columns, inner = self._columns(endpoint), []
+            for row in rows:
+                if row.markup is None or row.markup[0] is not self:
+                    row.markup = self, self._serialise(endpoint, row, columns)
+                inner.append(row.markup[1])
+        root, *wrappers = endpoint.nesting[:-1]
+        head = f'<{root} xmlns:i="{XSI}"'
+        if not inner:
+            return f"{head}/>".encode()
+        opening = "".join(f"<{name}>" for name in wrappers)
+        closing = "".join(f"</{name}>" for name in reversed([root, *wrappers]))
+        return f"{head}>{opening}".encode() + b"".join(inner) + closing.encode()
 
+    def _columns(self, endpoint: Endpoint) -> list[Column]:
+        """Return how all fields of a stream are written."""
+        columns, spelling = [], self._habits.spelling
+        for field in endpoint.fields:
+            if not field.sent:
+                continue
+            place = (endpoint.stream, field.name)
+            tag = field.name
+            if spelling == "document":
+                tag = _IN_DOCUMENT.get(place, tag)
+            elif spelling == "alternate":
+                tag = (field.also_sent_as or (_OTHER_CASE.get(tag, tag),))[0]
+            optional = spelling == "document" and place in _NOT_IN_DOCUMENT
+            columns.append(_column(field.name, tag, optional=optional))
+            if spelling == "document" and place in _REPEATED:
+                columns.append(_column(_REPEATED[place], _REPEATED[place]))
+        return columns
 
-def _wrap(endpoint: Endpoint, rows: bytes) -> bytes:
-    """Put serialised rows into the elements around them."""
-    root, *wrappers = endpoint.nesting[:-1]
-    head = f'<{root} xmlns:i="{XSI}"'
-    if not rows:
-        return f"{head}/>".encode()
-    opening = "".join(f"<{name}>" for name in wrappers)
-    closing = "".join(f"</{name}>" for name in reversed([root, *wrappers]))
-    return f"{head}>{opening}".encode() + rows + closing.encode()
+    def _serialise(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> bytes:
+        """Return a row as XML."""
+        item, values = endpoint.nesting[-1], row.values
+        if self._habits.lacks_key(row):
+            columns = [each for each in columns if each.name not in endpoint.primary_key]
+        parts = [f"<{item}>"]
+        for name, tag, null, optional in columns:
+            value = values.get(name)
+            if value is not None:
+                parts.append(f"<{tag}>{self._text(endpoint.stream, row, name, value)}</{tag}>")
+            elif not optional:
+                parts.append(null)
+        if self._habits.unknown_fields:
+            parts.append(f"<JobRole>Role {row.number % 7}</JobRole>")
+            parts.append(f"<Points>{row.number % 100}</Points>")
+        parts.append(f"</{item}>")
+        return "".join(parts).encode()
 
-
-def _columns(endpoint: Endpoint, spelling: Spelling) -> list[Column]:
-    """Return how all fields of a stream are written."""
-    columns = []
-    for field in endpoint.fields:
-        if field.kind == "hash":
-            continue
-        place = (endpoint.stream, field.name)
-        tag = field.name
-        if spelling == "document":
-            tag = _IN_DOCUMENT.get(place, tag)
-        elif spelling == "alternate":
-            tag = (field.also_sent_as or (_OTHER_CASE.get(tag, tag),))[0]
-        optional = spelling == "document" and place in _NOT_IN_DOCUMENT
-        columns.append(_column(field.name, tag, optional=optional))
-        if spelling == "document" and place in _REPEATED:
-            columns.append(_column(_REPEATED[place], _REPEATED[place]))
-    return columns
+    def _text(self, stream: str, row: Row, name: str, value: Value) -> str:
+        """Return a value as Litmos writes it."""
+        if isinstance(value, str):
+            text = _SPECIAL.sub(_escape, value) if _SPECIAL.search(value) else value
+            if self._habits.raw and row.number % _RAW_EVERY == 0:
+                text = text.replace(" &amp; ", " & ").replace("\xa0", "&nbsp;")
+            return text
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, float):
+            return repr(value) if value else "0.00"
+        if not isinstance(value, datetime):
+            return str(value)
+        local = (value + self._zone).replace(tzinfo=None)
+        text = local.isoformat(" " if stream in _WITH_SPACE else "T")
+        if "." in text:
+            text = text.rstrip("0")
+        says_zone = stream in _WITH_ZONE and name != "UpdatedDate" and row.number % 3 == 0
+        return f"{text}Z" if says_zone and not self._zone else text
 
 
 def _column(name: str, tag: str, *, optional: bool = False) -> Column:
@@ -111,42 +156,6 @@ def _column(name: str, tag: str, *, optional: bool = False) -> Column:
     marked = name.endswith("Date") or len(name) % 2 == 0  # LastLogin is blank by the document
     null = f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>"
     return Column(name, tag, null, optional)
-
-
-def _serialise(endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> bytes:
-    """Return a row as XML."""
-    item, get = endpoint.nesting[-1], row.values.get
-    parts = [f"<{item}>"]
-    for name, tag, null, optional in columns:
-        value = get(name)
-        if value is None:
-            if not optional:
-                parts.append(null)
-            continue
-        if type(value) is not str:
-            text = _text(endpoint.stream, row, name, value)
-        elif _SPECIAL.search(value):
-            text = _SPECIAL.sub(_escape, value)
-        else:
-            text = value
-        parts.append(f"<{tag}>{text}</{tag}>")
-    parts.append(f"</{item}>")
-    return "".join(parts).encode()
-
-
-def _text(stream: str, row: Row, name: str, value: Value) -> str:
-    """Return a value that is not text as Litmos writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value) if value else "0.00"
-    if not isinstance(value, datetime):
-        return str(value)
-    text = value.replace(tzinfo=None).isoformat(" " if stream in _WITH_SPACE else "T")
-    if "." in text:
-        text = text.rstrip("0")
-    with_zone = stream in _WITH_ZONE and name != "UpdatedDate" and row.number % 3 == 0
-    return f"{text}Z" if with_zone else text
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -7,25 +7,18 @@ from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos import streams
 
-from .history import History
 from .ledger import milliseconds
 from .life import Life
-from .tables import Row, Table, Value, Values
-from .training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from .tables import Row, Value, Values
+
     Which = int | str | Mapping[str, Value] | Callable[[Values], bool]
 
-# The plain listings, and the streams of whose rows they list those that exist now.
-LISTINGS = {
-    endpoint.stream: endpoint.references["Id"].partition(".")[0]
-    for endpoint in ENDPOINTS
-    if endpoint.replication_key is None
-}
 _SHORTEST_HISTORY = 0.1
 _GAP = (0.7, 3.0)
 _PAUSE = timedelta(hours=1)
@@ -45,6 +38,8 @@ class Organisation:
 
     Attributes:
         lock: Held while rows are read or changed.
+        endpoints: Its streams: all that are declared, by name.
+        listings: The plain listings, and the streams of whose rows they list those that exist.
         start: The midnight (UTC) before which nothing was.
     """
 
@@ -57,7 +52,7 @@ class Organisation:
         clock: Callable[[], datetime] = utc_now,
         live: bool = True,
     ) -> None:
-        """Let a company arise and go through its past, up to the present moment.
+        """Let a company go through its past, up to the present moment.
 
         Args:
             users: How many people it has; everything else scales with it. At least 1.
@@ -69,33 +64,24 @@ class Organisation:
         Raises:
             ValueError: If there are too few users or years.
         """
-        if users < 1:
-            raise ValueError("an organisation needs at least one user")
-        if years < _SHORTEST_HISTORY:
-            raise ValueError(
-                f"an organisation needs a past of at least {_SHORTEST_HISTORY} years"
-            )
+        if users < 1 or years < _SHORTEST_HISTORY:
+            raise ValueError("an organisation needs a user, and a past of at least 0.1 years")
         self.lock = RLock()
+        self.endpoints = {endpoint.stream: endpoint for endpoint in streams.ENDPOINTS}
+        self.listings = {
+            endpoint.stream: endpoint.references["Id"].partition(".")[0]
+            for endpoint in streams.ENDPOINTS
+            if endpoint.replication_key is None
+        }
         self._clock = clock
         self._live = live
-        self._tables = {
-            endpoint.stream: Table(endpoint)
-            for endpoint in ENDPOINTS
-            if endpoint.replication_key
-        }
-        self._company = Training(self._tables, random.Random(f"{seed}"))  # noqa: S311 - no secret
         self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         now = self.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))
-        History(self._company, self.start, midnight).unfold(users)
-        self._company.random.seed(f"{seed} today")
-        self._life = Life(self._company)
-        self._last = midnight
-        for minute in range(0, 24 * 60, max(1, 24 * 60 // max(8, users // 10))):
-            if midnight + timedelta(minutes=minute) <= now:
-                self.happen(at=midnight + timedelta(minutes=minute))
-        self._company.random.seed(f"{seed} live")
+        chance = random.Random(f"{seed}")  # noqa: S311 - no secret
+        self._life = Life(chance, self.start, midnight, users)
+        self._life.run(now)
         self._next = now
 
     def now(self) -> datetime:
@@ -106,29 +92,23 @@ class Organisation:
         """Return copies of all rows of a stream as they are now, with typed values."""
         with self.lock:
             self.catch_up()
-            if stream in LISTINGS:
+            if stream in self.listings:
                 return [{"Id": row.id} for row in self.listed(stream)]
-            table = self._tables[stream]
+            table = self._life.tables[stream]
             return [table.complete(row) for row in table.rows]
 
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
-        """Return the rows whose last change lies between two moments, by its date.
-
-        Args:
-            stream: The stream's name.
-            first: The earliest moment.
-            end: The first moment that is too late.
-        """
+        """Return the rows that last changed from `first` to before `end`, longest ago first."""
         with self.lock:
-            return self._tables[stream].window(first, end)
+            return self._life.tables[stream].window(first, end)
 
     def listed(self, stream: str) -> list[Row]:
         """Return the rows that a plain listing lists, in the order of their making."""
-        return self._tables[LISTINGS[stream]].rows
+        return self._life.tables[self.listings[stream]].rows
 
     def version(self, stream: str) -> int:
         """Return a number that grows whenever anything in a stream changes."""
-        return self._tables[stream].version
+        return self._life.tables[self.listings.get(stream, stream)].version
 
     def touch(self, stream: str, which: Which = 1, **changes: Value) -> list[Values]:
         """Update rows now, so that they leave the window in which they were.
@@ -144,18 +124,22 @@ class Organisation:
         """
         with self.lock:
             self.catch_up()
-            table = self._tables[stream]
             rows = self._which(stream, which)
             for row in rows:
-                self.touch_row(stream, row, **changes)
-            return [table.complete(row) for row in rows]
+                self.touch_row(row, **changes)
+            return [row.table.complete(row) for row in rows]
 
-    def touch_row(self, stream: str, row: Row, **changes: Value) -> None:
+    def touch_row(self, row: Row, **changes: Value) -> None:
         """Update one row now."""
         with self.lock:
-            table = self._tables[stream]
-            key = table.endpoint.replication_key or "UpdatedDate"
-            table.change(row, {key: self.now(), **changes})
+            key = row.table.endpoint.replication_key or "UpdatedDate"
+            row.table.change(row, {key: self.now(), **changes})
+
+    def grow(self, stream: str, count: int) -> None:
+        """Add new rows to a stream now, which refer to any rows."""
+        with self.lock:
+            for _ in range(count):
+                self._life.invent(stream, self.now())
 
     def delete(self, stream: str, which: Which) -> int:
         """Delete rows for good, with all that refers to them; no delta row will tell.
@@ -170,7 +154,7 @@ class Organisation:
         with self.lock:
             self.catch_up()
             rows = self._which(stream, which)
-            self._company.delete(rows, self.now())
+            self._life.delete(rows, self.now())
             return len(rows)
 
     def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
@@ -186,7 +170,10 @@ class Organisation:
         with self.lock:
             self.catch_up()
             self._live = False
-            self._tables[stream].replace(rows)
+            table = self._life.tables[stream]
+            table.remove(table.rows)
+            for values in rows:
+                table.add(dict(values))
 
     def happen(self, count: int = 1, *, at: datetime | None = None) -> None:
         """Let events happen, besides those that happen by themselves.
@@ -198,9 +185,7 @@ class Organisation:
         with self.lock:
             for _ in range(count):
                 moment = at or self.now()
-                if moment.date() > self._last.date():
-                    self._company.fall_overdue(moment, moment)
-                self._last = moment
+                self._life.run(moment)
                 self._life.happen(moment)
 
     def catch_up(self) -> None:
@@ -212,18 +197,14 @@ class Organisation:
             pause = max(1.0, (now - self._next - _PAUSE) / timedelta(seconds=_EVENTS_IN_PAUSE))
             while self._next <= now:
                 self.happen(at=self._next)
-                gap = self._company.random.uniform(*_GAP) * pause
+                gap = self._life.random.uniform(*_GAP) * pause
                 self._next = milliseconds(self._next + timedelta(seconds=gap))
 
     def _which(self, stream: str, which: Which) -> list[Row]:
-        rows = self._tables[stream].rows
+        rows = self._life.tables[stream].rows
         if isinstance(which, int):
             return self._draw.sample(rows, min(which, len(rows)))
         if callable(which):
             return [row for row in rows if which(row.values)]
         wanted = {"Id": which} if isinstance(which, str) else which
-        return [
-            row
-            for row in rows
-            if all(row.values.get(name) == value for name, value in wanted.items())
-        ]
+        return [row for row in rows if wanted.items() <= row.values.items()]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from .habits import DEFAULT_LIMIT, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Reading = Literal["instant", "day"]
+    from .habits import Habits
+
+__all__ = ["Reading", "RefusedError", "Window", "check_source", "moment", "number"]
 
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
-_LONGEST = timedelta(days=7)
 _LONGEST_SOURCE = 50
-DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
@@ -74,28 +76,28 @@ def paging(query: Mapping[str, str]) -> tuple[int, int]:
     return start, limit
 
 
-def window(
-    query: Mapping[str, str], now: datetime, reading: Reading, inclusive: tuple[bool, bool]
-) -> Window:
+def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
     """Return the window that `since` and `to` mean.
 
     Args:
         query: The parameters of the request.
         now: The present moment: the current day is in the window only if `to` is later.
-        reading: Whether the parameters are read with their time or as whole days.
-        inclusive: Whether the window includes `since`, and whether it includes `to`.
+        habits: How the service reads them.
     """
     since, to = moment(query.get("since")), moment(query.get("to"))
     if since is None or to is None:
         raise RefusedError(406, "The since and to parameters are required: YYYY-MM-DD HH:MM:SS")
     if since > to:
         raise RefusedError(406, "The since date must not be later than the to date")
-    if to - since > _LONGEST:
+    if to - since > timedelta(days=habits.longest_days):
         raise RefusedError(406, "The date range must be equal or less than 7 days")
-    tick, today = _TICK, now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if reading == "day":
+    zone, late = timedelta(hours=habits.zone), timedelta(seconds=habits.late)
+    here = now + zone
+    tick, today = _TICK, here.replace(hour=0, minute=0, second=0, microsecond=0)
+    if habits.reading == "day":
         since, to = (at.replace(hour=0, minute=0, second=0) for at in (since, to))
-        tick, now = _DAY, today
-    first = since if inclusive[0] else since + tick
-    end = to + tick if inclusive[1] else to
-    return Window(first, end if to > now else min(end, today))
+        tick, here = _DAY, today
+    first = since if habits.inclusive[0] else since + tick
+    end = to + tick if habits.inclusive[1] else to
+    end = (end if to > here else min(end, today)) - zone
+    return Window(first - zone, min(end, now - late) if late else end)

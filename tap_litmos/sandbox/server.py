@@ -3,64 +3,36 @@
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass
-from operator import attrgetter
-from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any, Literal, Self
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.client import responses
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
-from werkzeug.wrappers import Request, Response
-
-from tap_litmos.streams import ENDPOINTS
-
-from . import markup, rules
-from .faults import (
-    DEFAULT_FAULT_KINDS,
-    FAULT_KINDS,
-    REASONS,
-    XML,
-    Answer,
-    break_connection,
-    faulty_answer,
-    refusal,
-)
-from .org import LISTINGS
+from . import faults, rules
+from .connections import HOST, Handler, Server
+from .faults import Answer
+from .habits import Habits
+from .markup import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
-    from types import TracebackType
-
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Callable, Iterator, Mapping
 
     from .org import Organisation
     from .tables import Row
 
-    HookAnswer = Response | tuple[int, Mapping[str, str], bytes] | str | None
+    HookAnswer = Answer | tuple[int, Mapping[str, str], bytes] | str | None
     Hook = Callable[["Incoming"], HookAnswer]
-
-Order = Literal["id", "updated"]
 
 API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
-HOST = "127.0.0.1"
 
-_BY_PATH = {endpoint.path: endpoint for endpoint in ENDPOINTS}
-_BY_STREAM = {endpoint.stream: endpoint for endpoint in ENDPOINTS}
 _MOVING_KEYS = {"UpdatedDate", "LastLogin"}
-_COMPUTED = {"Content-Length", "Content-Type", "Date", "Server", "Connection"}
 _KEPT_WINDOWS = 64
-_PATIENCE = 2.0
-
-_LISTED = ("Id", "Name", "Active")
-_LISTED_OF = {
-    "user_ids": ("Id", "UserName", "FirstName", "LastName", "Active", "Email"),
-    "course_ids": ("Id", "Code", "Name", "Active"),
-}
 
 
 @dataclass(slots=True)
@@ -104,7 +76,7 @@ class Incoming:
         path: Its path below the base URL.
         stream: The stream it asks for, as in `RequestSeen`.
         query: Its parameters.
-        number: The how-manieth request it is, from 1.
+        number: Its ordinal number, from 1.
         seen: What `Sandbox.requests` says about it.
     """
 
@@ -115,101 +87,49 @@ class Incoming:
     seen: RequestSeen
 
 
-class Sandbox:
+@dataclass(eq=False, repr=False)
+class Sandbox(Habits):
     """An HTTP server that answers for an organisation as the Litmos API would.
 
+    It is open within a `with` block, or from `open` to `close`. How it behaves is said by
+    its `Habits`, which are parameters as well.
+
     Attributes:
-        org: The organisation.
+        org: The organisation to serve.
+        port: The port on the loopback interface; 0 picks a free one.
         api_key: The only key that is let in.
+        on_request: Called with each request before anything else; it may return None to let
+            it be answered, an answer to send instead, or a fault to inject.
         requests: Every request that was received, also refused ones.
         max_in_flight: How many requests were being answered at once at most.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a separate habit of the real service
-        self,
-        org: Organisation,
-        *,
-        port: int = 0,
-        api_key: str = API_KEY,
-        requests_per_minute: int | None = None,
-        minute: float = 60.0,
-        latency: float = 0.0,
-        faults: float = 0.0,
-        fault_kinds: tuple[str, ...] = DEFAULT_FAULT_KINDS,
-        fault_seed: int = 1,
-        retry_after: int = 1,
-        timeout_hold: float = 5.0,
-        on_request: Hook | None = None,
-        moving: int = 0,
-        reading: rules.Reading = "instant",
-        inclusive: tuple[bool, bool] = (True, True),
-        overfull: int = 0,
-        order: Order = "id",
-        spelling: markup.Spelling = "document",
-        refuse: Mapping[str, int] | None = None,
-    ) -> None:
-        """Prepare a sandbox; it is open within a `with` block, or from `open` to `close`.
+    org: Organisation
+    port: int = field(default=0, kw_only=True)
+    api_key: str = field(default=API_KEY, kw_only=True)
+    on_request: Hook | None = field(default=None, kw_only=True)
+    requests: list[RequestSeen] = field(default_factory=list, init=False)
+    max_in_flight: int = field(default=0, init=False)
 
-        Args:
-            org: The organisation to serve.
-            port: The port on the loopback interface; 0 picks a free one.
-            api_key: The key that clients must send.
-            requests_per_minute: More than these are answered with 503. None: any number.
-            minute: How long a minute takes, in seconds.
-            latency: How long to wait before each answer, in seconds.
-            faults: The share of requests that fail, from 0 to 1.
-            fault_kinds: The ways in which they fail: some of `FAULT_KINDS`.
-            fault_seed: Decides which requests fail, and how.
-            retry_after: After how many seconds a 429 wants to be asked again.
-            timeout_hold: How long the fault "timeout" keeps silent, in seconds.
-            on_request: Called with each request before anything else; it may return None to
-                let it be answered, an answer to send instead, or a fault to inject.
-            moving: So many rows that were served on earlier pages of a window are updated
-                before a later page is cut. Logs of activities never move.
-            reading: Whether `since` and `to` are instants, or only their dates count.
-            inclusive: Whether a window includes its `since`, and its `to`.
-            overfull: Full pages carry so many rows more than their limit, if there are.
-            order: Whether the rows of a window come by id or by date of change.
-            spelling: How fields are spelled: as the document does, by their canonical
-                names, or by the other spellings that are known.
-            refuse: Paths that are always refused, with the status code.
-        """
-        self.org = org
-        self.api_key = api_key
-        self.requests: list[RequestSeen] = []
-        self.max_in_flight = 0
-        self._port = port
-        self._requests_per_minute = requests_per_minute
-        self._minute = minute
-        self._latency = latency
-        self._faults = faults
-        self._fault_kinds = fault_kinds
-        self._fault_seed = fault_seed
-        self._retry_after = retry_after
-        self._timeout_hold = timeout_hold
-        self._on_request = on_request
-        self._moving = moving
-        self._reading = reading
-        self._inclusive = inclusive
-        self._overfull = overfull
-        self._order = order
-        self._spelling = spelling
-        self._refuse = dict(refuse or {})
+    def __post_init__(self) -> None:
+        """Prepare to open."""
         self._lock = Lock()
         self._closing = Event()
         self._in_flight = 0
         self._counted: deque[float] = deque()
-        self._server: _Server | None = None
-        self._thread: Thread | None = None
-        self._moves = random.Random(fault_seed)  # noqa: S311 - no secret
-        self._windows: dict[tuple[str, rules.Window], tuple[int, list[Row]]] = {}
+        self._server: Server | None = None
+        self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
+        self._writer = Writer(self)
+        self._moved: dict[Row, int] = {}
+        self._moves = 0
+        self._windows: dict[tuple[str, rules.Window | None], tuple[int, list[Row]]] = {}
 
     @property
     def url(self) -> str:
         """The base URL, which the paths of the endpoints follow."""
         if self._server is None:
             raise RuntimeError("the sandbox is not open")
-        return f"http://{HOST}:{self._server.port}{BASE}"
+        return f"http://{HOST}:{self._server.server_address[1]}{BASE}"
 
     def config(self) -> dict[str, str]:
         """Return the settings with which a tap reads all of the sandbox."""
@@ -222,258 +142,183 @@ class Sandbox:
         Raises:
             OSError: If the port is in use.
         """
-        with socket.create_server((HOST, self._port), backlog=128) as listening:
-            server = _Server(self._app, listening)
+        self._server = Server(self.port, self._respond)
         self._closing.clear()
-        self._server = server
-        self._thread = Thread(
-            target=server.serve_forever, args=(0.02,), name="litmos-sandbox", daemon=True
-        )
-        self._thread.start()
+        self._server.start()
         return self
 
     def close(self) -> None:
         """Stop answering and close all connections; closing once more does nothing."""
-        server, thread = self._server, self._thread
-        self._thread = None
-        if server is None or thread is None:
-            return
         self._closing.set()
-        server.shutdown()
-        thread.join()
-        server.hang_up()
+        if self._server:
+            self._server.stop()
 
     def __enter__(self) -> Self:
         """Open the sandbox."""
         return self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the sandbox."""
         self.close()
 
-    def _app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request: the WSGI application."""
+    def _respond(self, handler: Handler) -> None:
+        """Answer a request."""
+        with self._being_answered():
+            incoming = self._receive(handler)
+            seen = incoming.seen
+            answer = self._answer(incoming, handler.command)
+            if seen.fault in {"timeout", "silent"}:
+                self._closing.wait(self.timeout_hold if seen.fault == "timeout" else None)
+        now = datetime.now(UTC) + timedelta(seconds=self.clock_skew)
+        if seen.fault in {"slow-headers", "slow-body"}:
+            handler.send_slowly(seen.fault, answer, now, self.trickle, self._closing)
+        elif seen.fault and not seen.status:
+            seen.status = answer.status if seen.fault.startswith("cut") else 0
+            handler.break_off(seen.fault, answer, now)
+        else:
+            handler.send(answer, now)
+
+    @contextmanager
+    def _being_answered(self) -> Iterator[None]:
+        """Count a request as being answered."""
         with self._lock:
             self._in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
-            incoming = self._receive(Request(environ))
         try:
-            answer = self._answer(incoming, environ)
+            yield
         finally:
             with self._lock:
                 self._in_flight -= 1
-        incoming.seen.status = answer.status
-        start_response(answer.line, answer.all_headers())
-        return [answer.body]
 
-    def _receive(self, request: Request) -> Incoming:
+    def _receive(self, handler: Handler) -> Incoming:
         """Take note of a request."""
-        path = request.path.removeprefix(BASE) if request.path.startswith(f"{BASE}/") else ""
-        endpoint = _BY_PATH.get(path)
-        stream = endpoint.stream if endpoint else None
-        query = request.args.to_dict()
+        url = urlsplit(handler.path)
+        path = unquote(url.path)
+        path = path.removeprefix(BASE) if path.startswith(f"{BASE}/") else path
+        paths = {endpoint.path: stream for stream, endpoint in self.org.endpoints.items()}
+        query = dict(parse_qsl(url.query, keep_blank_values=True))
         seen = RequestSeen(
             time=time.monotonic(),
             at=self.org.now(),
-            path=path or request.path,
-            stream=stream,
+            path=path,
+            stream=paths.get(path),
             since=rules.moment(query.get("since")),
             to=rules.moment(query.get("to")),
             start=rules.number(query.get("start")),
             limit=rules.number(query.get("limit")),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers={name.lower(): value for name, value in handler.headers.items()},
             query=dict(query),
         )
-        self.requests.append(seen)
-        return Incoming(seen.path, stream, query, len(self.requests), seen)
+        with self._lock:
+            self.requests.append(seen)
+            return Incoming(path, seen.stream, query, len(self.requests), seen)
 
-    def _answer(self, incoming: Incoming, environ: WSGIEnvironment) -> Answer:
-        """Return the answer to a request; raise ConnectionError once it is cut off instead."""
-        if self._latency:
-            self._closing.wait(self._latency)
-        hooked = self._on_request(incoming) if self._on_request else None
+    def _answer(self, incoming: Incoming, method: str) -> Answer:
+        """Return the answer to a request; its status is not noted if it will break off."""
+        if self.latency:
+            self._closing.wait(self.latency)
+        hooked = self.on_request(incoming) if self.on_request else None
         if hooked is not None and not isinstance(hooked, str):
-            return _own_answer(hooked)
-        fault = hooked or self._draw_fault(incoming.number)
-        if fault and fault not in FAULT_KINDS:
+            answer = _own_answer(hooked)
+            incoming.seen.status = answer.status
+            return answer
+        fault = hooked or self.draw_fault(incoming.number)
+        if fault and fault not in faults.ALL_FAULT_KINDS:
             raise ValueError(f"{fault!r} is no fault")
         try:
-            answer = self._answer_by_rules(incoming, environ, faulty=fault is not None)
+            answer = self._answer_by_rules(incoming, method, faulty=fault is not None)
         except rules.RefusedError as error:
-            answer = refusal(error.status, str(error))
-            if hooked is None:
-                return answer
-        if fault is None:
-            return answer
+            answer = faults.refusal(error.status, str(error))
+            fault = hooked
         incoming.seen.fault = fault
-        whole = faulty_answer(fault, incoming.number, self._retry_after)
-        if whole is not None:
-            return whole
-        if fault == "timeout":
-            self._closing.wait(self._timeout_hold)
-        if fault.startswith("cut"):
+        whole = fault and faults.faulty_answer(
+            fault, self._root(incoming), incoming.number, self.retry_after
+        )
+        answer = whole or answer
+        if whole or fault in {None, *faults.SLOW_FAULT_KINDS[:2]}:
             incoming.seen.status = answer.status
-        with suppress(OSError):  # the client may be gone already
-            break_connection(fault, answer, environ["werkzeug.socket"])
-        raise ConnectionAbortedError(fault)
+        return answer
 
-    def _draw_fault(self, number: int) -> str | None:
-        """Return the fault that a request meets by chance."""
-        chance = random.Random(f"{self._fault_seed} {number}")  # noqa: S311 - no secret
-        return chance.choice(self._fault_kinds) if chance.random() < self._faults else None
+    def _root(self, incoming: Incoming) -> str:
+        return self.org.endpoints[incoming.stream].nesting[0] if incoming.stream else "Error"
 
-    def _answer_by_rules(
-        self, incoming: Incoming, environ: WSGIEnvironment, *, faulty: bool
-    ) -> Answer:
+    def _answer_by_rules(self, incoming: Incoming, method: str, *, faulty: bool) -> Answer:
         """Return the answer that Litmos would give."""
         path, query = incoming.path, incoming.query
         if incoming.stream is None:
             raise rules.RefusedError(404, "Not Found")
-        if environ["REQUEST_METHOD"] != "GET":
+        if method != "GET":
             raise rules.RefusedError(405, "Method Not Allowed")
         if incoming.seen.headers.get("apikey") != self.api_key:
             raise rules.RefusedError(401, "Invalid API key")
         self._count()
-        if path in self._refuse:
-            raise rules.RefusedError(self._refuse[path], REASONS.get(self._refuse[path], ""))
+        if path in self.refuse:
+            raise rules.RefusedError(self.refuse[path], "")
         rules.check_source(query)
         with self.org.lock:
             self.org.catch_up()
-            if incoming.stream in LISTINGS:
-                return self._list(incoming.stream, query)
-            window = rules.window(query, self.org.now(), self._reading, self._inclusive)
-            start, limit = rules.paging(query)
-            return self._cut(incoming.stream, window, start, limit, move=not faulty)
+            rows = self._page(incoming.stream, incoming, move=not faulty)
+            body = self._writer.page(self.org.endpoints[incoming.stream], rows)
+        if self.charset != "utf-8":
+            body = body.decode().encode(self.charset, "xmlcharrefreplace")
+        return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
 
     def _count(self) -> None:
         """Refuse a request if there were too many within the last minute."""
-        if self._requests_per_minute is None:
+        if self.requests_per_minute is None:
             return
         now = time.monotonic()
         with self._lock:
-            while self._counted and self._counted[0] <= now - self._minute:
+            while self._counted and self._counted[0] <= now - self.minute:
                 self._counted.popleft()
-            if len(self._counted) >= self._requests_per_minute:
-                raise rules.RefusedError(503, REASONS[503])
+            if len(self._counted) + self.others_per_minute >= self.requests_per_minute:
+                raise rules.RefusedError(503, "")
             self._counted.append(now)
 
-    def _list(self, stream: str, query: Mapping[str, str]) -> Answer:
-        """Return a page of a plain listing: what exists now."""
-        start, limit = rules.paging(query)
-        rows = self.org.listed(stream)[start : start + limit]
-        names = _LISTED_OF.get(stream, _LISTED)
-        return Answer(200, markup.listing(_BY_STREAM[stream], names, rows), "OK")
+    def _page(self, stream: str, incoming: Incoming, *, move: bool) -> list[Row]:
+        """Return a page of a window or of a plain listing, which is all of it."""
+        window = None
+        if stream not in self.org.listings:
+            now = self.org.now()
+            window = rules.window(incoming.query, now, self)
+            if move and window.end >= now - timedelta(seconds=self.late):
+                self.org.grow(stream, self.growing)
+        start, limit = rules.paging(incoming.query)
+        if move and start:
+            served = self._window(stream, window, incoming.number)[:start]
+            self._move(served, dated=window is not None)
+        return self.cut(self._window(stream, window, incoming.number), start, limit)
 
-    def _cut(
-        self, stream: str, window: rules.Window, start: int, limit: int, *, move: bool
-    ) -> Answer:
-        """Return a page of a window."""
-        endpoint = _BY_STREAM[stream]
-        rows = self._window(stream, window)
-        if move and start and self._moving and endpoint.replication_key in _MOVING_KEYS:
-            served = rows[:start]
-            for row in self._moves.sample(served, min(self._moving, len(served))):
-                self.org.touch_row(stream, row)
-            rows = self._window(stream, window)
-        more = self._overfull if len(rows) >= start + limit else 0
-        chosen = rows[start : start + limit + more]
-        return Answer(200, markup.page(endpoint, chosen, self._spelling), "OK")
+    def _move(self, served: list[Row], *, dated: bool) -> None:
+        """Let rows change places that were on earlier pages; those of logs never change."""
+        if not served:
+            return
+        if dated and served[0].table.endpoint.replication_key in _MOVING_KEYS:
+            for row in self._chance.sample(served, min(self.moving, len(served))):
+                self.org.touch_row(row)
+        for row in self._chance.sample(served, min(self.moving_without_date, len(served))):
+            self._moves += 1
+            self._moved[row] = self._moves
 
-    def _window(self, stream: str, window: rules.Window) -> list[Row]:
+    def _window(self, stream: str, window: rules.Window | None, number: int) -> list[Row]:
         """Return the rows of a window in their order, kept until something changes."""
-        version = self.org.version(stream)
+        version = self.org.version(stream) + self._moves
         known, rows = self._windows.get((stream, window), (-1, []))
-        if known != version:
-            rows = self.org.window(stream, window.first, window.end)
-            if self._order == "id":
-                rows.sort(key=attrgetter("number"))
+        if known != version or self.is_unstable:
+            if window:
+                rows = self.org.window(stream, window.first, window.end)
+            else:
+                rows = list(self.org.listed(stream))
+            rows = self.arrange(rows, self._moved, number)
             if len(self._windows) > _KEPT_WINDOWS:
                 self._windows.clear()
             self._windows[stream, window] = version, rows
         return rows
 
 
-def _own_answer(hooked: Response | tuple[int, Mapping[str, str], bytes]) -> Answer:
+def _own_answer(hooked: Answer | tuple[int, Mapping[str, str], bytes]) -> Answer:
     """Return the answer that a hook wants to be sent."""
-    if isinstance(hooked, tuple):
-        status, given, body = hooked
-        hooked = Response(body, status, given, content_type=given.get("Content-Type", XML))
-    return Answer(
-        status=hooked.status_code,
-        body=hooked.get_data(),
-        reason=hooked.status.partition(" ")[2],
-        content_type=hooked.content_type or XML,
-        headers=[each for each in hooked.headers if each[0] not in _COMPUTED],
-    )
-
-
-class _Server(ThreadedWSGIServer):
-    """A server that knows its connections, so that none stays behind."""
-
-    daemon_threads = True
-
-    def __init__(self, app: WSGIApplication, listening: socket.socket) -> None:
-        """Serve an application on a socket that listens already."""
-        self.connections: set[socket.socket] = set()
-        port = listening.getsockname()[1]
-        super().__init__(HOST, port, app, _Handler, fd=listening.fileno())
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Take note of a connection, and handle it in a thread of its own."""
-        self.connections.add(request)
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Forget a connection once it is closed."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self.connections.discard(request)
-
-    def hang_up(self) -> None:
-        """Close all connections, and wait a little for their threads to end."""
-        for connection in list(self.connections):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        patience = time.monotonic() + _PATIENCE
-        while self.connections and time.monotonic() < patience:
-            time.sleep(0.002)
-
-
-class _Handler(WSGIRequestHandler):
-    """Handles the requests of one connection, which stays open between them."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def run_wsgi(self) -> None:
-        """Answer one request; other than werkzeug's own, keep the connection."""
-        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # whatever follows the headers is not read
-        head: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(line: str, headers: list[tuple[str, str]], _: object = None) -> Any:
-            head.append((line, headers))
-
-        try:
-            body = b"".join(self.server.app(self.make_environ(), start_response))
-            [(line, headers)] = head
-            status, _, reason = line.partition(" ")
-            self.send_response(int(status), reason)
-            for name, value in headers:
-                self.send_header(name, value)
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - as in the base
-        """Say nothing."""
+    if isinstance(hooked, Answer):
+        return hooked
+    status, headers, body = hooked
+    return Answer(status, body, responses[status].upper(), headers=dict(headers))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,54 +19,70 @@ if TYPE_CHECKING:
 Value = str | int | float | bool | datetime | None
 Values = dict[str, Value]
 
+_AUDIT = {"CreatedDate", "UpdatedDate", "CreatedBy", "UpdatedBy"}
+_OF_EACH_ROW = {"Id", "OriginalId", "Active", *_AUDIT}
+_FIRST_ORIGINALS = 8_000_000
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TAILS = ("aA", "Qx", "7d", "kK")
 
+
+def litmos_id(stream: str, original: int) -> str:
+    """Return the text form of an integer id: one to one, and case-sensitive.
+
+    Of every four pairs of neighbours, two have ids that differ by the case of a letter alone.
+    """
+    pair, which = divmod(original, 2)
+    mixed = (pair * 0x9E3779B97F4A7C15 + crc32(stream.encode()) * 0x100000001B3) % 2**64
+    text = _TAILS[pair % 4][which]
+    for _ in range(11):
+        mixed, digit = divmod(mixed, 62)
+        text = _DIGITS[digit] + text
+    return text
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Row:
-    """A row of a table.
+    """A row of a table; `row["Name"]` is a field, None if it is null.
 
     Attributes:
         table: The table that it is or was in.
         values: The fields by their canonical names; a field that is missing is null.
         number: The place of the row in its table: later rows have larger ones.
+        original: The integer form of its id, if it has an id of its own.
         stamp: When the row last changed, which decides the windows that serve it.
-        markup: The row as XML, by spelling; emptied when the row changes.
+        markup: The row as XML and who wrote it, until the row changes.
+        gone: Whether it was deleted.
     """
 
-    __slots__ = ("markup", "number", "stamp", "table", "values")
+    table: Table
+    values: Values
+    number: int
+    original: int
+    stamp: datetime
+    markup: tuple[object, bytes] | None = None
+    gone: bool = False
 
-    def __init__(self, table: Table, values: Values, number: int, stamp: datetime) -> None:
-        """Make a row that has not been serialised yet."""
-        self.table = table
-        self.values = values
-        self.number = number
-        self.stamp = stamp
-        self.markup: dict[str, bytes] = {}
+    def __getitem__(self, name: str) -> Any:
+        """Return a field."""
+        return self.values.get(name)
 
     @property
     def id(self) -> str:
         """The field `Id`."""
-        return self.text("Id")
-
-    def text(self, name: str) -> str:
-        """Return a field that is text."""
-        return cast("str", self.values[name])
-
-    def whole(self, name: str) -> int:
-        """Return a field that is an integer."""
-        return cast("int", self.values[name])
-
-    def moment(self, name: str) -> datetime:
-        """Return a field that is a moment."""
-        return cast("datetime", self.values[name])
+        return str(self.values["Id"])
 
 
 class Table:
     """The rows of one stream.
 
-    The index by date is built when a window is first asked for, so that filling a table
-    costs nothing extra.
+    Rows are put in the order of their dates when a window is asked for after a change, so
+    that filling a table costs nothing extra.
 
     Attributes:
         endpoint: What the rows are.
+        fields: Its fields that Litmos sends.
+        references: The streams to whose ids fields point.
+        what: What a row is, in the singular, such as `Learning Path`.
         rows: All rows, in the order in which they were added.
         version: Grows with every change.
     """
@@ -70,83 +90,87 @@ class Table:
     def __init__(self, endpoint: Endpoint) -> None:
         """Make an empty table."""
         self.endpoint = endpoint
+        self.fields = {field.name: field for field in endpoint.fields if field.sent}
+        self.references = {
+            name: target.partition(".")[0]
+            for name, target in endpoint.references.items()
+            if name in self.fields
+        }
+        self.what = re.sub("s$", "", endpoint.stream).replace("_", " ").title()
         self.rows: list[Row] = []
         self.version = 0
         self._numbers = count()
-        self._by_date: list[tuple[datetime, int, Row]] | None = None
+        self._originals = count(100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS)
+        self._shared: dict[str, list[str]] = {}
+        self._by_date: tuple[int, list[Row]] = (0, [])
         self._by_key: dict[tuple[Value, ...], Row] = {}
-        names = {field.name for field in endpoint.fields if field.kind != "hash"}
         # The key of a login is its user: there is one row for each.
         key = [name for name in endpoint.primary_key if name != endpoint.replication_key]
-        self._key = key if names.issuperset(key) else []
+        self.key = key if self.fields.keys() >= set(key) else []
 
-    def add(self, values: Values) -> Row:
+    def next_original(self) -> int:
+        """Return the next integer id."""
+        return next(self._originals)
+
+    def original_of(self, other: Table) -> str:
+        """Return the name of the field for the integer form of another table's id."""
+        name = f"Original{other.what.replace(' ', '')}Id"
+        return name if name in self.fields else "OriginalId"
+
+    def taken_over(self, parent: Row) -> Values:
+        """Return the values that a row of this table has from a row to which it refers."""
+        other, stream = parent.table, parent.table.endpoint.stream
+        found: Values = {
+            name: parent.id for name, target in self.references.items() if target == stream
+        }
+        if other is not self:
+            if stream not in self._shared:
+                shared = self.fields.keys() & other.fields.keys() - _OF_EACH_ROW
+                self._shared[stream] = sorted(shared - self.references.keys())
+            found |= {name: parent[name] for name in self._shared[stream]}
+            found[self.original_of(other)] = parent.original
+        return found
+
+    def add(self, values: Values, original: int = 0) -> Row:
         """Add a row and return it."""
-        row = Row(self, values, next(self._numbers), self._stamp(values))
+        row = Row(self, values, next(self._numbers), original, self._stamp(values))
         self.rows.append(row)
         self.version += 1
-        if self._key:
-            self._by_key[tuple(map(values.get, self._key))] = row
-        if self._by_date is not None:
-            insort(self._by_date, (row.stamp, row.number, row))
+        if self.key:
+            self._by_key[tuple(map(values.get, self.key))] = row
         return row
 
     def find(self, *key: Value) -> Row | None:
         """Return the row with a primary key; that of a login is just its user."""
         return self._by_key.get(key)
 
-    def get(self, *key: Value) -> Row:
-        """Return the row with a primary key, which there must be."""
-        return self._by_key[key]
-
     def change(self, row: Row, values: Mapping[str, Value]) -> None:
         """Give a row other values, so that it moves to the window of its new date."""
-        if self._by_date is not None:
-            del self._by_date[bisect_left(self._by_date, (row.stamp, row.number))]
         row.values.update(values)
-        row.markup.clear()
+        row.markup = None
         row.stamp = self._stamp(row.values)
         self.version += 1
-        if self._by_date is not None:
-            insort(self._by_date, (row.stamp, row.number, row))
 
     def remove(self, rows: Iterable[Row]) -> None:
         """Remove rows without a trace."""
-        gone = {row.number for row in rows}
-        self._fill([row for row in self.rows if row.number not in gone])
-
-    def replace(self, rows: Iterable[Mapping[str, Value]]) -> None:
-        """Put these rows in the place of all others."""
-        self._fill([])
-        for values in rows:
-            self.add(dict(values))
+        for row in rows:
+            row.gone = True
+            self._by_key.pop(tuple(map(row.values.get, self.key)), None)
+        self.rows = [row for row in self.rows if not row.gone]
+        self.version += 1
 
     def window(self, first: datetime, end: datetime) -> list[Row]:
-        """Return the rows whose last change lies in a window, the longest ago first.
-
-        Args:
-            first: The earliest moment of the window.
-            end: The moment from which on changes are too late for the window.
-        """
-        if self._by_date is None:
-            self._by_date = sorted((row.stamp, row.number, row) for row in self.rows)
-        start = bisect_left(self._by_date, (first,))
-        stop = bisect_left(self._by_date, (end,))
-        return [row for _, _, row in self._by_date[start:stop]]
+        """Return the rows that last changed from `first` to before `end`, longest ago first."""
+        version, rows = self._by_date
+        if version != self.version:
+            rows = sorted(self.rows, key=attrgetter("stamp", "number"))
+            self._by_date = self.version, rows
+        stamp = attrgetter("stamp")
+        return rows[bisect_left(rows, first, key=stamp) : bisect_left(rows, end, key=stamp)]
 
     def complete(self, row: Row) -> Values:
         """Return a copy of a row's values that has all fields Litmos can send."""
-        get = row.values.get
-        fields = self.endpoint.fields
-        return {field.name: get(field.name) for field in fields if field.kind != "hash"}
-
-    def _fill(self, rows: list[Row]) -> None:
-        """Keep these rows alone, and build the indexes anew."""
-        self.rows = rows
-        self.version += 1
-        self._by_date = None
-        if self._key:
-            self._by_key = {tuple(map(row.values.get, self._key)): row for row in rows}
+        return {name: row[name] for name in self.fields}
 
     def _stamp(self, values: Mapping[str, Value]) -> datetime:
         """Return when the row last changed: when it was created if it never did."""

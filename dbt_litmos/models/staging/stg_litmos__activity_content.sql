@@ -13,6 +13,7 @@
     ('ActivityBy', 'activity_by', 'integer'),
     ('ActivityByUserName', 'activity_by_user_name', 'string'),
     ('ActivityDate', 'activity_date', 'datetime'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'activity_content',

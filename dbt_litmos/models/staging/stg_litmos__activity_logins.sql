@@ -7,6 +7,7 @@
     ('UserName', 'user_name', 'string'),
     ('IPAddress', 'ip_address', 'string'),
     ('LoginDate', 'login_date', 'datetime'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'activity_logins',

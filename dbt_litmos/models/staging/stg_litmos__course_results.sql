@@ -23,6 +23,7 @@
     ('UpdatedBy', 'updated_by', 'integer'),
     ('LearningPathAssignment', 'learning_path_assignment', 'boolean'),
     ('TeamAssignment', 'team_assignment', 'boolean'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'course_results',

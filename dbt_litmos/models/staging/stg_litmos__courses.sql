@@ -23,6 +23,7 @@
     ('DisplayOrder', 'display_order', 'integer'),
     ('IncludeInLibrary', 'include_in_library', 'boolean'),
     ('CourseImageURL', 'course_image_url', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'courses',

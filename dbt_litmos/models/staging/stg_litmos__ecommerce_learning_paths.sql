@@ -22,6 +22,7 @@
     ('CreatedDate', 'created_date', 'datetime'),
     ('UpdatedDate', 'updated_date', 'datetime'),
     ('CreatedBy', 'created_by', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'ecommerce_learning_paths',

@@ -14,6 +14,7 @@
     ('StartDate', 'start_date', 'datetime'),
     ('FinishDate', 'finish_date', 'datetime'),
     ('CreatedBy', 'created_by', 'integer'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'learning_path_results',

@@ -9,6 +9,7 @@
     ('CreatedDate', 'created_date', 'datetime'),
     ('UpdatedBy', 'updated_by', 'integer'),
     ('UpdatedDate', 'updated_date', 'datetime'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'learning_path_users',

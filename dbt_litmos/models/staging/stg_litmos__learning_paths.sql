@@ -18,6 +18,7 @@
     ('IncludeInLibrary', 'include_in_library', 'boolean'),
     ('IsCourseOrderOptional', 'is_course_order_optional', 'boolean'),
     ('ImageURL', 'image_url', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'learning_paths',

@@ -19,6 +19,7 @@
     ('TimeTaken', 'time_taken', 'string'),
     ('UpdatedDate', 'updated_date', 'datetime'),
     ('Code', 'code', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'module_results',

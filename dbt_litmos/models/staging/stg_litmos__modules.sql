@@ -10,6 +10,7 @@
     ('UpdatedDate', 'updated_date', 'datetime'),
     ('CreatedBy', 'created_by', 'integer'),
     ('ModuleType', 'module_type', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'modules',

@@ -11,6 +11,7 @@
     ('UpdatedDate', 'updated_date', 'datetime'),
     ('CreatedBy', 'created_by', 'integer'),
     ('UpdatedBy', 'updated_by', 'integer'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'team_courses',

@@ -10,6 +10,7 @@
     ('UpdatedDate', 'updated_date', 'datetime'),
     ('CreatedBy', 'created_by', 'integer'),
     ('UpdatedBy', 'updated_by', 'integer'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'team_learning_paths',

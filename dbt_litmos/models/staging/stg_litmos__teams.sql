@@ -10,6 +10,7 @@
     ('UpdatedBy', 'updated_by', 'integer'),
     ('ParentTeamId', 'parent_team_id', 'string'),
     ('TeamCodeForBulkImport', 'team_code_for_bulk_import', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'teams',

@@ -51,6 +51,7 @@
     ('ExpirationDate', 'expiration_date', 'datetime'),
     ('ExternalEmployeeId', 'external_employee_id', 'string'),
     ('ProfileType', 'profile_type', 'string'),
+    ('OtherFields', 'other_fields', 'others'),
 ] -%}
 {{ litmos.stage(
     'user_logins',

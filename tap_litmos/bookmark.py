@@ -1,0 +1,207 @@
+"""A stream's bookmark: which span of time has been read, from STATE in to STATE out.
+
+The state of a stream holds the two keys of the SDK, `replication_key` and
+`replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
+never a row's date; `replicated_from` is its beginning. A window extends the span only if it
+touches it. So a window that was not read whole holds back all that come after it, and a run
+that is killed at any moment goes on where it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.streams._state import StreamStateManager
+from typing_extensions import override
+
+from tap_litmos.windows import (
+    EARLIEST,
+    first_since,
+    midnight,
+    parse_moment,
+    split_backwards,
+    split_into_windows,
+)
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+    from pendulum import DateTime
+
+    from tap_litmos.windows import Window
+
+STATE_KEYS = ("replication_key", "replication_key_value", "replicated_from")
+"""What the state of a stream holds; other keys are left out."""
+
+_CLOCKS_MAY_DIFFER_MINUTES = 5
+
+
+class Bookmark(StreamStateManager):
+    """The span of time that has been read of a stream.
+
+    It takes the place of the SDK's state manager, which would follow the rows' dates.
+    """
+
+    def __init__(
+        self, *, replication_key: str | None, logger: logging.Logger, **sdk: Any
+    ) -> None:
+        """Make the bookmark; the state is not read yet.
+
+        Args:
+            replication_key: The replication key, or None if no bookmark is to be kept.
+            logger: Where warnings go.
+            sdk: What the SDK's state manager needs.
+        """
+        super().__init__(**sdk)
+        self._replication_key = replication_key
+        self._warn = logger.warning
+        self._read_from: DateTime | None = None
+        self._read_to: DateTime | None = None
+
+    def plan(
+        self,
+        start_date: DateTime,
+        now: DateTime,
+        *,
+        days: int,
+        lookback_hours: int,
+        end: DateTime | None,
+    ) -> Iterator[Window]:
+        """Read the state, and yield the windows of this sync.
+
+        First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
+        before the bookmark, at that day's midnight (UTC). Then come those from an earlier
+        `start_date` up to what has been read, newest first.
+
+        Args:
+            start_date: The moment from which rows are wanted.
+            now: The current moment.
+            days: The span of a finished window, 1 to 7.
+            lookback_hours: Hours before the bookmark from which to read again.
+            end: Where to stop; None: go on to now.
+        """
+        since = first_since(start_date)
+        read_to = self._trusted(now)
+        if read_to is not None and read_to < since:
+            self._warn(
+                "%s: start_date is later than the bookmark %s; what lies between is not read",
+                self.stream_name,
+                read_to,
+            )
+            read_to = None
+        if read_to is None:
+            self._read_from = self._read_to = since
+            yield from split_into_windows(since, now, days=days, end=end)
+            return
+        read_from = self._replicated_from(since, read_to)
+        self._read_from, self._read_to = read_from, read_to
+        resumed = max(since, midnight(read_to.subtract(hours=lookback_hours)))
+        yield from split_into_windows(resumed, now, days=days, end=end)
+        yield from split_backwards(since, read_from, now, days=days, end=end)
+
+    def extend(self, window: Window, requested_at: DateTime) -> None:
+        """Mark a window as read whole, so that the next STATE message says so.
+
+        Nothing changes where it leaves a gap to what was read before, or where no bookmark is
+        kept.
+
+        Args:
+            window: The window.
+            requested_at: When its first page was requested.
+        """
+        read_from, read_to = self._read_from, self._read_to
+        if self._replication_key is None or read_from is None or read_to is None:
+            return
+        if window.since > read_to or window.to < read_from:
+            return
+        self._read_from = min(read_from, window.since)
+        self._read_to = max(read_to, window.bookmark(requested_at))
+        self.is_flushed = False
+        self.stream_state.update(
+            replication_key=self._replication_key,
+            replication_key_value=_written(self._read_to),
+            replicated_from=_written(self._read_from),
+        )
+
+    def _trusted(self, now: DateTime) -> DateTime | None:
+        """Return the bookmark in the state, or None if there is none that can be trusted."""
+        if self._replication_key is None:
+            return None
+        state = self._state
+        value = state.get("replication_key_value")
+        at = _parsed(value)
+        if not state:
+            return None
+        if value is None:
+            reason = "has no value"
+        elif at is None:
+            reason = f"{value!r:.50} is not a date"
+        elif state.get("replication_key") != self._replication_key:
+            reason = (
+                f"{value!r:.50} belongs to replication key {state.get('replication_key')!r}"
+            )
+        elif at > now.add(minutes=_CLOCKS_MAY_DIFFER_MINUTES):
+            reason = f"{value!r:.50} lies in the future"
+        else:
+            return at
+        self._distrust(reason)
+        return None
+
+    def _distrust(self, reason: str) -> None:
+        self._warn(
+            "%s: the bookmark %s; reading from start_date again", self.stream_name, reason
+        )
+        self.stream_state.clear()
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        """The stream's state, without making one."""
+        state: dict[str, Any] = self.tap_state.get("bookmarks", {}).get(self.stream_name, {})
+        return state
+
+    def _replicated_from(self, since: DateTime, read_to: DateTime) -> DateTime:
+        """Return from where on the stream was read.
+
+        A state of an earlier version of the tap does not tell: it was read from the
+        `start_date` of its next sync, which is this one.
+        """
+        value = self._state.get("replicated_from")
+        if value is None:
+            return since
+        read_from = _parsed(value)
+        if read_from is None:
+            self._warn(
+                "%s: replicated_from %.50r is not a date; reading from start_date again",
+                self.stream_name,
+                value,
+            )
+        return midnight(min(read_from or read_to, read_to))
+
+    # What the SDK would do for each row, and a window does here.
+
+    @override
+    def increment_state(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the bookmark is a window's end, never a row's date."""
+
+    @override
+    def write_starting_replication_value(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: where a sync starts is part of the plan, not of the state."""
+
+    @override
+    def write_replication_key_signpost(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: bookmarks never lie in the future."""
+
+
+def _parsed(value: object) -> DateTime | None:
+    """Return the moment that a state holds, or None if it holds none."""
+    try:
+        at = parse_moment(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return None
+    return at if at >= EARLIEST else None
+
+
+def _written(at: DateTime) -> str:
+    """Return a moment as a state holds it."""
+    return f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"

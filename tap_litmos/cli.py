@@ -1,0 +1,346 @@
+"""The command line: files and environment in, messages on stdout, the exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import stat
+import sys
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib import Catalog, RecordMessage
+from typing_extensions import override
+
+from tap_litmos import settings
+from tap_litmos.errors import RunFailedError
+from tap_litmos.settings import FILES
+from tap_litmos.tap import TapLitmos
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    import click
+    from singer_sdk.singerlib.encoding.simple import Message
+
+_BUFFERED = 1 << 16
+"""Bytes of records that wait to be written together."""
+
+_PIPE_TAKES = 4096
+"""Bytes that a pipe which is ready takes without blocking (POSIX: 512 at least; Linux and macOS
+have a page or more)."""
+
+
+class StoppedError(SystemExit):
+    """A signal ended the run; the code is 128 and the signal's number."""
+
+
+@dataclass(slots=True)
+class Settings:
+    """What `--config` gave, in the shape that the SDK's own options expect."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    parse_env: bool = False
+
+
+class Writer(MsgSpecWriter):
+    """Writes messages to stdout, and all that has gathered after each but a record.
+
+    It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
+    a target that does not read.
+    """
+
+    def __init__(self, wakeup: int) -> None:
+        """Make a writer.
+
+        Args:
+            wakeup: A file descriptor that becomes readable when a signal comes.
+        """
+        super().__init__()
+        self._wakeup = wakeup
+        self._waiting = bytearray()
+        self._is_writing = False
+        self._stopped_by: int | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to write."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the rest; if the run was ended, no more than stdout takes without waiting."""
+        if kind is None:
+            self.flush()
+            return
+        self._stopped_by = None
+        with contextlib.suppress(OSError, ValueError):
+            output = sys.stdout.fileno()
+            while self._waiting and select.select([], [output], [], 0)[1]:
+                self._write_now(output, _PIPE_TAKES)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """End the run; a handler of signals.
+
+        No STATE is written here: each window's was, when it was finished.
+        """
+        # A second signal ends the process at once, whatever it does.
+        signal.signal(number, signal.SIG_DFL)
+        self._stopped_by = number
+        if not self._is_writing:
+            raise StoppedError(128 + number)
+
+    @override
+    def write_message(self, message: Message) -> None:
+        self._waiting += self.format_message(message)
+        if not isinstance(message, RecordMessage) or len(self._waiting) >= _BUFFERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered.
+
+        Raises:
+            RunFailedError: If stdout does not take it.
+        """
+        try:
+            while self._waiting:
+                self._write()
+        except BrokenPipeError:
+            raise RunFailedError(
+                "The target closed the pipe (see its log). The next sync resumes from the last "
+                "state it saved"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunFailedError(
+                f"Cannot write to stdout: {error}. The next sync resumes from the last state "
+                "that was saved"
+            ) from None
+
+    def _write(self) -> None:
+        """Write as much as stdout takes."""
+        try:
+            output = sys.stdout.fileno()
+        except OSError:  # not a file of the system
+            del self._waiting[: sys.stdout.buffer.write(self._waiting)]
+            return
+        if not stat.S_ISFIFO(os.fstat(output).st_mode):
+            self._write_now(output, len(self._waiting))
+            return
+        # A signal that comes right before a blocking write would wait for the target. One that
+        # comes right before `select` has made `wakeup` readable.
+        readable, _, _ = select.select([self._wakeup], [output], [])
+        if readable:
+            os.read(self._wakeup, 4096)
+        else:
+            self._write_now(output, _PIPE_TAKES)
+
+    def _write_now(self, output: int, most: int) -> None:
+        """Write some bytes and forget them, with no signal in between: else they came twice."""
+        self._is_writing = True
+        try:
+            del self._waiting[: os.write(output, self._waiting[:most])]
+        finally:
+            self._is_writing = False
+        if self._stopped_by is not None:
+            raise StoppedError(128 + self._stopped_by)
+
+
+class Command(SingerCommand):
+    """The command line: ends with one line, not a traceback, where the tap knows why."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except StoppedError:
+            _silence_stdout()
+            self.logger.warning(
+                "Interrupted. To resume, sync with the last state that the target saved"
+            )
+            raise
+        except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
+            lines = str(error).splitlines()
+        _silence_stdout()
+        for line in lines:
+            self.logger.critical("%s", line)
+        sys.exit(1)
+
+
+class CommandLineTap(TapLitmos):
+    """The tap as a command."""
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return Command(
+            name=command.name,
+            callback=command.callback,
+            help=command.help,
+            params=command.params,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+        )
+
+    @classmethod
+    @override
+    def cb_config(  # type: ignore[override] # the SDK's own class for this is private
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> Settings:
+        """Read the config; without `--config` the environment's."""
+        if any("{" in path for path in value):
+            raise RunFailedError(
+                "--config takes the path of a JSON file, not its content, in which others "
+                "could see the key"
+            )
+        config: dict[str, Any] = {}
+        for path in value or ("ENV",):
+            config |= cls._from_environment() if path == "ENV" else _read_config(path)
+        return Settings(config)
+
+    @classmethod
+    def _schema(cls) -> dict[str, Any]:
+        """Return the schema of all settings, with those of the SDK."""
+        schema = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        return schema
+
+    @classmethod
+    def _from_environment(cls) -> dict[str, Any]:
+        return settings.from_environment(os.environ, cls._schema())
+
+    @classmethod
+    def _from_command_line(
+        cls,
+        given: Settings | None,
+        writer: Writer,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> CommandLineTap:
+        config, warnings = settings.checked((given or Settings()).config, cls._schema())
+        for warning in warnings:
+            cls.logger.warning("%s", warning)
+        tap = cls(
+            config=config,
+            state=_read_json("--state", state),
+            catalog=_read_catalog(catalog),
+            message_writer=writer,
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, writer.stop)
+        return tap
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        if value:
+            # The SDK warns of what is missing, although discovery needs neither key nor date.
+            given = ctx.params.get("config") or Settings()
+            unused = {"api_key": "unused", "start_date": "2000-01-01"}
+            ctx.params["config"] = Settings(unused | given.config)
+        super().cb_discover(ctx, param, value)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != "all":
+            super().cb_test(ctx, param, value)
+            return
+        with _wakeup() as wakeup, Writer(wakeup) as writer:
+            tap = cls._from_command_line(ctx.params.get("config"), writer)
+            streams = [stream for stream in tap.litmos_streams if stream.selected]
+            for stream in streams:
+                stream.ABORT_AT_RECORD_COUNT = 1
+            with tap.prepare_run():
+                tap.run_sync_dry_run(streams=streams)
+        cls.logger.info("%d of %d endpoints answer; ready to sync", len(streams), len(streams))
+        ctx.exit()
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Settings | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the command line."""
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        with _wakeup() as wakeup, Writer(wakeup) as writer:
+            tap = cls._from_command_line(config, writer, state, catalog)
+            with tap.prepare_run():
+                tap.sync_all()
+
+
+@contextlib.contextmanager
+def _wakeup() -> Iterator[int]:
+    """Yield a file descriptor that becomes readable when a signal comes."""
+    readable, writable = os.pipe()
+    for end in (readable, writable):
+        os.set_blocking(end, False)
+    before = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    try:
+        yield readable
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(readable)
+        os.close(writable)
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            config = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFailedError(f"Cannot read --config {path}: {error}") from None
+    if not isinstance(config, dict):
+        raise RunFailedError(f"--config {path} is not a JSON object")
+    return config
+
+
+def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        text = file.read()
+        # A first run that was killed before its first state leaves an empty file.
+        content = json.loads(text) if text.strip() or option != "--state" else {}
+    except (ValueError, RecursionError) as error:
+        raise RunFailedError(
+            f"{option} {file.name} is not valid JSON ({error}): pass {FILES[option]}"
+        ) from None
+    if not isinstance(content, dict):
+        raise RunFailedError(f"{option} {file.name} is not a JSON object: pass {FILES[option]}")
+    return content
+
+
+def _read_catalog(file: IO[str] | None) -> Catalog | None:
+    content = _read_json("--catalog", file)
+    if file is None or content is None:
+        return None
+    try:
+        if content["streams"]:
+            return Catalog.from_dict(content)
+        reason = "it lists no streams"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = repr(error)
+    raise RunFailedError(
+        f"--catalog {file.name} is not a Singer catalog ({reason:.100}): --discover prints one"
+    )
+
+
+def _silence_stdout() -> None:
+    """Let what Python still has to write go nowhere: nobody may be there to take it."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

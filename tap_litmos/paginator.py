@@ -1,0 +1,420 @@
+"""The paginator: walks (window, offset), and proves that no row of a window was skipped.
+
+Nothing is documented about the order of rows or their number, so no guarantee rests on either.
+A window is read page by page, which is one *reading*. It is proved by
+
+- **seams**: each page begins with the last rows of the page before, in the same order. Where it
+  does not, rows have moved, and the paginator steps back until the two pages meet;
+- **a count**: as many different rows came as the service has, by the offset and the rows of
+  the last page, and none of them came twice.
+
+A reading that proves nothing is followed by another one, which cuts its pages at other places,
+until two of them bring the same rows in the same order, or several of them together bring as
+many different rows as there are. If nothing helps, the window fails. Pure arithmetic, no I/O.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from singer_sdk.pagination import BaseAPIPaginator
+from typing_extensions import override
+
+from tap_litmos.windows import WHOLE_LIST, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+SMALLEST_PAGE = 2
+"""The least rows to ask for: pages of one row could not overlap."""
+
+_READINGS = 25
+"""How often a window is read at most. A million rows that change places at random with each
+request need about 15."""
+
+_SUSPECT = 100
+"""Rows from which a short page may be a cut one: Litmos' default limit (the document)."""
+
+_FEW_IN_A_ROW = 3
+"""Pages with hardly a new row after which no more are asked for, where pages are cut."""
+
+_MANY = 100_000
+_BUCKETS = 8
+
+
+class RowsNotProvedError(Exception):
+    """Not every row of a window came, or it cannot be told whether it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page begins.
+
+    Attributes:
+        window: The span of time.
+        offset: The 0-based number of its first row within the window.
+        reading: Which reading of the window it belongs to, from 1.
+    """
+
+    window: Window
+    offset: int = 0
+    reading: int = 1
+
+    def query(self, limit: int) -> dict[str, str | int]:
+        """Return the parameters that ask for the page.
+
+        Args:
+            limit: The most rows to ask for.
+        """
+        return {"start": self.offset, "limit": limit, **self.window.query()}
+
+
+class Page(Protocol):
+    """What the paginator asks of a page.
+
+    Attributes:
+        versions: What tells each row, and this state of it, from all others, in the order in
+            which they were sent: its primary key, then its replication key.
+        keys: What tells each row from all others, in the same order.
+    """
+
+    @property
+    def versions(self) -> Sequence[Hashable]:
+        """The versions of the rows."""
+
+    @property
+    def keys(self) -> Sequence[Hashable]:
+        """The keys of the rows."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of a window; it holds 16 bytes for each row, whatever its key.
+
+    Attributes:
+        versions: The hashes of the rows' versions, without what pages repeat of each other.
+        keys: Likewise of their keys.
+        total: How many rows the service has, by the offset and the rows of the last page.
+        few_new: How many pages in a row brought hardly a new row.
+        ordered: Whether each page met the one before.
+        previous: The versions of the last page, which the next one is to repeat in part.
+        at: The offset of the last page.
+        step: How many rows of the last page count, which may be longer than was asked for.
+        overlap: How many of them the next page is asked to repeat.
+        needed: How many of them it has to repeat.
+        pages: How many pages came.
+        check_at: After how many pages to look whether any of them brought a new row.
+        distinct_then: How many different rows there were at the last such look.
+    """
+
+    versions: array[int] = field(default_factory=lambda: array("q"))
+    keys: array[int] = field(default_factory=lambda: array("q"))
+    total: int = 0
+    few_new: int = 0
+    ordered: bool = True
+    previous: Sequence[Hashable] = ()
+    at: int = 0
+    step: int = 0
+    overlap: int = 0
+    needed: int = 0
+    pages: int = 0
+    check_at: int = 16
+    distinct_then: int = 0
+
+    def extend(self, page: Page, repeated: int) -> None:
+        """Take in the rows of a page but the first, which repeat the page before."""
+        self.versions.extend(map(hash, page.versions[repeated:]))
+        self.keys.extend(map(hash, page.keys[repeated:]))
+
+    def repeated(self, page: Page) -> int | None:
+        """Return how many rows repeat the page before, or None if the two do not meet."""
+        if not self.ordered or not self.needed:
+            return 0
+        return overlap(self.previous, page.versions, self.needed)
+
+    def step_back(self, limit: int) -> int:
+        """Return an offset that lies further back than the page which did not meet."""
+        if self.overlap < self.step:
+            self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
+        else:
+            # Not even the page before is there any more: go on without looking for seams.
+            self.ordered = False
+            self.overlap = self.needed
+        return self.at + self.step - self.overlap
+
+    def follow(self, page: Page, offset: int, limit: int, seam: int, part: int) -> int:
+        """Return the offset of the page after one.
+
+        Args:
+            page: The page.
+            offset: Where it begins.
+            limit: Rows that were asked for.
+            seam: Rows that the next page is to repeat, if there are as many.
+            part: Into how many parts to cut the first page. So each reading cuts its pages at
+                other places.
+        """
+        self.previous, self.at = page.versions, offset
+        self.step = min(len(page.versions), limit)
+        self.overlap = self.needed = min(seam, self.step - 1) if self.ordered else 0
+        if offset == 0 and part > 1:
+            self.overlap = max(self.overlap, self.step - self.step // part - 1)
+        return offset + self.step - self.overlap
+
+    def refuse_endless(self, page: Page, offset: int) -> None:
+        """Raise an error if pages go on without a new row."""
+        if self.previous == page.versions and offset != self.at:
+            raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
+        self.pages += 1
+        if self.pages < self.check_at:
+            return
+        before, self.distinct_then = self.distinct_then, _distinct(self.keys)
+        self.check_at *= 2
+        if not self.ordered and not self.repeats():
+            raise RowsNotProvedError("its rows change places faster than they can be read")
+        if self.distinct_then <= before:
+            raise RowsNotProvedError("it goes on sending pages, but no new rows")
+
+    def repeats(self) -> bool:
+        """Whether a row came twice in the same state, so that another may not have come."""
+        return _distinct(self.versions) < len(self.versions)
+
+    def agrees_with(self, other: _Reading) -> bool:
+        """Whether both bring the same rows in the same order, but for those that came or left.
+
+        Their pages were cut at other places, so an order that depends on the request shows.
+        """
+        common = set(self.versions).intersection(other.versions)
+
+        def shared(reading: _Reading) -> list[int]:
+            return [version for version in reading.versions if version in common]
+
+        return self.ordered and other.ordered and shared(self) == shared(other)
+
+
+class WindowPaginator(BaseAPIPaginator[Position]):
+    """Walks the windows of a stream, oldest first, page by page.
+
+    A row that is updated leaves its window, and all rows behind it move up: the next offset
+    would skip as many. So a page repeats the last rows of the page before it, which costs
+    next to nothing, as a full page is followed by another request in any case.
+
+    Attributes:
+        limit: Rows to ask for at once.
+        accepted: Whether the last page continues what was read before. If not, it is to be
+            discarded: it is asked for again, from further back.
+        window_is_done: Whether the last page was the last one of its window.
+        is_probing: Whether the next page is asked for only to see that there is none.
+        cuts: Whether the service was seen to send fewer rows than it has and was asked for.
+        pages_reread: How many pages were asked for again.
+        distinct_rows: How many different rows came in the windows that are done, by key.
+    """
+
+    def __init__(self, windows: Iterable[Window], limit: int) -> None:
+        """Stand before the first page of the first window.
+
+        Args:
+            windows: What to walk, oldest first.
+            limit: Rows to ask for at once.
+        """
+        self._windows = iter(windows)
+        first = next(self._windows, None)
+        super().__init__(Position(first or WHOLE_LIST))
+        self._finished = first is None
+        self.limit = limit
+        self.accepted = self.window_is_done = self.is_probing = self.cuts = False
+        self.pages_reread = self.distinct_rows = 0
+        # With fewer rows, some that are served twice, or come in any order, could pass for it.
+        self._seam = min(max(5, limit // 100), limit // 2)
+        self._probed: set[int] = set()
+        self._largest_short = 0
+        self._begin_window()
+
+    def predict(self, position: Position, rows: int) -> Position | None:
+        """Return which page will most likely be asked for after one, if there is one.
+
+        May be called from any thread.
+
+        Args:
+            position: Where the page begins.
+            rows: How many rows it has.
+        """
+        step = min(rows, self.limit)
+        if step < self.limit and not (self.cuts and step):
+            return None
+        return replace(position, offset=position.offset + step - min(self._seam, step - 1))
+
+    @override
+    def advance(self, response: Page) -> None:  # type: ignore[override]
+        """Take in the page at the current position, and move on.
+
+        Args:
+            response: The page, not the response of which it was read.
+
+        Raises:
+            RowsNotProvedError: If rows are missing, and reading again does not help.
+        """
+        super().advance(response)  # type: ignore[arg-type]
+
+    @override
+    def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
+        """Return where the page after this one begins; None: all windows are read."""
+        self.window_is_done = False
+        position, reading = self.current_value, self._reading
+        repeated = reading.repeated(response)
+        self.accepted = repeated is not None
+        if repeated is None:
+            self.pages_reread += 1
+            return replace(position, offset=reading.step_back(self.limit))
+        self.is_probing, probing = False, self.is_probing
+        new = len(set(response.versions).difference(reading.previous))
+        # A page from further back may be cut before its first new row.
+        goes_on = new > 0 or reading.overlap > reading.needed
+        end = position.offset + len(response.versions)
+        # A few rows more have been added meanwhile.
+        self.cuts = self.cuts or (probing and end > reading.total + self._seam)
+        reading.few_new = reading.few_new + 1 if new <= self._seam else 0
+        reading.total = end
+        reading.extend(response, repeated)
+        reading.refuse_endless(response, position.offset)
+        if self._completes_the_count():
+            return self._next_window()
+        if len(response.versions) >= self.limit or (goes_on and self._may_be_cut(response)):
+            offset = reading.follow(
+                response, position.offset, self.limit, self._seam, position.reading
+            )
+            return replace(position, offset=offset)
+        return self._next_window() if self._is_proved() else self._read_again()
+
+    # Within a reading
+
+    def _may_be_cut(self, page: Page) -> bool:
+        """Whether more rows may follow a page with fewer rows than were asked for.
+
+        A service may cap its pages, ignore `limit`, or leave rows out after it has counted
+        them. Only a page of at least so many rows as any before can be one that was capped.
+        """
+        rows = len(page.versions)
+        largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
+        nearly_full = 10 * rows >= 9 * self.limit
+        suspect = rows >= _SUSPECT and rows not in self._probed
+        # Caps are round numbers, or come more than once.
+        is_round = rows > largest and rows % 50 == 0
+        suspect = suspect and (not self._probed or rows == largest or is_round)
+        if suspect:
+            self._probed.add(rows)
+        self.is_probing = not self.cuts and (nearly_full or suspect)
+        # In a window that grows with each request, a page may always bring a few new rows.
+        return self.is_probing or (self.cuts and self._reading.few_new < _FEW_IN_A_ROW)
+
+    # Readings of a window
+
+    def _is_proved(self) -> bool:
+        """Whether all rows have come, now that the current reading is over."""
+        reading, before = self._reading, self._before
+        unseen = reading.total - _distinct(reading.keys)
+        repeats = reading.repeats()
+        if reading.ordered and not repeats and unseen <= 0:
+            return True
+        if before is None:
+            # Rows were added in front while others were read: the next pages should show them.
+            self._only_unseen = reading.ordered and not repeats
+        elif reading.agrees_with(before):
+            return True
+        if before is None or self._rows_may_have_left(before):
+            # Which of those that came before is not known.
+            self._union = array("q")
+            return False
+        self._union.extend(reading.keys)
+        return _distinct(self._union) >= reading.total
+
+    def _rows_may_have_left(self, before: _Reading) -> bool:
+        """Whether rows may have left the window since the reading before.
+
+        Rows that are updated stay in an open window; a finished one they leave, and none come.
+        """
+        if self.current_value.window.is_open:
+            return self._reading.total < before.total
+        return self._reading.total != before.total
+
+    def _completes_the_count(self) -> bool:
+        """Whether the rows that the last reading lacked have come by now."""
+        before = self._before
+        return (
+            before is not None
+            and self._only_unseen
+            and self._reading.ordered
+            and _distinct(before.keys + self._reading.keys) >= before.total
+        )
+
+    def _read_again(self) -> Position:
+        position = self.current_value
+        if position.reading >= _READINGS:
+            raise RowsNotProvedError(
+                f"it has {self._reading.total:,} rows, but only "
+                f"{_distinct(self._reading.keys + self._union):,} different ones came in "
+                f"{_READINGS} readings"
+            )
+        self._begin_reading(self._reading)
+        self.pages_reread += 1
+        return Position(position.window, reading=position.reading + 1)
+
+    def _next_window(self) -> Position | None:
+        self.window_is_done = True
+        before = self._before.keys if self._before else array("q")
+        self.distinct_rows += _distinct(before + self._reading.keys)
+        self._begin_window()
+        window = next(self._windows, None)
+        return None if window is None else Position(window)
+
+    def _begin_window(self) -> None:
+        self._union = array("q")
+        self._only_unseen = False
+        self._begin_reading(None)
+
+    def _begin_reading(self, before: _Reading | None) -> None:
+        self._before = before
+        self._reading = _Reading()
+
+
+def overlap(previous: Sequence[Hashable], page: Sequence[Hashable], needed: int) -> int | None:
+    """Return how many rows at the beginning of a page repeat the end of the page before.
+
+    They stand in the same order; rows of the page before may have left in between. Where rows
+    come twice, they may seem to repeat several parts: the one without gaps is meant.
+
+    Args:
+        previous: The rows of the page before.
+        page: The rows of the page.
+        needed: How many have to be repeated; None is returned if there are fewer.
+    """
+    runs = [
+        (len(previous) - start - length, length)
+        for start, row in enumerate(previous)
+        if page and row == page[0] and (length := _run(previous, start, page)) >= needed
+    ]
+    return min(runs)[1] if runs else None
+
+
+def _run(previous: Sequence[Hashable], start: int, page: Sequence[Hashable]) -> int:
+    """Return how many rows of a page are found in the page before, from a place on."""
+    length = 0
+    for row in page:
+        try:
+            start = previous.index(row, start) + 1
+        except ValueError:
+            break
+        length += 1
+    return length
+
+
+def _distinct(numbers: array[int]) -> int:
+    """Return how many different numbers there are."""
+    if len(numbers) < _MANY:
+        return len(set(numbers))
+    # A part at a time: one set of a million numbers would be larger than all else.
+    return sum(
+        len({number for number in numbers if number % _BUCKETS == bucket})
+        for bucket in range(_BUCKETS)
+    )

@@ -1,0 +1,317 @@
+"""The rate limit: when the next request may go out.
+
+Litmos allows 100 requests a minute for a key (the document). Whoever has the key shares them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger("tap-litmos")
+
+MINUTE = 60.0
+"""The span of Litmos' rate limit in seconds."""
+
+BURST = 28
+"""Requests that may go out at once: an up-to-date sync of all streams needs no more."""
+
+HOLD = 10
+"""Minutes for which a smaller share is kept after Litmos refused requests."""
+
+LONGEST_PAUSE = 11
+"""Minutes; a pause in the shared file that is longer comes from a wrong clock."""
+
+LOCKED = 5.0
+"""Seconds to wait for other processes to release the shared file."""
+
+
+def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
+    """Return when the next request may go out, `-inf` if it could have gone long ago.
+
+    A burst goes out at once. What is left of the span's requests is spread over the span, and
+    after it all are: so any `n` turns take at least `span * n / rate`, or for the `n` of a
+    single span `span * (n - burst) / (rate - burst)`, which is less. No half-open span ever
+    holds more than `rate` turns.
+
+    Args:
+        turns: When requests went out in the last two spans, oldest first.
+        rate: The most requests in a span.
+        span: Its length, in the unit of `turns`.
+    """
+    burst = min(max(BURST, rate // 3), rate - 1)
+    return max(
+        (
+            turns[-n] + span * min((n - burst) / (rate - burst), n / rate)
+            for n in range(max(burst, 1), min(len(turns), 2 * rate) + 1)
+        ),
+        default=-math.inf,
+    )
+
+
+class RateLimit:
+    """Gives each request of this process its turn; safe to use from several threads.
+
+    If Litmos refuses requests although the rate was kept, somebody else uses the key. The
+    limit then makes do with the share that was served, at least half of the one before, and
+    after some minutes takes a twentieth more with every minute.
+
+    Attributes:
+        slowdowns: How often a smaller share was taken.
+    """
+
+    def __init__(
+        self,
+        requests_per_minute: int,
+        *,
+        file: str | None = None,
+        key: str = "",
+        minute: float = MINUTE,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the shared file, if there is one.
+
+        Args:
+            requests_per_minute: The most requests in any minute.
+            file: Path of a file that all processes with the key share.
+            key: The key, of which the file holds a hash.
+            minute: How long a minute takes, in seconds.
+            sleep: Waits for so many seconds; what it raises ends the waiting.
+            clock: Tells the time in seconds.
+        """
+        self.slowdowns = 0
+        self._minute = minute
+        self._sleep = sleep
+        self._clock = clock
+        self._rate = requests_per_minute
+        # The margin keeps the promise on the server's side too, where requests arrive with
+        # delays that differ.
+        self._span = minute * (1 + 1 / 60)
+        self._queue = threading.Lock()
+        self._lock = threading.Lock()
+        self._turns: list[float] = []
+        self._refusals: list[float] = []
+        self._pause_until = -math.inf
+        self._share: float = requests_per_minute
+        self._share_since = -math.inf
+        self._waiting_until = -math.inf
+        self._shared: _SharedTurns | None = None
+        if file is not None:
+            try:
+                self._shared = _SharedTurns(file, key, minute, self._span)
+            except (sqlite3.Error, ValueError) as error:
+                self._do_without_file(error)
+
+    @property
+    def waiting(self) -> float:
+        """For how many seconds the next request waits for its turn; 0.0 if none does."""
+        return max(0.0, self._waiting_until - self._clock())
+
+    def turn(self) -> None:
+        """Wait until a request may go out."""
+        with self._queue:
+            while (wait := self._take()) > 0:
+                self._waiting_until = self._clock() + wait
+                # Other processes may pause or slow down all meanwhile.
+                self._sleep(min(wait, self._minute / 12))
+            self._waiting_until = -math.inf
+
+    def refused(self) -> None:
+        """Note that Litmos refused a request for its rate: it was not served."""
+        with self._lock:
+            self._refusals.append(self._clock())
+
+    def pause(self, seconds: float, *, limited: bool) -> None:
+        """Let all requests wait.
+
+        Args:
+            seconds: For how long.
+            limited: Whether that is because Litmos' limit is reached.
+        """
+        with self._lock:
+            now = self._clock()
+            share = None
+            # Requests that were in flight together meet the same limit.
+            if limited and now >= self._pause_until:
+                share = self._served(now)
+                self._slow_down(share, now)
+            self._pause_until = max(self._pause_until, now + seconds)
+            if self._shared is not None:
+                try:
+                    self._shared.pause(seconds, share)
+                except sqlite3.Error as error:
+                    self._do_without_file(error)
+
+    def close(self) -> None:
+        """Close the shared file."""
+        with self._lock:
+            if self._shared is not None:
+                self._shared.close()
+                self._shared = None
+
+    def _take(self) -> float:
+        """Take the turn if it has come; return for how many seconds to wait otherwise."""
+        with self._lock:
+            now = self._clock()
+            rate = self._allowed(now)
+            wait = max(self._pause_until, next_turn(self._turns, rate, self._span)) - now
+            if wait <= 0 and self._shared is not None:
+                wait = self._take_shared(self._shared, rate, now)
+            if wait <= 0:
+                self._turns.append(self._clock())
+                for times in (self._turns, self._refusals):
+                    while times and times[0] < now - 2 * self._span:
+                        times.pop(0)
+            return wait
+
+    def _take_shared(self, shared: _SharedTurns, rate: int, now: float) -> float:
+        try:
+            taken = shared.take(rate)
+        except sqlite3.Error as error:
+            self._do_without_file(error)
+            return 0.0
+        if taken.share is not None:
+            self._slow_down(taken.share, now - taken.share_age)
+        return taken.wait
+
+    def _do_without_file(self, error: Exception) -> None:
+        """Go on with the turns of this process, which are counted in any case."""
+        logger.warning(
+            "Cannot use rate_limit_file (%s): other processes that use it are not taken into "
+            "account for the rest of this run",
+            error,
+        )
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
+
+    def _allowed(self, now: float) -> int:
+        """Return how many requests a minute may go out at present."""
+        minutes = min(max(0.0, (now - self._share_since) / self._minute - HOLD), 100.0)
+        return max(1, int(min(self._rate, self._share * 1.05**minutes)))
+
+    def _served(self, now: float) -> float:
+        """Return the share of Litmos' limit that this key's other users seem to leave."""
+        refused = sum(moment > now - self._span for moment in self._refusals)
+        turns = sum(moment > now - self._span for moment in self._turns)
+        if self._shared is not None:
+            try:
+                turns = self._shared.count()
+            except sqlite3.Error as error:
+                self._do_without_file(error)
+        return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
+
+    def _slow_down(self, share: float, since: float) -> None:
+        if share < self._rate:
+            if not self.slowdowns:
+                logger.warning(
+                    "Somebody else uses this key: slowing to %.0f requests a minute", share
+                )
+            self.slowdowns += 1
+        self._share, self._share_since = share, since
+
+
+class _Taken(NamedTuple):
+    """What the shared file says to a request for a turn.
+
+    Attributes:
+        wait: Seconds to wait; the turn was taken if there are none.
+        share: A smaller share that another process found, in requests a minute, if it is news.
+        share_age: Seconds since then.
+    """
+
+    wait: float
+    share: float | None = None
+    share_age: float = 0.0
+
+
+class _SharedTurns:
+    """The turns of all processes with a key, in a SQLite database.
+
+    Each row is a turn, or a refusal: then `until` is the end of the pause, and `share` the
+    share that is left, if that is known. Times are those of the wall clock. `BEGIN IMMEDIATE`
+    lets one process at a time look and write.
+    """
+
+    def __init__(self, path: str, key: str, minute: float, span: float) -> None:
+        """Open or make the database.
+
+        Raises:
+            sqlite3.Error: If it cannot be used, as from all other methods.
+        """
+        self._minute, self._span = minute, span
+        self._known_share = -math.inf
+        # The name must not tell the key.
+        self._table = "key_" + hashlib.sha256(key.encode()).hexdigest()[:16]
+        self._db = sqlite3.connect(
+            path, timeout=LOCKED, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # What a power failure could break counts for a minute only.
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL, until REAL, share REAL)"
+            )
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def take(self, rate: int) -> _Taken:
+        """Take a turn if it has come."""
+        with self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            now = time.time()
+            # A clock that was set back leaves times that lie in the future.
+            db.execute(
+                f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
+                "OR (at < ? AND until IS NULL)",
+                (
+                    now + self._minute / 60,
+                    now - 2 * HOLD * self._minute,
+                    now - 2 * self._span,
+                ),
+            )
+            rows = db.execute(
+                f"SELECT at, until, share FROM {self._table} ORDER BY at"  # noqa: S608
+            ).fetchall()
+            turns = [at for at, until, _ in rows if until is None]
+            pauses = [
+                min(until, now + LONGEST_PAUSE * self._minute) for _, until, _ in rows if until
+            ]
+            wait = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
+            if wait <= 0:
+                db.execute(f"INSERT INTO {self._table} (at) VALUES (?)", (now,))  # noqa: S608
+        shares = [(at, share) for at, _, share in rows if share and at > self._known_share]
+        if not shares:
+            return _Taken(wait)
+        self._known_share, share = shares[-1]
+        return _Taken(wait, share, now - self._known_share)
+
+    def pause(self, seconds: float, share: float | None) -> None:
+        """Let all processes wait, and go on with a smaller share, if that is given."""
+        now = time.time()
+        if share is not None:
+            self._known_share = now
+        self._db.execute(
+            f"INSERT INTO {self._table} VALUES (?, ?, ?)",  # noqa: S608
+            (now, now + seconds, share),
+        )
+
+    def count(self) -> int:
+        """Return how many turns all processes took in the last minute."""
+        query = f"SELECT count(*) FROM {self._table} WHERE until IS NULL AND at > ?"  # noqa: S608
+        count: int = self._db.execute(query, (time.time() - self._span,)).fetchone()[0]
+        return count

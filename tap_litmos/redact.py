@@ -1,0 +1,57 @@
+"""Hides the API key in whatever comes from outside, and in all that is logged."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from urllib.parse import quote, quote_plus
+
+SHORTEST = 4
+"""Characters of a key that is cut off which are hidden at the end of a text, at least."""
+
+
+class RedactKey(logging.Filter):
+    """Replaces the key in all its spellings; a handler with this filter never logs it."""
+
+    def __init__(self, key: str) -> None:
+        """Take the key to hide."""
+        super().__init__()
+        self._spellings = (key, quote(key, safe=""), quote_plus(key), html.escape(key))
+        self._any = re.compile("|".join(map(re.escape, self._spellings)), re.IGNORECASE)
+
+    def hide(self, text: str, *, cut: bool = False) -> str:
+        """Return a text without the key.
+
+        Args:
+            text: Any text.
+            cut: Whether the text was cut off, so that it may end with a part of the key.
+        """
+        hidden = self._any.sub("***", text)
+        if not cut:
+            return hidden
+        lower = hidden.lower()
+        longest = max(
+            (
+                length
+                for spelling in self._spellings
+                for length in range(SHORTEST, len(spelling))
+                if lower.endswith(spelling[:length].lower())
+            ),
+            default=0,
+        )
+        return hidden[: len(hidden) - longest] + "***" if longest else hidden
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Hide the key in a log record: its message, its traceback, whatever is extra."""
+        message = record.getMessage()
+        if (hidden := self.hide(message)) != message:
+            record.msg, record.args = hidden, None
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            if (hidden := self.hide(trace)) != trace:
+                record.exc_info, record.exc_text = None, hidden
+        for name, value in vars(record).items():
+            if isinstance(value, str):
+                setattr(record, name, self.hide(value))
+        return True

@@ -1,0 +1,152 @@
+"""One run of the tap: its plan, what fetches it, and the account of what was read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from tap_litmos import settings
+from tap_litmos.errors import RunFailedError
+from tap_litmos.fetcher import ExpectedPages, Fetcher
+from tap_litmos.paginator import WindowPaginator
+from tap_litmos.progress import Progress, duration
+from tap_litmos.redact import RedactKey
+from tap_litmos.summary import RunSummary, counted
+from tap_litmos.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tap_litmos.declaration import Endpoint
+    from tap_litmos.errors import StreamFailedError
+    from tap_litmos.windows import Window
+
+    Plan = Mapping[Endpoint, Sequence[Window]]
+
+
+class Run:
+    """One run, to be used as a context manager.
+
+    Attributes:
+        plan: For each stream of the run the windows to read, in the order of the sync.
+        summary: What was read so far.
+        paginators: What decides which page of a stream is next, by stream.
+        fetcher: What fetches the pages.
+        progress: Shows where the run is.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        plan: Plan,
+        *,
+        logger: logging.Logger,
+        one_page: bool = False,
+    ) -> None:
+        """Prepare the run; nothing is requested yet.
+
+        Args:
+            config: The settings, valid and with their defaults.
+            plan: For each stream of the run the windows to read, in the order of the sync.
+            logger: Where messages go.
+            one_page: Whether the first page of each window is enough.
+        """
+        self.plan = plan
+        self.summary = RunSummary(logger)
+        self._logger = logger
+        self._failed: list[str] = []
+        self._rate: int = config["requests_per_minute"]
+        limit = config["page_size"]
+        self.paginators = {
+            endpoint.stream: WindowPaginator(windows, limit)
+            for endpoint, windows in plan.items()
+        }
+        transport = Transport(
+            api_url=settings.base_url(config),
+            api_key=config["api_key"],
+            source=config["source"],
+            requests_per_minute=self._rate,
+            connections=config["max_concurrent_requests"],
+            timeout=config["request_timeout"],
+            paths=[endpoint.path for endpoint in plan],
+            rate_limit_file=config.get("rate_limit_file"),
+            patience=0.25 if one_page else 1.0,
+        )
+        self._key_filter = RedactKey(config["api_key"])
+        self.fetcher = Fetcher(
+            transport, limit=limit, concurrency=config["max_concurrent_requests"]
+        )
+        for endpoint, windows in plan.items():
+            predict = self.paginators[endpoint.stream].predict
+            pages = ExpectedPages(windows, predict, one_page=one_page)
+            self.fetcher.add(endpoint, pages, self.summary.of(endpoint.stream))
+        self.progress = Progress(
+            self.summary,
+            requests_per_minute=self._rate,
+            requests_left=self.fetcher.requests_left,
+            logger=logger,
+        )
+
+    def __enter__(self) -> Self:
+        """Log the plan, and begin to show progress."""
+        windows = sum(map(len, self.plan.values()))
+        if not self.plan:
+            self._logger.warning("The catalog selects no stream: nothing to sync")
+        self._logger.info(
+            "Plan: %s, %s; at least %s and %s at %s a minute",
+            counted(len(self.plan), "stream"),
+            counted(windows, "window"),
+            counted(windows, "request"),
+            duration(60 * (max(windows - 1, 0) // self._rate)),
+            counted(self._rate, "request"),
+        )
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._key_filter)
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close what the run has opened, and account for it.
+
+        Raises:
+            RunFailedError: If the run came to its end, but not every row was read.
+        """
+        self.progress.__exit__()
+        self.fetcher.close()
+        alike = self._failed_alike()
+        if alike is None:
+            self._log_failures()
+            self.summary.close()
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._key_filter)
+        if kind is not None:
+            return
+        if alike is not None:
+            raise RunFailedError(alike)
+        if self.summary.problems:
+            raise RunFailedError("Sync incomplete: " + "; ".join(self.summary.problems))
+
+    def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
+        """Mark a stream as failed; the others go on."""
+        self.summary.of(endpoint.stream).failure = str(error)
+        self._failed.append(f"{endpoint.stream}: giving up: {error}")
+        if any(stats.windows for stats in self.summary.streams.values()):
+            self._log_failures()
+
+    def _log_failures(self) -> None:
+        """Log which streams failed. That waits until one succeeds: all may fail alike."""
+        for failure in self._failed:
+            self._logger.error("%s", failure)
+        self._failed.clear()
+
+    def _failed_alike(self) -> str | None:
+        """Return a verdict if all streams failed, and for the same reason."""
+        failures = {
+            endpoint.path: self.summary.of(endpoint.stream).failure or ""
+            for endpoint in self.plan
+        }
+        reasons = {failure.replace(path, "") for path, failure in failures.items()}
+        if len(failures) < 2 or len(reasons) > 1 or "" in failures.values():  # noqa: PLR2004
+            return None
+        first = next(iter(failures.values()))
+        return f"All {len(failures)} streams failed for the same reason: {first}"

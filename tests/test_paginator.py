@@ -1,0 +1,266 @@
+"""Paging against services that are strange: every row that stays comes, or the window fails."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pendulum
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
+from tap_litmos.windows import WHOLE_LIST, Window
+
+Version = tuple[int, int]
+Order = Literal["stable", "newest first", "ties in any order", "any order"]
+Repeated = Literal["no row", "neighbours", "all again at the end", "anywhere"]
+
+
+@dataclass
+class Page:
+    versions: list[Version]
+
+    @property
+    def keys(self) -> list[int]:
+        return [key for key, _ in self.versions]
+
+
+@dataclass
+class Service:
+    """A service that sends the rows of one window.
+
+    Attributes:
+        count: How many rows it has at first.
+        order: In which order it sends them.
+        tie: How many rows have the same date.
+        repeated: Which rows it sends twice.
+        cap: The most rows it sends at once, whatever is asked for.
+        dropped: It leaves out each row with such a number, after it has counted them.
+        leave: How many rows leave the window before each request but the first, at most.
+        update: How many rows move to the end with a new date, at most.
+        grow: How many rows are added before each request but the first.
+        seed: What chance is made of.
+    """
+
+    count: int
+    order: Order = "stable"
+    tie: int = 1
+    repeated: Repeated = "no row"
+    cap: int | None = None
+    dropped: int | None = None
+    leave: int = 0
+    update: int = 0
+    grow: int = 0
+    seed: int = 0
+    requests: list[Position] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)  # noqa: S311 - no secret
+        self.rows: list[Version] = [(key, 0) for key in range(self.count)]
+        self.twice = {key for key, _ in self.rows if self.chance.random() < 0.15}
+        self.changed: set[int] = set()
+        self.next = self.count
+
+    def page(self, position: Position, limit: int) -> Page:
+        if self.requests:
+            self._change()
+        self.requests.append(position)
+        most = min(limit, self.cap or limit)
+        rows = self._listed()[position.offset : position.offset + most]
+        return Page([row for row in rows if not self.dropped or row[0] % self.dropped])
+
+    def must_come(self) -> set[int]:
+        """The rows that were there at first, and stay as they were."""
+        first = {key for key in range(self.count) if not self.dropped or key % self.dropped}
+        return first - self.changed
+
+    def _change(self) -> None:
+        for most, stays in ((self.leave, False), (self.update, True)):
+            for _ in range(self.chance.randint(0, most)):
+                if self.rows:
+                    key, version = self.rows.pop(self.chance.randrange(len(self.rows)))
+                    self.changed.add(key)
+                    if stays:
+                        self.rows.append((key, version + 1))
+        for _ in range(self.grow):
+            self.rows.append((self.next, 0))
+            self.next += 1
+
+    def _listed(self) -> list[Version]:
+        rows = list(self.rows)
+        if self.order == "newest first":
+            rows.reverse()
+        if self.order == "ties in any order":
+            tie = {
+                row: (place // self.tie, self.chance.random()) for place, row in enumerate(rows)
+            }
+            rows.sort(key=lambda row: tie[row])
+        if self.order == "any order":
+            self.chance.shuffle(rows)
+        if self.repeated == "neighbours":
+            return [each for row in rows for each in [row] * (1 + (row[0] in self.twice))]
+        if self.repeated == "all again at the end":
+            return rows + [row for row in rows if row[0] in self.twice]
+        if self.repeated == "anywhere":
+            for row in sorted(row for row in rows if row[0] in self.twice):
+                rows.insert(row[0] * 7919 % (len(rows) + 1), row)
+        return rows
+
+
+def some_windows(count: int) -> list[Window]:
+    """Return so many windows."""
+    since = pendulum.datetime(2026, 1, 1)
+    return [Window(since.add(weeks=week), since.add(weeks=week + 1)) for week in range(count)]
+
+
+def read(service: Service, limit: int) -> tuple[set[int], WindowPaginator]:
+    """Read all of a service, and return the rows that came."""
+    paginator = WindowPaginator([WHOLE_LIST], limit)
+    came: set[int] = set()
+    while not paginator.finished:
+        page = service.page(paginator.current_value, limit)
+        paginator.advance(page)
+        if paginator.accepted:
+            came.update(page.keys)
+    return came, paginator
+
+
+services = st.builds(
+    Service,
+    count=st.integers(0, 500),
+    order=st.sampled_from(["stable", "newest first", "ties in any order", "any order"]),
+    tie=st.sampled_from([2, 5, 20, 60, 150]),
+    repeated=st.sampled_from(
+        ["no row", "no row", "neighbours", "all again at the end", "anywhere"]
+    ),
+    leave=st.sampled_from([0, 0, 1, 4]),
+    update=st.sampled_from([0, 0, 1, 4]),
+    grow=st.sampled_from([0, 0, 0, 1]),
+    seed=st.integers(0, 1_000_000),
+)
+
+
+@settings(max_examples=2_000)
+@given(service=services, limit=st.sampled_from([20, 50, 100]), capped=st.booleans())
+def test_no_row_is_lost_in_silence(service: Service, limit: int, capped: bool) -> None:  # noqa: FBT001
+    """Order, ties, rows that come twice, caps and moves, in any combination."""
+    service.cap = 9 * limit // 10 if capped else None
+    try:
+        came, _ = read(service, limit)
+    except RowsNotProvedError:
+        return  # it says so
+    assert service.must_come() <= came
+
+
+@settings(max_examples=300)
+@given(
+    count=st.integers(0, 500),
+    limit=st.sampled_from([20, 50, 100]),
+    order=st.sampled_from(["stable", "newest first", "ties in any order", "any order"]),
+    tie=st.sampled_from([2, 5, 20, 60, 150]),
+    seed=st.integers(0, 1_000_000),
+)
+def test_any_order_of_rows_that_come_once_is_read_whole(
+    count: int, limit: int, order: Order, tie: int, seed: int
+) -> None:
+    service = Service(count, order=order, tie=tie, seed=seed)
+    came, _ = read(service, limit)
+    assert came == set(range(count))
+
+
+@settings(max_examples=300)
+@given(
+    count=st.integers(0, 500),
+    limit=st.sampled_from([20, 50, 100]),
+    repeated=st.sampled_from(["neighbours", "all again at the end", "anywhere"]),
+    seed=st.integers(0, 1_000_000),
+)
+def test_rows_that_come_twice_in_a_stable_order_cost_one_more_reading(
+    count: int, limit: int, repeated: Repeated, seed: int
+) -> None:
+    service = Service(count, repeated=repeated, seed=seed)
+    came, _ = read(service, limit)
+    assert came == set(range(count))
+    assert max(position.reading for position in service.requests) <= 2
+
+
+@given(
+    count=st.integers(0, 300), limit=st.sampled_from([2, 3, 20, 50]), windows=st.integers(1, 3)
+)
+def test_when_nothing_moves_a_window_costs_its_full_pages_and_one(
+    count: int, limit: int, windows: int
+) -> None:
+    paginator = WindowPaginator(some_windows(windows), limit)
+    service, full, probes = Service(count), 0, 0
+    while not paginator.finished:
+        page = service.page(paginator.current_value, limit)
+        full += len(page.versions) == limit
+        paginator.advance(page)
+        probes += paginator.is_probing
+    assert len(service.requests) == windows + full + probes
+    assert probes <= windows
+    assert paginator.pages_reread == 0
+
+
+@pytest.mark.parametrize("order", ["stable", "newest first"])
+def test_a_window_that_grows_with_each_request_costs_little_more(order: Order) -> None:
+    service = Service(7_500, order=order, grow=1)
+    came, _ = read(service, 1000)
+    assert service.must_come() <= came
+    assert 8 <= len(service.requests) <= 11
+
+
+@pytest.mark.parametrize("tie", [5, 20, 300, 1_500, 6_000])
+def test_thousands_of_rows_of_the_same_second_in_any_order(tie: int) -> None:
+    service = Service(6_000, order="ties in any order", tie=tie)
+    came, _ = read(service, 1000)
+    assert came == set(range(6_000))
+
+
+@pytest.mark.parametrize(
+    ("cap", "dropped"), [(500, None), (100, None), (None, 1000), (950, None)]
+)
+def test_a_service_that_cuts_its_pages_is_read_to_its_end(
+    cap: int | None, dropped: int | None
+) -> None:
+    service = Service(3_210, cap=cap, dropped=dropped)
+    came, paginator = read(service, 1000)
+    assert came == service.must_come()
+    assert paginator.cuts
+
+
+def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
+    """Five rows leave; a row of the first page comes again behind them."""
+    rows: list[Version] = [(key, 0) for key in range(60)]
+    rows.insert(25, rows[19])
+    paginator = WindowPaginator([WHOLE_LIST], 20)
+    came: set[int] = set()
+    while not paginator.finished:
+        offset = paginator.current_value.offset
+        page = Page(rows[offset : offset + 20])
+        paginator.advance(page)
+        came.update(page.keys if paginator.accepted else ())
+        if len(rows) == 61:
+            del rows[:5]
+    assert came == set(range(60))
+
+
+def test_the_end_of_a_short_page_is_looked_at_once_for_each_stream() -> None:
+    paginator = WindowPaginator(some_windows(5), 1000)
+    sizes = iter([30, 220, 170, 130, 250])
+    requests = 0
+    service = Service(next(sizes))
+    while not paginator.finished:
+        page = service.page(paginator.current_value, 1000)
+        paginator.advance(page)
+        requests += 1
+        if paginator.window_is_done and not paginator.finished:
+            service = Service(next(sizes))
+    assert requests == 5 + 2  # behind 220, and behind 250, which is larger and a round number
+
+
+def test_a_finished_paginator_says_so() -> None:
+    assert WindowPaginator([], 10).finished
