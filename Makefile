@@ -12,7 +12,7 @@ DEMO := .demo/venv
 CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo bench dist docs clean
+.PHONY: help test lint format demo report bench dist docs clean
 .DELETE_ON_ERROR:
 
 help: ## List what there is
@@ -48,11 +48,15 @@ $(DEMO)/.installed: pyproject.toml
 	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
 	@$(DEMO)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(DEMO)/bin/python -m pip install --quiet --editable . --group demo
-	@$(DEMO)/bin/python scripts/environment.py target-jsonl >/dev/null
+	@$(DEMO)/bin/python scripts/environment.py target-jsonl dbt >/dev/null
 	@touch $@
 
 demo: $(DEMO)/.installed ## Sync a made-up organisation twice, and look at it
-	@$(DEMO)/bin/python -m demo --target .venv-targets/target-jsonl/bin/target-jsonl $(ARGS)
+	@$(DEMO)/bin/python -m demo --target .venv-targets/target-jsonl/bin/target-jsonl \
+		--dbt .venv-targets/dbt/bin/dbt $(ARGS)
+
+report: $(DEMO)/.installed ## Draw the demo's page from your own warehouse: see dbt_litmos
+	@$(DEMO)/bin/python -m demo.report --dbt .venv-targets/dbt/bin/dbt $(ARGS)
 
 bench: $(INSTALLED) ## Measure speed and memory
 	$(BIN)/python -m benchmarks

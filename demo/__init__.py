@@ -1,1 +1,1 @@
-"""The demo: a made-up Litmos organisation, synced twice and asked three questions."""
+"""The demo: a made-up Litmos organisation, synced twice, and how compliant it is."""

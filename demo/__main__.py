@@ -7,30 +7,30 @@ import shutil
 import signal
 import sys
 import time
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from demo.page import write_page
+from demo.marts import DbtError, Rows, in_duckdb
+from demo.page import (
+    EVENTS,
+    SHOWN,
+    by_month,
+    how_many,
+    share,
+    summary,
+    tiles,
+    write_page,
+)
 from demo.pipeline import DemoError, Sync, catalog, sandbox, sync
-from demo.warehouse import QUESTIONS, Rows, Warehouse
+from demo.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_SHOWN = 8
-_HEADINGS = {
-    "people": "people overdue",
-    "days": "for up to (days)",
-    "done": "completed",
-    "late": "overdue",
-    "waiting": "not started",
-    "learning": "under way",
-    "percent": "% on average",
-}
+    from collections.abc import Iterator, Mapping
 
 
 def _arguments() -> argparse.Namespace:
@@ -38,17 +38,10 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--directory", type=Path, default=Path(".demo/litmos"), help="where to keep the data")
     add("--target", type=Path, default=Path("target-jsonl"), help="the command target-jsonl")
+    add("--dbt", type=Path, default=Path("dbt"), help="the command dbt")
     add("--users", type=int, default=500, help="people in the organisation")
-    add("--pause", type=float, default=15, help="seconds between the two syncs")
+    add("--pause", type=float, default=10, help="seconds between the two syncs")
     return parser.parse_args()
-
-
-def _table(title: str, columns: Mapping[str, bool]) -> Table:
-    """Return an empty table; columns that are numbers are set to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE)
-    for name, is_number in columns.items():
-        table.add_column(name, justify="right" if is_number else "left")
-    return table
 
 
 def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) -> Table:
@@ -76,20 +69,35 @@ def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) ->
     return table
 
 
-def _answer(title: str, rows: Rows) -> Table:
-    numbers = {
-        _HEADINGS.get(name, name): not isinstance(value, str) for name, value in rows[0].items()
-    }
-    table = _table(title, numbers)
-    for row in rows[:_SHOWN]:
-        table.add_row(*(_shown(value) for value in row.values()))
-    if len(rows) > _SHOWN:
-        table.caption = f"and {len(rows) - _SHOWN} more, on the page"
+def _worst(title: str, rows: Rows, label: str) -> Table:
+    """Return what is overdue and lapsed; what is shown is what the page shows."""
+    table = Table(title=f"{title} ({how_many(rows)})", title_justify="left", box=SIMPLE)
+    table.title_style = "bold"
+    table.add_column("")
+    for name in ("compliant", "overdue", "lapsed", "assigned"):
+        table.add_column(name, justify="right")
+    for row in rows[:SHOWN]:
+        numbers = (f"{row[name]:,}" for name in ("overdue", "lapsed", "assigned"))
+        table.add_row(str(row[label]), share(row["percent_compliant"]), *numbers)
     return table
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:,.0f}"
+def _answers(figures: Mapping[str, Rows]) -> Iterator[Table | str]:
+    """Yield what the page says, for the terminal."""
+    [overall] = figures["overall"]
+    yield f"[bold]{share(overall['percent_compliant'])} compliant:[/] {summary(overall)}"
+    for figure, meaning in tiles(overall):
+        yield f"  {figure} {meaning}"
+    yield _worst("Where is it worst, by course?", figures["courses"], "course_name")
+    yield _worst("Where is it worst, by team?", figures["teams"], "team_name")
+    months = by_month(figures["recertifications"], date.fromisoformat(overall["as_of"]))
+    yield "[bold]What lapses next?[/] " + ", ".join(
+        f"{month:%b %Y}: {number}" for month, number in months.items() if number
+    )
+    changes = (
+        f"{EVENTS[row['event']].lower()}: {row['in_30_days']:,}" for row in figures["changes"]
+    )
+    yield f"[bold]What changed in the last 30 days?[/] {'; '.join(changes)}"
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -106,26 +114,37 @@ def _run(options: argparse.Namespace) -> None:
         time.sleep(options.pause)
         print("Syncing what has changed")  # noqa: T201
         second = sync("second", directory, config, options.target)
-    file, page = directory / "litmos.duckdb", directory / "litmos.html"
+    file, page = directory / "warehouse.duckdb", directory / "litmos.html"
     warehouse = Warehouse(file, catalog())
     try:
         warehouse.load([first.files, second.files])
         changes = warehouse.changes(first.files, second.files)
-        answers = warehouse.answers()
     finally:
         warehouse.close()
+    print("Building the marts with dbt", flush=True)  # noqa: T201
+    marts = in_duckdb(options.dbt, file)
+    marts.build()
+    figures = marts.figures()
     console.print(_syncs(first, second, changes))
-    for question in QUESTIONS:
-        console.print(_answer(question.title, answers[question.name]))
-    write_page(page, first, second, answers)
+    for answer in _answers(figures):
+        console.print(answer, highlight=False)
+    write_page(page, figures, _origin(first, second))
     for what, where in (
         ("The files of the first sync", first.files),
         ("The files of the second", second.files),
-        ("All rows as tables", file),
-        ("The page with charts", page),
+        ("All rows, and the marts", file),
+        ("The page", page),
         ("The state and the logs", directory),
     ):
         print(f"{what + ':':<29}{_near(where)}")  # noqa: T201
+
+
+def _origin(first: Sync, second: Sync) -> str:
+    return (
+        f"A made-up organisation. tap-litmos read its year in {first.totals['requests']:,} "
+        f"requests, which brought {first.totals['rows']:,} rows, and what had changed since in "
+        f"{second.totals['requests']:,} requests. dbt_litmos made the marts from them."
+    )
 
 
 def _near(path: Path) -> str:
@@ -143,7 +162,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         _run(_arguments())
-    except DemoError as error:
+    except (DemoError, DbtError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:

@@ -1,239 +1,213 @@
-"""One page with charts that needs nothing else: no network, no script."""
+"""One page for whoever is responsible for training, which needs no network and no script."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import date
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
-
-import altair as alt
-import vl_convert
-
-from demo.warehouse import QUESTIONS
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from demo.pipeline import Sync
-    from demo.warehouse import Rows
+    from demo.marts import Rows
 
-_FONT = "Arial, Helvetica, sans-serif"
-_GREY = "#52606d"
-_WIDTH = 300
-_MOST = 12
-_COLORS = {
-    "completed": "#2a9d72",
-    "under way": "#8ab6e8",
-    "not started": "#cfd6dd",
-    "open": "#cfd6dd",
-    "overdue": "#d1495b",
-    "first sync": "#2f6db5",
-    "second sync": "#f0a202",
+SHOWN = 12
+"""How many courses, teams, managers and paths are shown, the worst first."""
+
+MONTHS = 13
+"""How many months are shown: the rest of this one, and the twelve that follow."""
+
+_TALLEST = 130
+_NAMED = 5
+
+# Blue is well and orange is not: a pair that colour-blind people can tell apart. Within each,
+# the lightness differs.
+STATUSES = {
+    "completed": "Completed",
+    "expiring": "Lapses within 30 days",
+    "in_progress": "In progress",
+    "not_started": "Not started",
+    "lapsed": "Lapsed",
+    "overdue": "Overdue",
+}
+EVENTS = {
+    "assigned": "Newly assigned",
+    "completed": "Completed",
+    "overdue": "Fell overdue, and still are",
+    "lapsed": "Lapsed, and not renewed",
 }
 
 
-_BASE = alt.Chart({"name": "bars"}).encode(y=alt.Y("label:N", sort=None, axis=None))
-
-_Chart = alt.LayerChart | alt.FacetChart
-
-
-def write_page(file: Path, first: Sync, second: Sync, answers: Mapping[str, Rows]) -> None:
+def write_page(file: Path, figures: Mapping[str, Rows], origin: str) -> None:
     """Write the page.
 
     Args:
         file: Where.
-        first: The sync of the whole past.
-        second: The sync of what has changed.
-        answers: The rows that answer each question.
+        figures: What `Marts.figures` returns.
+        origin: Where the figures come from, for the end of the page: a sentence or two.
     """
-    titles = {question.name: question.title for question in QUESTIONS}
+    [overall] = figures["overall"]
+    template = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
     file.write_text(
-        Template(Path(__file__).with_name("page.html").read_text("utf-8")).substitute(
-            day=f"{datetime.now(UTC):%d %B %Y}",
-            answers="".join(
-                _figure(titles[name], *drawn)
-                for name, drawn in (
-                    ("teams", _teams(answers["teams"])),
-                    ("compliance", _compliance(answers["compliance"])),
-                    ("paths", _paths(answers["paths"])),
+        template.substitute(
+            day=f"{date.fromisoformat(overall['as_of']):%d %B %Y}",
+            headline=_headline(overall),
+            tiles="".join(_tile(*tile) for tile in tiles(overall)),
+            worst="".join(
+                _worst(title, figures[name], label)
+                for name, title, label in (
+                    ("courses", "By course", "course_name"),
+                    ("teams", "By team", "team_name"),
+                    ("managers", "By manager, direct reports", "manager_name"),
+                    ("paths", "By learning path", "learning_path_name"),
                 )
             ),
-            tiles="".join(
-                f"<div><b>{figure}</b><span>{escape(meaning)}</span></div>"
-                for figure, meaning in _tiles(first, second)
-            ),
-            syncs="".join(
-                _figure(title, note, _by_stream(first, second, what), unit, figures)
-                for what, unit, figures, title, note in (
-                    (
-                        "rows",
-                        "rows",
-                        ",d",
-                        "Rows by stream",
-                        "The second sync reads the last days again, so some rows are known.",
-                    ),
-                    (
-                        "requests",
-                        "requests",
-                        ",d",
-                        "Requests by stream",
-                        "One for each week of the past; once up to date, one.",
-                    ),
-                    (
-                        "seconds",
-                        "seconds",
-                        ",.2f",
-                        "Time by stream",
-                        "What is fetched ahead is there at once when its turn comes.",
-                    ),
-                )
-            ),
+            next=_next(figures["recertifications"], date.fromisoformat(overall["as_of"])),
+            changes=_changes(figures["changes"]),
+            origin=escape(origin),
         ),
         "utf-8",
     )
 
 
-def _tiles(first: Sync, second: Sync) -> list[tuple[str, str]]:
+def compliant(row: Mapping[str, Any]) -> int:
+    """Return how many of the assigned courses are neither overdue nor lapsed."""
+    return int(row["assigned"] - row["overdue"] - row["lapsed"])
+
+
+def share(percent: float | None) -> str:
+    """Return a percentage as text."""
+    return "n/a" if percent is None else f"{percent:.1f} %"
+
+
+def summary(overall: Mapping[str, Any]) -> str:
+    """Return the overall figure in a sentence."""
+    if not overall["assigned"]:
+        return "Nothing is assigned to anybody."
+    return (
+        f"{compliant(overall):,} of {overall['assigned']:,} assigned courses are neither "
+        "overdue nor lapsed."
+    )
+
+
+def tiles(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the overall figures, each with what it means."""
+    people = overall["people"]
     return [
-        (f"{first.totals['rows']:,}", "rows in the first sync"),
-        (f"{first.totals['requests']:,}", f"requests, in {first.seconds:.0f} s"),
-        (f"{second.totals['rows']:,}", "rows in the second sync"),
-        (f"{second.totals['requests']:,}", f"requests, in {second.seconds:.0f} s"),
+        (f"{people - overall['people_behind']:,} of {people:,}", "people are fully compliant"),
+        (f"{overall['overdue']:,}", "courses overdue"),
+        (f"{overall['lapsed']:,}", "certifications lapsed"),
+        (f"{overall['expiring']:,}", "more lapse within 30 days"),
+        (share(overall["percent_on_time"]), "of completions were on time, where that is known"),
     ]
 
 
-def _teams(rows: Rows) -> tuple[str, Rows, str]:
-    shown = rows[:_MOST]
-    bars = [
-        {
-            "label": f"{row['team']}: {row['percent']:.0f} %",
-            "part": part,
-            "value": value / row["assigned"],
-        }
-        for row in shown
-        for part, value in (
-            ("completed", row["done"]),
-            ("overdue", row["late"]),
-            ("open", row["assigned"] - row["done"] - row["late"]),
-        )
-    ]
-    which = (
-        "each team" if len(rows) == len(shown) else f"the {len(shown)} teams furthest behind"
-    )
-    return f"Courses assigned to the members of {which}.", bars, "share of courses"
+def how_many(rows: Sequence[object]) -> str:
+    """Return which of the rows are shown."""
+    return f"all {len(rows)}" if len(rows) <= SHOWN else f"the worst {SHOWN} of {len(rows)}"
 
 
-def _compliance(rows: Rows) -> tuple[str, Rows, str]:
-    bars = [
-        {
-            "label": f"{row['course']}: {row['people']}",
-            "part": "overdue",
-            "value": row["people"],
-        }
-        for row in rows[:_MOST]
-    ]
-    longest = max((row["days"] for row in rows), default=0)
-    note = f"Courses to be repeated from time to time; overdue for up to {longest} days."
-    return note, bars, "people"
+def by_month(recertifications: Rows, today: date) -> dict[date, int]:
+    """Return how many recertifications are due in each month, this one first."""
+    first = 12 * today.year + today.month - 1
+    months = {date(month // 12, month % 12 + 1, 1): 0 for month in range(first, first + MONTHS)}
+    for row in recertifications:
+        months[date.fromisoformat(row["due_month"])] += row["people"]
+    return months
 
 
-def _paths(rows: Rows) -> tuple[str, Rows, str]:
-    bars = [
-        {"label": f"{row['path']}: {row['percent']:.0f} %", "part": part, "value": row[column]}
-        for row in rows[:_MOST]
-        for part, column in (
-            ("completed", "done"),
-            ("under way", "learning"),
-            ("not started", "waiting"),
-        )
-    ]
-    return "People on each path, and how far they are on average.", bars, "people"
-
-
-def _by_stream(first: Sync, second: Sync, what: str) -> Rows:
-    return [
-        {"label": stream, "part": f"{sync.name} sync", "value": sync.streams[stream][what]}
-        for stream in first.streams
-        for sync in (first, second)
-    ]
-
-
-def _stacked(bars: Rows, unit: str) -> _Chart:
-    """Return bars of several parts, each bar below its label."""
-    share = unit.startswith("share")
-    axis = (
-        alt.Axis(title=unit, values=[0, 0.25, 0.5, 0.75, 1], format="%")
-        if share
-        else alt.Axis(title=unit, tickCount=4, format=",d")
-    )
-    scale = alt.Scale(domain=[0, 1]) if share else alt.Scale()
-    drawn = _BASE.mark_bar(size=12, yOffset=7).encode(
-        x=alt.X("value:Q", stack="zero", axis=axis, scale=scale),
-        color=_color(bars),
-        order="order:Q",
-    )
-    return alt.layer(drawn, _labels(-7)).properties(height=alt.Step(32))
-
-
-def _paired(bars: Rows, unit: str, figures: str) -> _Chart:
-    """Return a bar for each part below each label, with its figure."""
-    length = alt.X(
-        "value:Q",
-        axis=alt.Axis(title=unit, tickCount=4, format="~s"),
-        scale=alt.Scale(domainMax=1.2 * max(bar["value"] for bar in bars)),
-    )
-    layers = [_labels(-10)]
-    for number, part in enumerate(_parts(bars)):
-        place = 3 + 12 * number
-        one = _BASE.transform_filter(alt.datum.part == part).encode(x=length)
-        layers += [
-            one.mark_bar(size=10, yOffset=place).encode(color=_color(bars)),
-            one.mark_text(
-                align="left", baseline="middle", dx=4, yOffset=place, fontSize=10, color=_GREY
-            ).encode(text=alt.Text("value:Q", format=figures)),
-        ]
-    return alt.layer(*layers).properties(height=alt.Step(43))
-
-
-def _labels(offset: int) -> alt.Chart:
-    """Return the labels at the left, each in the upper part of its step."""
-    once = _BASE.transform_aggregate(groupby=["label"])
-    text = once.mark_text(align="left", baseline="middle", fontSize=12, yOffset=offset)
-    encoded: alt.Chart = text.encode(x=alt.value(0), text="label:N")
-    return encoded
-
-
-def _parts(bars: Rows) -> list[str]:
-    return list(dict.fromkeys(bar["part"] for bar in bars))
-
-
-def _color(bars: Rows) -> alt.Color:
-    parts = _parts(bars)
-    scale = alt.Scale(domain=parts, range=[_COLORS[part] for part in parts])
-    return alt.Color("part:N", scale=scale, legend=None)
-
-
-def _figure(title: str, note: str, bars: Rows, unit: str, figures: str = "") -> str:
-    """Return a chart with its title and legend, drawn as SVG."""
-    parts = _parts(bars)
-    chart = _paired(bars, unit, figures) if figures else _stacked(bars, unit)
-    specification = (
-        chart.properties(width=_WIDTH)
-        .configure(font=_FONT, padding={"left": 12, "right": 16, "top": 4, "bottom": 4})
-        .configure_axis(
-            labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridColor="#e6eaee"
-        )
-        .configure_view(stroke=None)
-        .to_dict()
-    )
-    values = [bar | {"order": parts.index(bar["part"])} for bar in bars]
-    svg = vl_convert.vegalite_to_svg(specification | {"datasets": {"bars": values}})
+def _headline(overall: Mapping[str, Any]) -> str:
     legend = "".join(
-        f'<span><i style="background:{_COLORS[part]}"></i>{part}</span>' for part in parts
+        f'<span><i class="{status}"></i>{name} <b>{_of_status(overall, status):,}</b></span>'
+        for status, name in STATUSES.items()
+    )
+    parts = [
+        (status, name, _of_status(overall, status), overall["assigned"])
+        for status, name in STATUSES.items()
+    ]
+    return (
+        f'<p class="figure"><b>{share(overall["percent_compliant"])}</b> compliant</p>'
+        f"<p>{summary(overall)}</p>"
+        f'<div class="bar tall">{"".join(_part(*part) for part in parts)}</div>'
+        f'<p class="legend">{legend}</p>'
+    )
+
+
+def _of_status(row: Mapping[str, Any], status: str) -> int:
+    """Return how many results have a status; `completed` includes those that expire."""
+    number = int(row[status])
+    return number - int(row["expiring"]) if status == "completed" else number
+
+
+def _part(status: str, name: str, number: int, whole: int) -> str:
+    if not number:
+        return ""
+    return f'<i class="{status}" style="width:{100 * number / whole:.3f}%" title="{name}"></i>'
+
+
+def _tile(figure: str, meaning: str) -> str:
+    return f"<div><b>{figure}</b><span>{escape(meaning)}</span></div>"
+
+
+def _worst(title: str, rows: Rows, label: str) -> str:
+    """Return bars of what is overdue and lapsed, the worst first."""
+    if not rows:
+        return ""
+    lines = "".join(
+        f"<tr><th>{escape(str(row[label] or 'without name'))}</th>"
+        f"<td>{share(row['percent_compliant'])}</td>"
+        f'<td><div class="bar">'
+        f"{_part('overdue', 'Overdue', row['overdue'], row['assigned'])}"
+        f"{_part('lapsed', 'Lapsed', row['lapsed'], row['assigned'])}</div></td>"
+        f"<td>{row['overdue']:,}</td><td>{row['lapsed']:,}</td><td>{row['assigned']:,}</td></tr>"
+        for row in rows[:SHOWN]
     )
     return (
-        f"<figure><figcaption><h3>{escape(title)}</h3><p>{escape(note)}</p>"
-        f'<p class="legend">{legend}</p></figcaption>{svg}</figure>'
+        f"<section><h3>{escape(title)} <small>{how_many(rows)}</small></h3>"
+        "<table><thead><tr><td></td><td>compliant</td><td>share overdue and lapsed</td>"
+        "<td>overdue</td><td>lapsed</td><td>assigned</td></tr></thead>"
+        f"<tbody>{lines}</tbody></table></section>"
+    )
+
+
+def _next(recertifications: Rows, today: date) -> str:
+    """Return a column for each month, and what is due within it."""
+    months = by_month(recertifications, today)
+    most = max(months.values())
+    if not most:
+        return "<p>No completion lapses within the next twelve months.</p>"
+    columns = "".join(
+        f"<div><b>{number or ''}</b>"
+        f'<i class="expiring" style="height:{_TALLEST * number / most:.1f}px"></i>'
+        f"<span>{month:%b}<br>{f'{month:%Y}' if place == 0 or month.month == 1 else ''}</span>"
+        "</div>"
+        for place, (month, number) in enumerate(months.items())
+    )
+    courses = Counter[str]()
+    for row in recertifications:
+        courses[row["course_name"]] += row["people"]
+    listed = ", ".join(
+        f"{escape(course)} ({number:,})" for course, number in courses.most_common(_NAMED)
+    )
+    if len(courses) > _NAMED:
+        listed += f", and {len(courses) - _NAMED} more courses"
+    return (
+        f"<p>{sum(months.values()):,} completions lapse in the rest of this month and the "
+        f'twelve that follow, unless they are renewed.</p><div class="columns">{columns}</div>'
+        f'<p class="note">{listed}</p>'
+    )
+
+
+def _changes(rows: Rows) -> str:
+    lines = "".join(
+        f"<tr><th>{EVENTS[row['event']]}</th><td>{row['in_7_days']:,}</td>"
+        f"<td>{row['in_30_days']:,}</td></tr>"
+        for row in rows
+    )
+    return (
+        "<table><thead><tr><td></td><td>last 7 days</td><td>last 30 days</td></tr></thead>"
+        f"<tbody>{lines}</tbody></table>"
     )

@@ -1,6 +1,7 @@
 """Write what can be known from the code into the documentation: `make docs`.
 
-The parts between two markers of `README.md` and `meltano.yml`, and `docs/tap-litmos.yml`.
+The parts between two markers of `README.md` and `meltano.yml`, `docs/tap-litmos.yml`, and the
+sources and staging models of the dbt package.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from scripts.staging import staging
 from tap_litmos.streams import ENDPOINTS
 
 if TYPE_CHECKING:
@@ -197,7 +199,12 @@ def documents() -> dict[Path, str]:
         _indented(_yaml(definition(told)), 4),
         ("    # {}: make docs", "    # end of {}"),
     )
-    return {readme: text, meltano: project, ROOT / "docs/tap-litmos.yml": hub_definition(told)}
+    return {
+        readme: text,
+        meltano: project,
+        ROOT / "docs/tap-litmos.yml": hub_definition(told),
+        **{ROOT / path: content for path, content in staging().items()},
+    }
 
 
 def main() -> None:

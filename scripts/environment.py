@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venv-targets"
+
+_NEWEST = {"dbt": (3, 13)}
+"""The newest Python, by its first two numbers, that a group is known to run with."""
 
 
 def environment(group: str) -> Path:
@@ -24,22 +28,43 @@ def environment(group: str) -> Path:
         group: The name of a dependency group in `pyproject.toml`.
     """
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    installed = json.dumps([*wanted[group], sys.version])
+    python = interpreter(group)
+    installed = json.dumps([*wanted[group], python, sys.version])
     place = ENVIRONMENTS / group
     note = place / ".installed"
     ENVIRONMENTS.mkdir(exist_ok=True)
     with (ENVIRONMENTS / f"{group}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not note.exists() or note.read_text("utf-8") != installed:
-            _run("venv", "--clear", "--without-pip", str(place))
-            python = str(place / "bin" / "python")
-            _run("pip", "--python", python, "install", "--quiet", *wanted[group])
+            _run(python, "venv", "--clear", "--without-pip", str(place))
+            its = str(place / "bin" / "python")
+            _run(sys.executable, "pip", "--python", its, "install", "--quiet", *wanted[group])
             note.write_text(installed, "utf-8")
     return place / "bin"
 
 
-def _run(module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=sys.stderr)  # noqa: S603 - our own
+def interpreter(group: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:
+    """Return the Python to make an environment with: this one, or an older one if need be.
+
+    Args:
+        group: The name of a dependency group in `pyproject.toml`.
+        version: The version of this Python.
+
+    Raises:
+        SystemExit: If an older one is needed and there is none.
+    """
+    newest = _NEWEST.get(group)
+    if newest is None or version[:2] <= newest:
+        return sys.executable
+    names = [f"python3.{minor}" for minor in range(newest[1], 10, -1)]
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise SystemExit(f"{group} needs one of {', '.join(names)}: install one of them")
+    return found
+
+
+def _run(python: str, module: str, *arguments: str) -> None:
+    subprocess.run([python, "-m", module, *arguments], check=True, stdout=sys.stderr)  # noqa: S603 - our own
 
 
 if __name__ == "__main__":

@@ -10,26 +10,32 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import defaultdict
-from datetime import UTC, datetime
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from compliance import Result, Truth, figures
 from support import DEFAULT_STREAMS, ENDPOINT, UNLIMITED
 
+from demo.marts import PACKAGE, in_duckdb
+from demo.page import SHOWN, by_month, how_many, write_page
 from demo.pipeline import catalog, sync
 from demo.warehouse import Warehouse
 from scripts.environment import environment
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from demo.marts import Rows
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 PHONE = 360
+WORST = ("courses", "teams", "managers", "paths")
 DEMO = (sys.executable, "-m", "demo")
 
 
@@ -43,7 +49,10 @@ def demo(target: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     """Where the demo has put its data, and what it printed."""
     directory = tmp_path_factory.mktemp("demo") / "it's here"
     options = ("--directory", directory, "--target", target, "--users", "150", "--pause", "4")
-    done = subprocess.run([*DEMO, *options], check=False, capture_output=True, text=True)  # noqa: S603
+    tools = ("--dbt", environment("dbt") / "dbt")
+    done = subprocess.run(  # noqa: S603
+        [*DEMO, *options, *tools], check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return directory, done.stdout
@@ -51,7 +60,7 @@ def demo(target: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_each_stream_has_its_rows_and_requests_of_both_syncs(demo: tuple[Path, str]) -> None:
     directory, printed = demo
-    table = printed.partition("What was read")[2].partition("\nHow much")[0]
+    table = printed.partition("What was read")[2].partition(" compliant:")[0]
     lines = [line.replace(",", "").split() for line in table.splitlines()]
     figures = {
         line[0]: tuple(map(int, line[1:])) for line in lines if len(line) == 7 and line[1:]
@@ -76,7 +85,7 @@ def test_it_says_where_the_data_lies(demo: tuple[Path, str]) -> None:
     directory, printed = demo
     said = [line.partition(": ")[2].strip() for line in printed.splitlines()[-5:]]
     assert said == [
-        str(directory / name) for name in ("first", "second", "litmos.duckdb", "litmos.html")
+        str(directory / name) for name in ("first", "second", "warehouse.duckdb", "litmos.html")
     ] + [str(directory)]
     assert all(Path(each).exists() for each in said)
 
@@ -103,34 +112,25 @@ def warehouse(
         org.touch("course_results", 3, Completed=True)
         org.touch("teams", str(org.rows("teams")[0]["Id"]), Name="Renamed &amp; moved ")
         second = sync("second", directory, config, target)
-    loaded = Warehouse(directory / "litmos.duckdb", catalog())
+    loaded = Warehouse(directory / "warehouse.duckdb", catalog())
     loaded.load([first.files, second.files])
     yield loaded, loaded.changes(first.files, second.files)
     loaded.close()
 
 
-def test_the_database_holds_each_row_once_as_it_is_now(
+def test_the_database_holds_every_row_that_came(
     org: Organisation, warehouse: tuple[Warehouse, dict[str, tuple[int, int]]]
 ) -> None:
     loaded, _ = warehouse
     for stream in ("users", "courses", "teams", "course_results", "learning_path_results"):
-        endpoint = ENDPOINT[stream]
-        names = [each.name for each in endpoint.fields if each.sent and not each.opt_in]
-        columns = ", ".join(f'"{name}"' for name in names)
-        found = loaded.query(f'select {columns} from "{stream}"')  # noqa: S608
-        expected = [
-            {
-                name: value.replace(tzinfo=None) if isinstance(value, datetime) else value
-                for name, value in row.items()
-                if name in names
-            }
-            for row in org.rows(stream)
-        ]
-        assert _sorted(found, endpoint.primary_key) == _sorted(expected, endpoint.primary_key)
-
-
-def _sorted(rows: list[dict[str, Any]], key: tuple[str, ...]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: tuple(str(row[name]) for name in key))
+        keys = ", ".join(f'"{name}"' for name in ENDPOINT[stream].primary_key)
+        [found] = loaded.query(
+            f"select count(distinct ({keys})) as keys, count(*) as rows, "  # noqa: S608
+            f"count(distinct _sdc_sequence) as syncs from litmos.{stream}"
+        )
+        assert found["keys"] == len(org.rows(stream))
+        assert found["rows"] >= found["keys"]
+        assert found["syncs"] == 2
 
 
 def test_changes_between_the_syncs_are_counted(
@@ -143,54 +143,199 @@ def test_changes_between_the_syncs_are_counted(
     assert sum(new + changed for new, changed in changes.values()) == 6
 
 
-def test_the_answers_are_true(
-    org: Organisation, warehouse: tuple[Warehouse, dict[str, tuple[int, int]]]
-) -> None:
-    answers = warehouse[0].answers()
-    active = {row["Id"] for row in org.rows("users") if row["Active"]}
-    results = [
-        row for row in org.rows("course_results") if row["Active"] and row["UserId"] in active
-    ]
-    by_user = defaultdict(list)
-    for row in results:
-        by_user[row["UserId"]].append(row)
-    teams = {row["Id"]: row["Name"] for row in org.rows("teams") if row["Active"]}
-    of_team: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in org.rows("team_users"):
-        if row["Active"] and row["TeamId"] in teams:
-            of_team[row["TeamId"]] += by_user[row["Id"]]
-    assert sorted((row["team"], row["assigned"], row["done"]) for row in answers["teams"]) == [
-        (_read(teams[team]), len(rows), sum(row["Completed"] is True for row in rows))
-        for team, rows in sorted(of_team.items(), key=lambda each: _read(teams[each[0]]))
-        if rows
-    ]
+# The figures
 
-    compliance = {row["Id"] for row in org.rows("courses") if row["CompliantTillDays"]}
-    people: dict[str, int] = defaultdict(int)
-    for row in results:
-        due = row["DueDate"]
-        is_late = isinstance(due, datetime) and due < datetime.now(UTC)
-        if row["Id"] in compliance and is_late and not row["Completed"]:
-            people[_read(row["Name"])] += 1
-    assert {row["course"]: row["people"] for row in answers["compliance"]} == people
 
-    paths = {row["Id"] for row in org.rows("learning_paths") if row["Active"]}
-    on_path: dict[str, list[float]] = defaultdict(list)
-    for row in org.rows("learning_path_results"):
-        if row["Active"] and row["UserId"] in active and row["Id"] in paths:
-            on_path[_read(row["Name"])].append(float(str(row["PercentageComplete"])))
-    assert {row["path"]: row["percent"] for row in answers["paths"]} == {
-        path: pytest.approx(sum(percent) / len(percent), abs=0.51)
-        for path, percent in on_path.items()
+@pytest.fixture(scope="module")
+def told(demo: tuple[Path, str]) -> dict[str, Rows]:
+    """What the marts say of what the demo has loaded."""
+    return in_duckdb(environment("dbt") / "dbt", demo[0] / "warehouse.duckdb").figures()
+
+
+@pytest.fixture(scope="module")
+def truth(demo: tuple[Path, str], told: dict[str, Rows]) -> Truth:
+    """What the rows say that the demo has loaded, read again from its files."""
+    rows = {
+        stream: [
+            {**dict.fromkeys(each.name for each in ENDPOINT[stream].fields), **row}
+            for row in last_of_each_key(demo[0], stream)
+        ]
+        for stream in DEFAULT_STREAMS
     }
-    assert all(
-        row["waiting"] + row["learning"] + row["done"] == len(on_path[row["path"]])
-        for row in answers["paths"]
-    )
+    return Truth(rows, date.fromisoformat(told["overall"][0]["as_of"]))
+
+
+def last_of_each_key(directory: Path, stream: str) -> list[dict[str, Any]]:
+    endpoint, rows = ENDPOINT[stream], {}
+    dates = [each.name for each in endpoint.fields if each.kind == "datetime"]
+    for sync_of in ("first", "second"):
+        for line in _lines(directory / sync_of / f"{stream}.jsonl"):
+            row = json.loads(line)
+            row |= {name: datetime.fromisoformat(row[name]) for name in dates if row.get(name)}
+            rows[tuple(row[name] for name in endpoint.primary_key)] = row
+    return list(rows.values())
 
 
 def _read(name: Any) -> str:
     return html.unescape(str(name)).strip()
+
+
+def test_the_page_says_what_the_rows_say(demo: tuple[Path, str], truth: Truth) -> None:
+    text = text_of((demo[0] / "litmos.html").read_text("utf-8"))
+    overall = figures(truth.counting())
+    late = overall["overdue"] + overall["lapsed"]
+    for each in (
+        f"{overall['percent_compliant']:.1f} % compliant",
+        f"{overall['assigned'] - late:,} of {overall['assigned']:,} assigned courses",
+        f"Completed {overall['completed'] - overall['expiring']:,}",
+        f"Lapses within 30 days {overall['expiring']:,}",
+        f"In progress {overall['in_progress']:,}",
+        f"Not started {overall['not_started']:,}",
+        f"Lapsed {overall['lapsed']:,}",
+        f"Overdue {overall['overdue']:,}",
+        f"{overall['people'] - overall['people_behind']:,} of {overall['people']:,} people",
+        f"{overall['overdue']:,} courses overdue",
+        f"{overall['lapsed']:,} certifications lapsed",
+        f"{overall['expiring']:,} more lapse",
+        f"{overall['percent_on_time']:.1f} % of completions",
+    ):
+        assert each in text, each
+    assert overall["lapsed"] > 0
+    assert overall["overdue"] > 0
+
+
+def test_the_tables_of_the_page_say_what_the_rows_say(
+    demo: tuple[Path, str], truth: Truth
+) -> None:
+    page = (demo[0] / "litmos.html").read_text("utf-8")
+    members, line = truth.of_teams(), truth.above("users", "ManagerId")
+    named = {
+        stream: {row["Id"]: _read(row[name]) for row in truth.rows[stream]}
+        for stream, name in (
+            ("courses", "Name"),
+            ("teams", "Name"),
+            ("users", "FullName"),
+            ("learning_paths", "Name"),
+        )
+    }
+    for title, stream, results, keys in (
+        ("By course", "courses", truth.results, lambda each: [each.of]),
+        (
+            "By team",
+            "teams",
+            truth.results,
+            lambda each: [team for team, people in members.items() if each.user in people],
+        ),
+        ("By manager", "users", truth.results, lambda each: line[each.user][:1]),
+        ("By learning path", "learning_paths", truth.paths, lambda each: [each.of]),
+    ):
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for each in results:
+            for key in keys(each) if each.counts else ():
+                groups[key].append(each)
+        expected = [
+            [
+                named[stream][key],
+                f"{found['percent_compliant']:.1f} %",
+                *(f"{found[name]:,}" for name in ("overdue", "lapsed", "assigned")),
+            ]
+            for key, found in ((key, figures(group)) for key, group in groups.items())
+        ]
+        shown, of = rows_below(page, title)
+        assert of == len(expected)
+        assert len(shown) == min(of, SHOWN)
+        assert Counter(map(tuple, shown)) <= Counter(map(tuple, expected))
+        worst = sorted(float(each[1].split()[0]) for each in expected)
+        assert [float(each[1].split()[0]) for each in shown] == worst[: len(shown)]
+
+
+def rows_below(page: str, title: str) -> tuple[list[list[str]], int]:
+    """Return the rows of the table below a heading, and of how many it says they are."""
+    part = page.partition(f"<h3>{title}")[2].partition("</section>")[0]
+    body = part.partition("<tbody>")[2]
+    rows = [
+        [
+            text_of(cell)
+            for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)
+            if "<div" not in cell
+        ]
+        for row in re.findall(r"<tr>(.*?)</tr>", body)
+    ]
+    [of] = re.findall(r"<small>(?:all|the worst \d+ of) (\d+)</small>", part)
+    return rows, int(of)
+
+
+def text_of(page: str) -> str:
+    """Return the text of a page, without its style."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def test_the_page_says_what_lapses_and_what_has_changed(
+    demo: tuple[Path, str], truth: Truth
+) -> None:
+    page = (demo[0] / "litmos.html").read_text("utf-8")
+    month = truth.today.replace(day=1)
+    expected = []
+    for _ in range(13):
+        following = (month + timedelta(days=32)).replace(day=1)
+        expected.append(
+            sum(
+                each.lapses is not None
+                and each.completed is not None
+                and max(month, truth.today) <= each.lapses < following
+                for each in truth.counting()
+            )
+        )
+        month = following
+    columns = page.partition('<div class="columns">')[2].partition("</section>")[0]
+    shown = [int(each or 0) for each in re.findall(r"<div><b>(\d*)</b>", columns)]
+    assert shown == expected
+    assert f"{sum(expected):,} completions lapse" in page
+
+    def count(happened: Callable[[Result], date | None], days: int) -> int:
+        first = truth.today - timedelta(days=days - 1)
+        found = [happened(each) for each in truth.counting()]
+        return sum(day is not None and first <= day <= truth.today for day in found)
+
+    next_day = timedelta(days=1)
+    changes = re.findall(r"<tr><th>([^<]*)</th><td>([\d,]+)</td><td>([\d,]+)</td></tr>", page)
+    told = {what: (number(week), number(month)) for what, week, month in changes}
+    assert told == {
+        what: (count(happened, 7), count(happened, 30))
+        for what, happened in (
+            ("Newly assigned", lambda each: each.assigned),
+            ("Completed", lambda each: each.completed),
+            (
+                "Fell overdue, and still are",
+                lambda each: each.due + next_day if each.status == "overdue" else None,
+            ),
+            (
+                "Lapsed, and not renewed",
+                lambda each: each.lapses + next_day if each.status == "lapsed" else None,
+            ),
+        )
+    }
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def test_the_terminal_says_what_the_page_says(demo: tuple[Path, str]) -> None:
+    directory, printed = demo
+    page = (directory / "litmos.html").read_text("utf-8")
+    said = " ".join(printed.split())
+    overall = text_of(page.partition('<section class="hero">')[2].partition("<div")[0])
+    assert overall.replace(" compliant ", " compliant: ", 1) in said
+    tiles_of = page.partition('<div class="tiles">')[2].partition("<h2>")[0]
+    for tile in re.findall(r"<div>(.*?)</div>", tiles_of):
+        assert text_of(tile) in said
+    for title in ("By course", "By team"):
+        shown, of = rows_below(page, title)
+        assert f"{title.lower()}? ({how_many(range(of))})" in said
+        for row in shown:
+            assert " ".join(" ".join(row).split()) in said
 
 
 # The page
@@ -198,45 +343,28 @@ def _read(name: Any) -> str:
 
 def test_the_page_needs_nothing_from_elsewhere(demo: tuple[Path, str]) -> None:
     page = (demo[0] / "litmos.html").read_text("utf-8")
-    assert set(re.findall(r"https?://[^\"' <]+", page)) == {
-        "http://www.w3.org/2000/svg",
-        "http://www.w3.org/1999/xlink",
-    }
+    assert not re.findall(r"https?://|src=|url\(", page)
     assert "default-src 'none'" in page
     assert "<script" not in page
 
 
 _MEASURE = """
 <!doctype html><html><body style="margin:0">
-<iframe id="page" width="{width}" height="4000" style="border:0" srcdoc="{page}"></iframe>
+<iframe id="page" width="{width}" height="6000" style="border:0" srcdoc="{page}"></iframe>
 <pre id="found"></pre><script>
 page.onload = () => {{
-  const inner = page.contentDocument, found = {{charts: [], overlaps: [], outside: []}};
+  const inner = page.contentDocument, found = {{outside: [], flat: []}};
   found.width = inner.documentElement.scrollWidth;
   found.loaded = page.contentWindow.performance.getEntriesByType("resource").length;
-  for (const svg of inner.querySelectorAll("svg")) {{
-    const frame = svg.getBoundingClientRect();
-    const texts = [...svg.querySelectorAll("text")].filter(each => each.textContent.trim());
-    const boxes = texts.map(each => [each.textContent, each.getBoundingClientRect()]);
-    found.charts.push({{
-      texts: boxes.map(([text]) => text),
-      smallest: Math.min(...boxes.map(([, box]) => box.height)),
-      bars: svg.querySelectorAll(".mark-rect path").length,
-    }});
-    for (const [text, box] of boxes) {{
-      if (box.left < frame.left - 1 || box.right > frame.right + 1) found.outside.push(text);
-      for (const [other, its] of boxes)
-        if (box !== its && box.left < its.right - 1 && its.left < box.right - 1
-            && box.top < its.bottom - 3 && its.top < box.bottom - 3)
-          found.overlaps.push(text + " / " + other);
-      for (const bar of svg.querySelectorAll(".mark-rect path")) {{
-        const its = bar.getBoundingClientRect();
-        if (box.left < its.right - 1 && its.left < box.right - 1
-            && box.top < its.bottom - 3 && its.top < box.bottom - 3)
-          found.overlaps.push(text + " / a bar");
-      }}
-    }}
-  }}
+  const box = each => each.getBoundingClientRect();
+  for (const each of inner.querySelectorAll("th, td, p, span, b"))
+    if (box(each).right > found.width + 1 || box(each).left < -1)
+      found.outside.push(each.textContent);
+  found.bars = [...inner.querySelectorAll(".worst .bar")].map(bar =>
+    [...bar.children].map(part => [part.className, box(part).width / box(bar).width]));
+  found.columns = [...inner.querySelectorAll(".columns i")].map(bar => box(bar).height);
+  found.smallest = Math.min(...[...inner.querySelectorAll("th, td, span, b, p")].map(each =>
+    parseFloat(page.contentWindow.getComputedStyle(each).fontSize)));
   document.getElementById("found").textContent = JSON.stringify(found);
 }};
 </script></body></html>
@@ -258,7 +386,7 @@ def _browse(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(BROWSER is None, reason="there is no chromium here")
 @pytest.mark.parametrize("width", [PHONE, 1240])
 def test_the_page_is_readable_on_a_phone_and_on_a_desk(
-    demo: tuple[Path, str], tmp_path: Path, width: int
+    demo: tuple[Path, str], told: dict[str, Rows], tmp_path: Path, width: int
 ) -> None:
     page = (demo[0] / "litmos.html").read_text("utf-8")
     file = tmp_path / "measure.html"
@@ -266,25 +394,27 @@ def test_the_page_is_readable_on_a_phone_and_on_a_desk(
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     seen = _browse(profile, "--window-size=1300,1000", "--dump-dom", file.as_uri())
     assert "CONSOLE" not in seen.stderr
-    [told] = re.findall(r'<pre id="found">(.*?)</pre>', seen.stdout, re.DOTALL)
-    found = json.loads(html.unescape(told))
+    [measured] = re.findall(r'<pre id="found">(.*?)</pre>', seen.stdout, re.DOTALL)
+    found = json.loads(html.unescape(measured))
     assert found["width"] <= width
     assert found["loaded"] == 0
-    assert found["overlaps"] == []
     assert found["outside"] == []
-    assert len(found["charts"]) == 6
-    for chart in found["charts"]:
-        assert chart["smallest"] >= 9
-        assert chart["bars"] > 0
-    units = [chart["texts"] for chart in found["charts"]]
-    for unit, texts in zip(
-        ("share of courses", "people", "people", "rows", "requests", "seconds"),
-        units,
-        strict=True,
-    ):
-        assert unit in texts
-    for texts in units[3:]:
-        assert set(DEFAULT_STREAMS) <= set(texts)
+    assert found["smallest"] >= 10
+    figures_of = [row for name in WORST for row in told[name][:SHOWN]]
+    if width > PHONE:
+        assert [dict(bar) for bar in found["bars"]] == [
+            {
+                name: pytest.approx(row[name] / row["assigned"], abs=0.02)
+                for name in ("overdue", "lapsed")
+                if row[name]
+            }
+            for row in figures_of
+        ]
+    months = by_month(told["recertifications"], date.fromisoformat(told["overall"][0]["as_of"]))
+    heights, most = found["columns"], max(months.values())
+    assert heights == [
+        pytest.approx(max(heights) * number / most, abs=2.1) for number in months.values()
+    ]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no chromium here")
@@ -298,6 +428,83 @@ def test_the_page_has_something_to_see(demo: tuple[Path, str], tmp_path: Path) -
     )
     blank = 20_000
     assert picture.stat().st_size > 3 * blank
+
+
+@pytest.mark.parametrize("recertifications", [[], [{"due_month": "2026-03-01", "people": 3}]])
+def test_an_account_with_little_in_it_has_a_page_too(
+    tmp_path: Path, recertifications: Rows
+) -> None:
+    overall = {"as_of": "2026-03-10", **figures([])}
+    rows = [{"course_name": "First aid", **each} for each in recertifications]
+    told: dict[str, Rows] = {name: [] for name in (*WORST, "changes")}
+    told |= {"overall": [overall], "recertifications": rows}
+    write_page(tmp_path / "page.html", told, "Here & there")
+    text = text_of((tmp_path / "page.html").read_text("utf-8"))
+    assert "n/a compliant Nothing is assigned to anybody." in text
+    assert ("No completion lapses" in text) == (not rows)
+    assert ("First aid (3)" in text) == bool(rows)
+    assert "Here & there" in text
+
+
+def test_names_are_no_markup(tmp_path: Path) -> None:
+    row = figures([Result("u", "c", "overdue", True, None, None, None, None, None)])  # noqa: FBT003
+    told: dict[str, Rows] = {
+        "overall": [{"as_of": "2026-03-10", **row}],
+        "courses": [{"course_name": "<script>", **row}],
+        "teams": [{"team_name": None, **row}],
+        **{name: [] for name in ("managers", "paths", "recertifications", "changes")},
+    }
+    write_page(tmp_path / "page.html", told, "")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "<th>&lt;script&gt;</th>" in page
+    assert "<th>without name</th>" in page
+
+
+# A warehouse of one's own
+
+
+def test_the_page_is_drawn_from_any_dbt_project(demo: tuple[Path, str], tmp_path: Path) -> None:
+    project, page = tmp_path / "project", tmp_path / "page.html"
+    shutil.copytree(PACKAGE, project / "dbt_packages" / "litmos")
+    (project / "dbt_project.yml").write_text("name: mine\nprofile: mine\n")
+    (project / "packages.yml").write_text("packages:\n- local: dbt_packages/litmos\n")
+    output = {
+        "type": "duckdb",
+        "path": str(demo[0] / "warehouse.duckdb"),
+        "schema": "analytics",
+    }
+    profile = {"mine": {"target": "dev", "outputs": {"dev": output}}}
+    (project / "profiles.yml").write_text(json.dumps(profile))
+    done = subprocess.run(  # noqa: S603
+        [
+            *(sys.executable, "-m", "demo.report", "--dbt", environment("dbt") / "dbt"),
+            *("--project-dir", project, "--profiles-dir", project, "--output", page),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    drawn, shown = (
+        each.read_text("utf-8").partition('<p class="note">')[0]
+        for each in (page, demo[0] / "litmos.html")
+    )
+    assert drawn == shown
+    assert str(page) in done.stdout
+
+
+@pytest.mark.parametrize("dbt", ["there-is-no-dbt", "false"])
+def test_a_dbt_that_fails_is_told_of_in_a_line(tmp_path: Path, dbt: str) -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "demo.report", "--dbt", dbt, "--project-dir", tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert dbt in done.stderr or "dbt run-operation failed" in done.stderr
 
 
 # The end

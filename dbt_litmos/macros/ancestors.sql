@@ -1,0 +1,58 @@
+{#
+  Who stands above whom: a row for each node and each of those above it.
+
+  The climb ends at a node that was passed already, and after `litmos__max_depth` steps:
+  an account can hold circles, as nothing is known to forbid them.
+
+  Args:
+    nodes: A relation.
+    id: Its column with the id of a node.
+    parent: Its column with the id of the node above, null if there is none.
+    name: Its column with the name of a node.
+
+  Columns: node_id, ancestor_id, distance (1: directly above), and path: the names from the
+  ancestor down to the node's parent.
+#}
+{% macro ancestors(nodes, id, parent, name) %}
+{%- set text = dbt.type_string() -%}
+with recursive nodes as (
+
+    select
+        cast(node.{{ id }} as {{ text }}) as id,
+        cast(node.{{ parent }} as {{ text }}) as parent_id,
+        cast(coalesce(above.{{ name }}, node.{{ parent }}) as {{ text }}) as parent_name
+    from {{ nodes }} as node
+    left join {{ nodes }} as above on above.{{ id }} = node.{{ parent }}
+    where node.{{ parent }} is not null and node.{{ parent }} <> node.{{ id }}
+
+),
+
+{# Redshift wants the columns named; not every other database takes that. -#}
+climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'redshift' }} as (
+
+    select
+        id as node_id,
+        parent_id as ancestor_id,
+        1 as distance,
+        parent_name as path,
+        cast({{ dbt.concat(["'/'", "id", "'/'", "parent_id", "'/'"]) }} as {{ text }}) as passed
+    from nodes
+
+    union all
+
+    select
+        climb.node_id,
+        nodes.parent_id as ancestor_id,
+        climb.distance + 1 as distance,
+        cast({{ dbt.concat(["nodes.parent_name", "' > '", "climb.path"]) }} as {{ text }}) as path,
+        cast({{ dbt.concat(["climb.passed", "nodes.parent_id", "'/'"]) }} as {{ text }}) as passed
+    from climb
+    inner join nodes on nodes.id = climb.ancestor_id
+    where climb.distance < {{ var('litmos__max_depth') }}
+        and climb.passed not like {{ dbt.concat(["'%/'", "nodes.parent_id", "'/%'"]) }}
+
+)
+
+select node_id, ancestor_id, distance, path
+from climb
+{% endmacro %}

@@ -1,0 +1,62 @@
+{# A moment as a timestamp in UTC without zone, whatever the target made of it. #}
+{% macro as_utc(column, data_type) %}
+  {%- if 'with time zone' in (data_type | lower) or 'tz' in (data_type | lower) -%}
+    {{ litmos.without_zone(column) }}
+  {%- else -%}
+    {#- Text ends in Z, and a cast leaves the hours as they are. -#}
+    cast({{ column }} as {{ dbt.type_timestamp() }})
+  {%- endif -%}
+{% endmacro %}
+
+
+{% macro without_zone(column) %}
+  {{- return(adapter.dispatch('without_zone', 'litmos')(column)) -}}
+{% endmacro %}
+
+{% macro default__without_zone(column) -%}
+  ({{ column }} at time zone 'UTC')
+{%- endmacro %}
+
+{% macro snowflake__without_zone(column) -%}
+  cast(convert_timezone('UTC', {{ column }}) as {{ dbt.type_timestamp() }})
+{%- endmacro %}
+
+
+{# The day of a moment in UTC, in the zone `litmos__time_zone`. #}
+{% macro day_of(column) %}
+  {{- return(adapter.dispatch('day_of', 'litmos')(column, var('litmos__time_zone'))) -}}
+{% endmacro %}
+
+{% macro default__day_of(column, zone) -%}
+  {%- if zone == 'UTC' -%}
+    cast({{ column }} as date)
+  {%- else -%}
+    cast(({{ column }} at time zone 'UTC') at time zone '{{ zone }}' as date)
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro redshift__day_of(column, zone) -%}
+  cast(convert_timezone('UTC', '{{ zone }}', {{ column }}) as date)
+{%- endmacro %}
+
+{% macro snowflake__day_of(column, zone) -%}
+  cast(convert_timezone('UTC', '{{ zone }}', {{ column }}) as date)
+{%- endmacro %}
+
+{% macro bigquery__day_of(column, zone) -%}
+  date({{ column }}, '{{ zone }}')
+{%- endmacro %}
+
+
+{# The day as of which statuses are told: `litmos__today`, or that on which dbt runs. #}
+{% macro today() -%}
+  {%- set zone = modules.pytz.timezone(var('litmos__time_zone')) -%}
+  {%- set day = var('litmos__today') or run_started_at.astimezone(zone).date() -%}
+  cast('{{ day }}' as date)
+{%- endmacro %}
+
+
+{# Days from one date to another; negative if the other is earlier. #}
+{% macro days_between(first, second) -%}
+  {{ dbt.datediff(first, second, 'day') }}
+{%- endmacro %}

@@ -1,0 +1,76 @@
+{#
+  Print what the page shows, as one JSON object of lists of rows. It asks the marts alone.
+
+    dbt run-operation litmos.page --quiet
+#}
+{% macro page() %}
+  {%- set queries = {
+      'overall': "select * from " ~ ref('litmos__compliance'),
+      'courses': "select * from " ~ ref('litmos__compliance_by_course')
+          ~ " order by percent_compliant, assigned desc, course_name",
+      'teams': "select * from " ~ ref('litmos__compliance_by_team')
+          ~ " where people > 0 order by percent_compliant, assigned desc, team_name",
+      'managers': "select * from " ~ ref('litmos__compliance_by_manager')
+          ~ " where people > 0 order by percent_compliant, assigned desc, manager_name",
+      'paths': litmos.paths(),
+      'recertifications': "select due_month, course_name, people from "
+          ~ ref('litmos__recertifications_due') ~ " order by due_month, course_name",
+      'changes': litmos.changes(),
+  } -%}
+  {%- set found = {} -%}
+  {%- for name, sql in queries.items() -%}
+    {%- set rows = [] -%}
+    {%- for row in run_query(sql).rows -%}
+      {%- set values = {} -%}
+      {%- for column, value in row.dict().items() -%}
+        {%- do values.update({
+            column | lower: value if value is none or value is boolean
+            else value | int if value is number and value == value | int
+            else value | float if value is number
+            else value | string
+        }) -%}
+      {%- endfor -%}
+      {%- do rows.append(values) -%}
+    {%- endfor -%}
+    {%- do found.update({name: rows}) -%}
+  {%- endfor -%}
+  {%- do print(tojson(found)) -%}
+{% endmacro %}
+
+
+{# What happened within the last 7 and the last 30 days, today included. #}
+{% macro changes() %}
+  {%- set events = {
+      'assigned': ('assigned_on', "true"),
+      'completed': ('completed_on', "status in ('completed', 'expiring', 'lapsed')"),
+      'overdue': ('due_on', "status = 'overdue'"),
+      'lapsed': ('compliant_till_on', "status = 'lapsed'"),
+  } -%}
+  {%- for event, (day, condition) in events.items() -%}
+    {#- What was due on a day is overdue from the next day on. -#}
+    {%- set until = 1 if event in ('overdue', 'lapsed') else 0 -%}
+    {%- set age = litmos.days_between(day, 'as_of') -%}
+    select
+        {{ loop.index }} as position,
+        '{{ event }}' as event,
+        count(case when {{ age }} < {{ 7 + until }} then 1 end) as in_7_days,
+        count(*) as in_30_days
+    from {{ ref('litmos__course_results') }}
+    where is_current and {{ condition }}
+        and {{ age }} >= {{ until }} and {{ age }} < {{ 30 + until }}
+    {{ 'union all' if not loop.last }}
+  {% endfor -%}
+  order by position
+{% endmacro %}
+
+
+{# Learning paths, told like courses: one for each person and path. #}
+{% macro paths() %}
+  select
+      learning_path_name,
+      {{ litmos.compliance_figures(on_time=false) }}
+  from {{ ref('litmos__learning_path_results') }}
+  where is_current
+  group by learning_path_id, learning_path_name
+  order by percent_compliant, assigned desc, learning_path_name
+{% endmacro %}

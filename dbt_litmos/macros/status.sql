@@ -1,0 +1,90 @@
+{# When the last of some rows changed that together make an assignment. #}
+{% macro last_change_of(rows) -%}
+  {%- set changes = [] -%}
+  {%- for row in rows -%}
+    {%- do changes.append('coalesce(' ~ row ~ '.updated_date, ' ~ row ~ '.created_date)') -%}
+  {%- endfor -%}
+  {{ changes[0] if changes | length == 1 else 'greatest(' ~ changes | join(', ') ~ ')' }}
+{%- endmacro %}
+
+
+{#
+  The status of a result. It is told by days, not by the flags that Litmos sends: a flag is
+  as old as the row's last change, and a row does not change when a date passes.
+
+  On the day on which something is due, or lapses, all is still well.
+
+  Reads: is_completed, is_started, is_flagged_overdue, due_on, compliant_till_on.
+#}
+{% macro status() -%}
+case
+    when not is_completed
+        and case when due_on is null then is_flagged_overdue else due_on < {{ litmos.today() }} end
+        then 'overdue'
+    when compliant_till_on < {{ litmos.today() }} then 'lapsed'
+    when is_completed
+        and {{ litmos.days_between(litmos.today(), 'compliant_till_on') }}
+        <= {{ var('litmos__expiring_days') }}
+        then 'expiring'
+    when is_completed then 'completed'
+    when is_started then 'in_progress'
+    else 'not_started'
+end
+{%- endmacro %}
+
+
+{#
+  The figures of compliance over results, which are told the same way everywhere.
+
+  Args:
+    on_time: Whether to tell how many were on time; false where due dates are not known.
+#}
+{% macro compliance_figures(on_time=true) -%}
+    count(distinct user_id) as people,
+    count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
+    count(*) as assigned,
+    sum(case when status in ('completed', 'expiring') then 1 else 0 end) as completed,
+    sum(case when status = 'expiring' then 1 else 0 end) as expiring,
+    sum(case when status = 'in_progress' then 1 else 0 end) as in_progress,
+    sum(case when status = 'not_started' then 1 else 0 end) as not_started,
+    sum(case when status = 'overdue' then 1 else 0 end) as overdue,
+    sum(case when status = 'lapsed' then 1 else 0 end) as lapsed,
+    {{ litmos.percent("sum(case when status in ('completed', 'expiring') then 1 else 0 end)", "count(*)") }}
+        as percent_completed,
+    {{ litmos.percent("sum(case when status in ('overdue', 'lapsed') then 0 else 1 end)", "count(*)") }}
+        as percent_compliant
+  {%- if on_time %},
+    {{ litmos.percent("sum(case when is_on_time then 1 else 0 end)", "count(is_on_time)") }}
+        as percent_on_time
+  {%- endif %}
+{%- endmacro %}
+
+
+{% macro percent(part, whole) -%}
+  round(cast(100.0 * {{ part }} / nullif({{ whole }}, 0) as {{ dbt.type_numeric() }}), 1)
+{%- endmacro %}
+
+
+{#
+  The figures of those directly below beside some of all below.
+
+  Args:
+    direct: The CTE of those directly below; it may lack a row.
+    all: The CTE of all.
+#}
+{% macro figures_beside_those_of_all(direct, all) -%}
+  {%- for name in [
+      'people', 'people_behind', 'assigned', 'completed', 'expiring', 'in_progress',
+      'not_started', 'overdue', 'lapsed',
+  ] %}
+    coalesce({{ direct }}.{{ name }}, 0) as {{ name }},
+  {%- endfor %}
+    {{ direct }}.percent_completed,
+    {{ direct }}.percent_compliant,
+    {{ direct }}.percent_on_time,
+  {%- for name in [
+      'people', 'people_behind', 'assigned', 'overdue', 'lapsed', 'percent_compliant',
+  ] %}
+    {{ all }}.{{ name }} as {{ name }}_in_tree{{ ',' if not loop.last }}
+  {%- endfor %}
+{%- endmacro %}

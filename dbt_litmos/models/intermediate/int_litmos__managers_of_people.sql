@@ -1,0 +1,1 @@
+{{ litmos.ancestors(ref('int_litmos__people'), 'user_id', 'manager_id', 'full_name') }}

@@ -1,0 +1,15 @@
+{# People as the marts see them: 0 is Litmos' way to say that there is no manager. #}
+select
+    user_id,
+    user_name,
+    full_name,
+    email,
+    job_title,
+    access_level,
+    nullif(nullif(manager_id, '0'), '') as manager_id,
+    is_active,
+    is_deleted,
+    coalesce(is_active, true) and not is_deleted as is_current,
+    created_date,
+    last_login
+from {{ ref('stg_litmos__users') }}

@@ -1,0 +1,30 @@
+{# Who is in which team, directly or in a team below it; only people and teams that are there. #}
+with members as (
+
+    select member.team_id, member.user_id
+    from {{ ref('stg_litmos__team_users') }} as member
+    inner join {{ ref('int_litmos__people') }} as person on person.user_id = member.user_id
+    inner join {{ ref('stg_litmos__teams') }} as team on team.team_id = member.team_id
+    where coalesce(member.is_active, true) and not member.is_deleted
+        and coalesce(team.is_active, true) and not team.is_deleted
+        and person.is_current
+
+),
+
+in_tree as (
+
+    select team_id, user_id, 1 as is_direct
+    from members
+
+    union all
+
+    select above.ancestor_id as team_id, members.user_id, 0 as is_direct
+    from members
+    inner join {{ ref('int_litmos__teams_above_teams') }} as above
+        on above.node_id = members.team_id
+
+)
+
+select team_id, user_id, max(is_direct) as is_direct
+from in_tree
+group by team_id, user_id

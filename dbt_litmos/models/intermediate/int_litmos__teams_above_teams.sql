@@ -1,0 +1,1 @@
+{{ litmos.ancestors(ref('stg_litmos__teams'), 'team_id', 'parent_team_id', 'name') }}

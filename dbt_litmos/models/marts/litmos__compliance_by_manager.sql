@@ -1,0 +1,43 @@
+with results as (
+
+    select
+        line.ancestor_id as manager_id,
+        line.distance,
+        result.user_id,
+        result.status,
+        result.is_on_time
+    from {{ ref('int_litmos__managers_of_people') }} as line
+    inner join {{ ref('litmos__course_results') }} as result on result.user_id = line.node_id
+    where result.is_current
+
+),
+
+reports as (
+
+    select
+        manager_id,
+        {{ litmos.compliance_figures() }}
+    from results
+    where distance = 1
+    group by manager_id
+
+),
+
+line as (
+
+    select
+        manager_id,
+        {{ litmos.compliance_figures() }}
+    from results
+    group by manager_id
+
+)
+
+select
+    line.manager_id,
+    manager.full_name as manager_name,
+    manager.manager_path,
+    {{ litmos.figures_beside_those_of_all('reports', 'line') }}
+from line
+left join reports on reports.manager_id = line.manager_id
+left join {{ ref('litmos__users') }} as manager on manager.user_id = line.manager_id

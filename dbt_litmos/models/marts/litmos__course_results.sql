@@ -1,0 +1,235 @@
+with assigned as (
+
+    select user_id, course_id, max(last_changed) as last_changed
+    from {{ ref('litmos__assignments') }}
+    where is_current
+    group by user_id, course_id
+
+),
+
+results as (
+
+    select *
+    from {{ ref('stg_litmos__course_results') }}
+    where not is_deleted
+
+),
+
+-- Litmos empties DueDate once a course is completed; an earlier version may still tell it.
+earlier as (
+
+    select
+        user_id,
+        course_id,
+        due_date,
+        row_number() over (partition by user_id, course_id order by updated_date desc) as latest
+    from {{ ref('stg_litmos__course_results_versions') }}
+    where due_date is not null
+
+),
+
+-- A course that recurs may have been completed before, when it was due at another date. One
+-- achievement says that it was not, if older achievements were loaded too.
+completions as (
+
+    select user_id, course_id, count(*) as completions
+    from {{ ref('stg_litmos__achievements') }}
+    where course_id is not null and not is_deleted
+    group by user_id, course_id
+
+),
+
+loaded_since as (
+
+    select min(created_date) as first_achievement
+    from {{ ref('stg_litmos__achievements') }}
+
+),
+
+paired as (
+
+    select
+        coalesce(result.user_id, assigned.user_id) as user_id,
+        coalesce(result.course_id, assigned.course_id) as course_id,
+        assigned.user_id is not null as is_assigned,
+        result.user_id is not null as has_result,
+        coalesce(result.is_active, true) as is_active,
+        -- Assigned anew after the result was deactivated: what was done before is void.
+        result.user_id is not null
+            and not coalesce(result.is_active, true)
+            and coalesce(
+                assigned.last_changed > coalesce(result.updated_date, result.created_date), false
+            ) as is_assigned_anew,
+        assigned.last_changed as assigned_date,
+        result.name as course_name,
+        result.created_date,
+        result.started_date,
+        result.completed_date,
+        result.completed,
+        result.percentage_complete,
+        result.due_date,
+        result.overdue,
+        result.compliant_till_date,
+        result.up_to_date
+    from results as result
+    full outer join assigned
+        on assigned.user_id = result.user_id and assigned.course_id = result.course_id
+
+),
+
+-- What was done before an assignment anew does not count.
+valid as (
+
+    select
+        user_id,
+        course_id,
+        course_name,
+        is_assigned,
+        is_active or is_assigned_anew as is_active,
+        has_result and not is_assigned_anew as has_result,
+        case when has_result and not is_assigned_anew then created_date else assigned_date end
+            as assigned_date,
+        coalesce(completed, false) and not is_assigned_anew as is_completed,
+        coalesce(overdue, false) and not is_assigned_anew as is_flagged_overdue,
+        case when not is_assigned_anew then started_date end as started_date,
+        case when not is_assigned_anew then completed_date end as completed_date,
+        case when not is_assigned_anew then percentage_complete end as percentage_complete,
+        case when not is_assigned_anew then compliant_till_date end as compliant_till_date,
+        case when not is_assigned_anew then up_to_date end as is_up_to_date,
+        case when not is_assigned_anew then due_date end as due_date
+    from paired
+
+),
+
+facts as (
+
+    select
+        valid.user_id,
+        person.full_name,
+        person.manager_id,
+        valid.course_id,
+        coalesce(course.name, valid.course_name) as course_name,
+        course.compliant_till_days is not null or valid.compliant_till_date is not null
+            as is_recurring,
+        valid.is_assigned,
+        valid.has_result,
+        valid.is_active
+            and coalesce(person.is_current, true)
+            and coalesce(course.is_active, true)
+            and not coalesce(course.is_deleted, false) as is_current,
+        valid.assigned_date,
+        valid.started_date,
+        valid.completed_date,
+        valid.is_completed,
+        valid.is_completed
+            or valid.started_date is not null
+            or coalesce(valid.percentage_complete, 0) > 0 as is_started,
+        valid.is_flagged_overdue,
+        valid.percentage_complete,
+        valid.compliant_till_date,
+        valid.is_up_to_date,
+        valid.due_date as due_date_of_result,
+        case when valid.is_completed then earlier.due_date end as due_date_before,
+        coalesce(
+            course.time_limit_date,
+            cast(
+                {{ dbt.dateadd('day', 'course.time_limit_days', 'valid.assigned_date') }}
+                as {{ dbt.type_timestamp() }}
+            )
+        ) as due_date_of_course,
+        completions.completions = 1 and valid.assigned_date >= loaded_since.first_achievement
+            as is_first_completion
+    from valid
+    left join {{ ref('int_litmos__people') }} as person on person.user_id = valid.user_id
+    left join {{ ref('stg_litmos__courses') }} as course on course.course_id = valid.course_id
+    left join earlier
+        on earlier.user_id = valid.user_id
+        and earlier.course_id = valid.course_id
+        and earlier.latest = 1
+    left join completions
+        on completions.user_id = valid.user_id and completions.course_id = valid.course_id
+    cross join loaded_since
+
+),
+
+due as (
+
+    select
+        facts.*,
+        case
+            when due_date_of_result is not null then 'result'
+            when due_date_before is not null then 'earlier version'
+            when due_date_of_course is null then null
+            when not has_result then 'course'
+            when is_completed and (not is_recurring or is_first_completion) then 'course'
+        end as due_date_from
+    from facts
+
+),
+
+dated as (
+
+    select
+        due.*,
+        case due_date_from
+            when 'result' then due_date_of_result
+            when 'earlier version' then due_date_before
+            when 'course' then due_date_of_course
+        end as due_date
+    from due
+
+),
+
+days as (
+
+    select
+        dated.*,
+        {{ litmos.day_of('assigned_date') }} as assigned_on,
+        {{ litmos.day_of('completed_date') }} as completed_on,
+        {{ litmos.day_of('due_date') }} as due_on,
+        {{ litmos.day_of('compliant_till_date') }} as compliant_till_on
+    from dated
+
+),
+
+told as (
+
+    select days.*, {{ litmos.status() }} as status
+    from days
+
+)
+
+select
+    {{ dbt.concat(["user_id", "'/'", "course_id"]) }} as result_id,
+    user_id,
+    full_name,
+    manager_id,
+    course_id,
+    course_name,
+    is_recurring,
+    is_assigned,
+    has_result,
+    is_current,
+    status,
+    status not in ('overdue', 'lapsed') as is_compliant,
+    percentage_complete,
+    is_up_to_date,
+    assigned_date,
+    started_date,
+    completed_date,
+    due_date,
+    due_date_from,
+    compliant_till_date,
+    assigned_on,
+    completed_on,
+    due_on,
+    compliant_till_on,
+    case when is_completed then completed_on <= due_on end as is_on_time,
+    case when status = 'overdue' then {{ litmos.days_between('due_on', litmos.today()) }} end
+        as days_overdue,
+    case when status = 'lapsed' then {{ litmos.days_between('compliant_till_on', litmos.today()) }} end
+        as days_lapsed,
+    case when is_completed then {{ litmos.days_between('assigned_on', 'completed_on') }} end
+        as days_to_complete,
+    {{ litmos.today() }} as as_of
+from told

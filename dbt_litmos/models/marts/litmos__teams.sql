@@ -1,0 +1,40 @@
+with above as (
+
+    select
+        node_id,
+        ancestor_id,
+        path,
+        distance,
+        row_number() over (partition by node_id order by distance desc) as from_top
+    from {{ ref('int_litmos__teams_above_teams') }}
+
+),
+
+members as (
+
+    select team_id, sum(is_direct) as members, count(*) as members_in_tree
+    from {{ ref('int_litmos__people_of_teams') }}
+    group by team_id
+
+)
+
+select
+    team.team_id,
+    team.name as team_name,
+    team.is_active,
+    team.is_deleted,
+    team.parent_team_id,
+    coalesce(above.ancestor_id, team.team_id) as root_team_id,
+    coalesce(root.name, team.name) as root_team_name,
+    coalesce(above.distance, 0) as depth,
+    case
+        when above.path is null then team.name
+        else {{ dbt.concat(["above.path", "' > '", "team.name"]) }}
+    end as team_path,
+    coalesce(members.members, 0) as members,
+    coalesce(members.members_in_tree, 0) as members_in_tree,
+    team.created_date
+from {{ ref('stg_litmos__teams') }} as team
+left join above on above.node_id = team.team_id and above.from_top = 1
+left join {{ ref('stg_litmos__teams') }} as root on root.team_id = above.ancestor_id
+left join members on members.team_id = team.team_id

@@ -1,0 +1,21 @@
+{# Written by `make docs`. Name as loaded, name here, kind. #}
+{%- set fields = [
+    ('TeamId', 'team_id', 'string'),
+    ('Id', 'course_id', 'string'),
+    ('OriginalCourseId', 'original_course_id', 'integer'),
+    ('OriginalTeamId', 'original_team_id', 'integer'),
+    ('Active', 'is_active', 'boolean'),
+    ('IsInTeamLibrary', 'is_in_team_library', 'boolean'),
+    ('LearningPathAssignment', 'learning_path_assignment', 'boolean'),
+    ('CreatedDate', 'created_date', 'datetime'),
+    ('UpdatedDate', 'updated_date', 'datetime'),
+    ('CreatedBy', 'created_by', 'integer'),
+    ('UpdatedBy', 'updated_by', 'integer'),
+    ('OtherFields', 'other_fields', 'others'),
+] -%}
+{{ litmos.stage(
+    'team_courses',
+    fields,
+    key=['TeamId', 'Id', 'IsInTeamLibrary'],
+    changed='UpdatedDate'
+) }}

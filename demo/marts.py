@@ -1,0 +1,97 @@
+"""The marts of the dbt package: built, and asked for what the page shows."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Rows = list[dict[str, Any]]
+
+PACKAGE = Path(__file__).resolve().parent.parent / "dbt_litmos"
+
+
+class DbtError(Exception):
+    """A command of dbt has failed. The message is for the user."""
+
+
+class Marts:
+    """The marts in a warehouse, which dbt builds and reads."""
+
+    def __init__(
+        self, command: str | Path, *options: str | Path, **environment: str | Path
+    ) -> None:
+        """Say how dbt reaches the warehouse.
+
+        Args:
+            command: The command dbt.
+            options: Options of each command of dbt, such as where the project is.
+            environment: Variables that are added to the environment.
+        """
+        self._command = command
+        self._options = options
+        self._environment = {name: str(value) for name, value in environment.items()}
+
+    def build(self) -> None:
+        """Build the marts.
+
+        Raises:
+            DbtError: If dbt fails.
+        """
+        self._run("run", "--quiet")
+
+    def figures(self) -> dict[str, Rows]:
+        """Return the rows that the page shows, by what they are about.
+
+        Raises:
+            DbtError: If dbt fails.
+        """
+        told = self._run("run-operation", "litmos.page", "--quiet")
+        found: dict[str, Rows] = json.loads(told[told.index("{") :])
+        return {name: [_readable(row) for row in rows] for name, rows in found.items()}
+
+    def _run(self, *arguments: str) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own
+                [self._command, *arguments, *self._options],
+                env={**os.environ, **self._environment},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+        except OSError as error:
+            raise DbtError(f"Cannot run {self._command}: {error.strerror}") from error
+        if done.returncode:
+            said = "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()][-15:])
+            raise DbtError(f"dbt {arguments[0]} failed:\n{said}")
+        return done.stdout
+
+
+def in_duckdb(command: str | Path, file: Path) -> Marts:
+    """Return the marts of the package by itself, in a DuckDB database.
+
+    Args:
+        command: The command dbt.
+        file: The database; what dbt writes besides goes into the folder `dbt` next to it.
+    """
+    folder = file.parent / "dbt"
+    return Marts(
+        command,
+        *("--project-dir", PACKAGE, "--profiles-dir", PACKAGE / "profiles"),
+        *("--target", "duckdb", "--target-path", folder, "--log-path", folder),
+        DBT_DUCKDB_PATH=file,
+    )
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its texts as people read them: Litmos escapes some at their source."""
+    return {
+        name: html.unescape(value).strip() if isinstance(value, str) else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,49 @@
+"""Draw the demo's page from your own warehouse: `make report`.
+
+It asks the marts of the dbt package, which your dbt project has built, by way of dbt: so it
+reaches any warehouse that your project does, with your profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from demo.marts import DbtError, Marts
+from demo.page import summary, write_page
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo.report", description=__doc__)
+    add = parser.add_argument
+    add("--project-dir", type=Path, required=True, help="your dbt project")
+    add("--profiles-dir", type=Path, help="where your profiles.yml is, as for dbt")
+    add("--target", help="the target of your profile, as for dbt")
+    add("--dbt", default="dbt", help="the command dbt")
+    add("--output", type=Path, default=Path("litmos.html"), help="the file to write")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Write the page; return the exit code."""
+    options = _arguments()
+    given = [
+        (f"--{name.replace('_', '-')}", value)
+        for name in ("project_dir", "profiles_dir", "target")
+        if (value := getattr(options, name)) is not None
+    ]
+    marts = Marts(options.dbt, *(part for pair in given for part in pair))
+    try:
+        figures = marts.figures()
+        write_page(options.output, figures, "Drawn from the marts of dbt_litmos.")
+    except (DbtError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    [overall] = figures["overall"]
+    print(f"{summary(overall)} See {options.output}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
