@@ -76,6 +76,7 @@ class LitmosStream(Stream):
         self._run: Run | None = None
         self._bookmark: Bookmark | None = None
         self._extracted_at: datetime | None = None
+        self._version: int | None = None
         self._map_failure: StreamFailedError | None = None
 
     # The catalog
@@ -290,7 +291,7 @@ class LitmosStream(Stream):
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
-                    version=self._stream_version,
+                    version=self._version,
                     time_extracted=self._extracted_at,
                 )
 
@@ -321,7 +322,7 @@ class ListingStream(LitmosStream):
     def _begin(self, requested_at: DateTime, reader: RowReader) -> None:
         reader.constants = {"ListedAt": f"{requested_at:%Y-%m-%dT%H:%M:%S.%f}Z"}
         if self.get_batch_config(self.config) is None and not self.is_test:
-            self._stream_version = self._initialized_at // 1000
+            self._version = requested_at.int_timestamp
 
     @override
     def _finish(self, window: Window, requested_at: DateTime) -> None:
@@ -329,8 +330,8 @@ class ListingStream(LitmosStream):
 
         An empty listing announces nothing: it would mark everybody as deleted.
         """
-        if self._stream_version is not None and self.stats.rows:
-            self._write_activate_version_message(self._stream_version)
+        if self._version is not None and self.stats.rows:
+            self._write_activate_version_message(self._version)
 
 
 def _fresh(page: Page, delivered: dict[Any, Record | None]) -> Iterator[Record]:

@@ -25,6 +25,7 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 DAY = timedelta(days=1)
 
@@ -453,6 +454,47 @@ def test_an_empty_listing_announces_nothing(box: Sandbox) -> None:
     announced = {each["stream"] for each in run.of_type("ACTIVATE_VERSION")}
     assert announced == {"course_ids", "team_ids", "learning_path_ids"}
     assert len({each["ListedAt"] for each in run.records("course_ids")}) == 1
+
+
+def test_a_version_is_announced_after_all_rows_of_a_listing_and_for_nothing_else(
+    box: Sandbox,
+) -> None:
+    run = run_tap(config=config_for(box, detect_deletes=True, page_size=8))
+    assert run.status == 0
+    listings = {"user_ids", "course_ids", "team_ids", "learning_path_ids"}
+    assert {each["stream"] for each in run.messages if "version" in each} == listings
+    for stream in listings:
+        *rows, last = (each for each in run.messages if each.get("stream") == stream)
+        assert [each["type"] for each in rows] == ["SCHEMA", *["RECORD"] * (len(rows) - 1)]
+        assert last["type"] == "ACTIVATE_VERSION"
+        assert {each["version"] for each in [*rows[1:], last]} == {last["version"]}
+
+
+def test_no_version_is_announced_where_rows_go_into_files(box: Sandbox, tmp_path: Path) -> None:
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": tmp_path.as_uri()},
+    }
+    run = run_tap(config=config_for(box, detect_deletes=True, batch_config=batches))
+    assert run.status == 0
+    assert {each["type"] for each in run.messages} == {"SCHEMA", "BATCH", "STATE"}
+
+
+def test_rows_tell_when_their_page_was_asked_for(org: Organisation) -> None:
+    with time_machine.travel(AFTERNOON, tick=False) as clock:
+        box = Sandbox(org, on_request=lambda _: clock.shift(60))
+        with box:
+            config = config_for(box, page_size=50, max_concurrent_requests=1)
+            run = run_tap(config=config, catalog=catalog_of("users", "module_results"))
+    assert run.status == 0
+    told = [
+        datetime.fromisoformat(each["time_extracted"]) - AFTERNOON
+        for each in run.of_type("RECORD")
+    ]
+    assert told == sorted(told)
+    asked = [timedelta(minutes=number) for number in range(len(box.requests))]
+    assert set(told) <= set(asked)
+    assert len(set(told)) > len(asked) / 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
