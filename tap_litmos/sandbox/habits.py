@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping  # noqa: TC003 - the command looks at the fields' types
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Literal
 from zlib import crc32
@@ -157,9 +158,8 @@ class Habits:
         limit = DEFAULT_LIMIT if self.ignores_limit else limit
         limit = min(limit, self.page_cap or limit)
         start = 0 if self.ignores_start else start
+        more = self.overfull if len(rows) >= start + limit else 0
+        page = rows[start : start + limit + more]
         if self.wraps and rows:
-            page = [rows[(start + place) % len(rows)] for place in range(limit)]
-        else:
-            more = self.overfull if len(rows) >= start + limit else 0
-            page = rows[start : start + limit + more]
+            page = list(islice(cycle(rows), start, start + limit))
         return [row for row in page if self.shows(row)] if self.filtered else page

@@ -15,6 +15,7 @@ from . import names
 from .tables import Table, litmos_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from random import Random
 
@@ -90,16 +91,20 @@ class Ledger:
             name: known[name] if name in known else self.draw(field, number)
             for name, field in table.fields.items()
         }
-        for name, value in values.items():
-            if type(value) is int and table.fields[name].kind == "string":
-                values[name] = str(value)
-        row = table.add(values, number)
+        row = table.add(
+            {name: _as_kind(table.fields[name], value) for name, value in values.items()},
+            number,
+        )
+        self._log_addition(row, at, parents)
+        return row
+
+    def _log_addition(self, row: Row, at: datetime, parents: Iterable[Row]) -> None:
+        stream = row.table.endpoint.stream
         if stream in _PEOPLE | _CONTENT:
             log = "activity_actions" if stream in _PEOPLE else "activity_content"
-            self.log(log, f"{table.what} Created", at, row)
+            self.log(log, f"{row.table.what} Created", at, row)
         elif stream in _ASSIGNMENTS | {"team_users"} and not row["IsInTeamLibrary"]:
             self.log("activity_assignments", "Assigned", at, *sorted(parents, key=_role))
-        return row
 
     def invent(self, stream: str, at: datetime) -> None:
         """Add a row of any stream that refers to any rows, if there is a place for it."""
@@ -149,27 +154,27 @@ class Ledger:
         while rows:
             table = rows[0].table
             here = [row for row in rows if row.table is table]
-            keys = {row["Id"] for row in here}
             rows = [row for row in rows if row.table is not table]
             table.remove(here)
-            for other, name in self._referring(table):
-                found = [row for row in other.rows if row[name] in keys]
-                if other is not table:
-                    rows += found
+            for referring, name in self._referring(here):
+                if referring.table is table:
+                    self.change(referring, at, **{name: None})
                 else:
-                    for row in found:
-                        self.change(row, at, **{name: None})
+                    rows.append(referring)
         self.admins = [row for row in self.admins if not row.gone]
 
-    def _referring(self, table: Table) -> list[tuple[Table, str]]:
-        """Return the tables whose fields refer to a table's own ids."""
+    def _referring(self, rows: list[Row]) -> list[tuple[Row, str]]:
+        """Return the rows that refer to some rows by their own ids, and by which field."""
+        table, keys = rows[0].table, {row["Id"] for row in rows}
         if "Id" in table.references:
             return []
         return [
-            (other, name)
+            (row, name)
             for other in self.tables.values()
             for name, target in other.references.items()
             if target == table.endpoint.stream
+            for row in other.rows
+            if row[name] in keys
         ]
 
     def log(self, stream: str, what: str, at: datetime, *objects: Row, **more: Value) -> None:
@@ -193,6 +198,11 @@ class Ledger:
         self._logged.add(line)
         table = self.tables[stream]
         table.add({**values, table.endpoint.replication_key or "": at})
+
+
+def _as_kind(field: Field, value: Value) -> Value:
+    """Return a value of a field; numbers of rows are text where the field is."""
+    return str(value) if type(value) is int and field.kind == "string" else value
 
 
 def _role(row: Row) -> int:

@@ -179,22 +179,36 @@ class Life(Ledger):
         team = teams[number % len(teams)]
         above = self.tables["teams"].find(team["ParentTeamId"])
         managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
-        *place, firsts, lasts = self.random.choice(names.REGIONS)
-        first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
-        plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
-        user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
-        given = {"FirstName": first, "LastName": last, "FullName": f"{first} {last}"}
-        given |= dict(zip(("Culture", "Country", "City", "TimeZone"), place, strict=True))
-        given["UserName"] = given["Email"] = f"{user_name or 'user'}.{number}@example.com"
-        given["AccessLevel"] = _ROLES[number] if number < len(_ROLES) else "Learner"
         boss = managers[0]["FullName"] if managers else None
-        user = self.add("users", at, *managers, **given, ManagerName=boss, LastLogin=None)
+        profile = self._profile(number)
+        user = self.add("users", at, *managers, **profile, ManagerName=boss, LastLogin=None)
         self._diligence[user.id] = self.random.betavariate(3, 1.3)
         if number < len(_ROLES):
             self.admins.append(user)
         self._join(at, user, team)
         if number % 19 == len(_ROLES) and len(teams) > 1:
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
+        self._plan_career(at, user)
+
+    def _profile(self, number: int) -> dict[str, Any]:
+        """Return who somebody is: a name, a place, an address, a role."""
+        *place, firsts, lasts = self.random.choice(names.REGIONS)
+        first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
+        plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
+        user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
+        address = f"{user_name or 'user'}.{number}@example.com"
+        return {
+            **dict(zip(("Culture", "Country", "City", "TimeZone"), place, strict=True)),
+            "FirstName": first,
+            "LastName": last,
+            "FullName": f"{first} {last}",
+            "UserName": address,
+            "Email": address,
+            "AccessLevel": _ROLES[number] if number < len(_ROLES) else "Learner",
+        }
+
+    def _plan_career(self, at: datetime, user: Row) -> None:
+        """Plan what somebody will be assigned, when they log in, and whether they leave."""
         for stream in ("courses", "courses", "learning_paths")[: self.random.randint(2, 3)]:
             later = min(60 * DAY, self._past / 4) * self.random.random()
             self._plan(at + later, partial(self._assign_something, stream=stream), user)
@@ -242,9 +256,13 @@ class Life(Ledger):
                 self._assign(at, user, course)
             self._progress_on_path(at, self.add(_RESULTS[stream], at, user, what))
             return
-        due = at + what["TimeLimitDays"] * DAY if what["TimeLimitDays"] else None
+        self._enrol(at, user, what)
+
+    def _enrol(self, at: datetime, user: Row, course: Row) -> None:
+        """Add the result of a course that was assigned, and plan whether it is studied."""
+        due = at + course["TimeLimitDays"] * DAY if course["TimeLimitDays"] else None
         dates = {"DueDate": due, "UpdatedDate": at}
-        result = self.add("course_results", at, user, what, **dates, UpdatedBy=None)
+        result = self.add("course_results", at, user, course, **dates, UpdatedBy=None)
         if due:
             self._plan(_night_after(due), self._fall_overdue, result)
         if self.chance(self._diligence.get(user.id, 0.5)):
@@ -276,14 +294,17 @@ class Life(Ledger):
         return result["Completed"] and steps % max(1, modules) == 0
 
     def _study(self, at: datetime, result: Row | None = None) -> None:
-        """Let somebody take the next step in a course: begin, fail or finish a module."""
-        planned, result = bool(result), result or self.pick("course_results")
+        """Let somebody go on with a course; without one, anybody with any that is not done."""
+        result, planned = result or self.pick("course_results"), result is not None
         user = self.tables["users"].find(result["UserId"]) if result else None
-        if not result or not user or not user["Active"]:
+        if not result or not user or not user["Active"] or not self._of["modules", result.id]:
             return
+        if planned or not self._is_through(result):
+            self._take_a_step(at, result, user)
+
+    def _take_a_step(self, at: datetime, result: Row, user: Row) -> None:
+        """Let somebody begin, fail or finish the next module of a course."""
         key, modules = (result.id, user.id), self._of["modules", result.id]
-        if not modules or (not planned and self._is_through(result)):
-            return
         module = modules[self._steps[key] % len(modules)]
         only_begins = key not in self._begun and self.chance(0.1)
         attempt = self._begun.pop(key, None) or self._begin(at, result, user, module)
@@ -344,9 +365,9 @@ class Life(Ledger):
 
     def _progress_on_path(self, at: datetime, whole: Row) -> None:
         """Compute a learning path result from the course results that it consists of."""
-        find, user = self.tables["course_results"].find, whole["UserId"]
-        courses = self._of["courses", whole.id]
-        parts = [part for course in courses if (part := find(course.id, user))]
+        results, user = self.tables["course_results"], whole["UserId"]
+        found = (results.find(course.id, user) for course in self._of["courses", whole.id])
+        parts = list(filter(None, found))
         begun = [part["StartedDate"] for part in parts if part["StartedDate"]]
         if not begun or whole["Completed"]:
             return

@@ -133,22 +133,27 @@ class Writer:
     def _text(self, stream: str, row: Row, name: str, value: Value) -> str:
         """Return a value as Litmos writes it."""
         if isinstance(value, str):
-            text = _SPECIAL.sub(_escape, value) if _SPECIAL.search(value) else value
-            if self._habits.raw and row.number % _RAW_EVERY == 0:
-                text = text.replace(" &amp; ", " & ").replace("\xa0", "&nbsp;")
-            return text
+            return self._escaped(value, row)
+        if isinstance(value, datetime):
+            may_say_zone = stream in _WITH_ZONE and name != "UpdatedDate"
+            says_zone = may_say_zone and row.number % 3 == 0 and not self._zone
+            return self._moment(value, stream) + "Z" * says_zone
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, float):
             return repr(value) if value else "0.00"
-        if not isinstance(value, datetime):
-            return str(value)
+        return str(value)
+
+    def _escaped(self, value: str, row: Row) -> str:
+        text = _SPECIAL.sub(_escape, value) if _SPECIAL.search(value) else value
+        if self._habits.raw and row.number % _RAW_EVERY == 0:
+            text = text.replace(" &amp; ", " & ").replace("\xa0", "&nbsp;")
+        return text
+
+    def _moment(self, value: datetime, stream: str) -> str:
         local = (value + self._zone).replace(tzinfo=None)
         text = local.isoformat(" " if stream in _WITH_SPACE else "T")
-        if "." in text:
-            text = text.rstrip("0")
-        says_zone = stream in _WITH_ZONE and name != "UpdatedDate" and row.number % 3 == 0
-        return f"{text}Z" if says_zone and not self._zone else text
+        return text.rstrip("0") if "." in text else text
 
 
 def _column(name: str, tag: str, *, optional: bool = False) -> Column:

@@ -76,6 +76,18 @@ def paging(query: Mapping[str, str]) -> tuple[int, int]:
     return start, limit
 
 
+def _span(query: Mapping[str, str], longest_days: float) -> tuple[datetime, datetime]:
+    """Return `since` and `to`, or refuse them."""
+    since, to = moment(query.get("since")), moment(query.get("to"))
+    if since is None or to is None:
+        raise RefusedError(406, "The since and to parameters are required: YYYY-MM-DD HH:MM:SS")
+    if since > to:
+        raise RefusedError(406, "The since date must not be later than the to date")
+    if to - since > timedelta(days=longest_days):
+        raise RefusedError(406, "The date range must be equal or less than 7 days")
+    return since, to
+
+
 def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
     """Return the window that `since` and `to` mean.
 
@@ -84,13 +96,7 @@ def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
         now: The present moment: the current day is in the window only if `to` is later.
         habits: How the service reads them.
     """
-    since, to = moment(query.get("since")), moment(query.get("to"))
-    if since is None or to is None:
-        raise RefusedError(406, "The since and to parameters are required: YYYY-MM-DD HH:MM:SS")
-    if since > to:
-        raise RefusedError(406, "The since date must not be later than the to date")
-    if to - since > timedelta(days=habits.longest_days):
-        raise RefusedError(406, "The date range must be equal or less than 7 days")
+    since, to = _span(query, habits.longest_days)
     zone, late = timedelta(hours=habits.zone), timedelta(seconds=habits.late)
     here = now + zone
     tick, today = _TICK, here.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -223,13 +223,19 @@ class Sandbox(Habits):
             incoming.seen.status = answer.status
             return answer
         fault = hooked or self.draw_fault(incoming.number)
+        return self._answer_with(fault, incoming, method, also_refusals=hooked is not None)
+
+    def _answer_with(
+        self, fault: str | None, incoming: Incoming, method: str, *, also_refusals: bool
+    ) -> Answer:
+        """Return the answer to a request, with a fault if there is to be one."""
         if fault and fault not in faults.ALL_FAULT_KINDS:
             raise ValueError(f"{fault!r} is no fault")
         try:
             answer = self._answer_by_rules(incoming, method, faulty=fault is not None)
         except rules.RefusedError as error:
             answer = faults.refusal(error.status, str(error))
-            fault = hooked
+            fault = fault if also_refusals else None
         incoming.seen.fault = fault
         whole = fault and faults.faulty_answer(
             fault, self._root(incoming), incoming.number, self.retry_after
