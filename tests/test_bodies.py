@@ -246,7 +246,8 @@ def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
         run = run_tap(config=config, catalog=catalog_of(STREAM))
     assert run.status == 1
     assert "Traceback" not in run.log
-    assert "courses failed: /org/courses keeps failing after 5 minutes" in run.errors[-1]
+    assert run.failed == ["courses"]
+    assert "/org/courses keeps failing after 5 minutes" in run.errors[-1]
     assert "replication_key_value" not in json.dumps(run.states)
 
 
