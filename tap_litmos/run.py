@@ -119,35 +119,34 @@ class Run:
         """Close what the run has opened, and account for it.
 
         Raises:
-            RunFailedError: If the run came to its end, but not every row was read.
+            RunFailedError: If the run came to its end, but not every row was read, or not every
+                endpoint answers.
         """
         self.progress.__exit__()
         self.fetcher.close()
+        if kind is not None:  # otherwise the verdict tells of them
+            self._log_failures()
         alike = self._failed_alike()
         if alike is None and not self._is_test:
-            self._log_failures()
             self.summary.close(self._limit.slowdowns)
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self._key_filter)
         if kind is not None:
             return
-        problems = self.summary.problems if alike is None else [alike]
+        problems = [alike] if alike else self.summary.problems
         if self._is_test:
             self._end_test(problems)
         elif problems:
             raise RunFailedError(alike or "Sync incomplete: " + "; ".join(problems))
 
     def _end_test(self, problems: list[str]) -> None:
-        """Log whether all endpoints answer.
-
-        Raises:
-            RunFailedError: If one does not, or has rows that cannot be synced; the message has
-                a line for each.
-        """
+        """Log which endpoints do not answer, and why, then how many do."""
+        for problem in problems:
+            self._logger.error("%s", problem)
         answering = [stats.failure for stats in self.summary.streams.values()].count(None)
         verdict = f"{answering} of {counted(len(self.plan), 'endpoint')} answer"
         if problems:
-            raise RunFailedError("\n".join([*problems, f"{verdict}; not ready to sync"]))
+            raise RunFailedError(f"{verdict}; not ready to sync")
         self._logger.info("%s; ready to sync", verdict)
 
     def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
