@@ -18,7 +18,7 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog, RecordMessage
 from typing_extensions import override
 
-from tap_litmos import settings
+from tap_litmos import log, settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.settings import FILES
 from tap_litmos.tap import TapLitmos
@@ -177,6 +177,7 @@ class CommandLineTap(TapLitmos):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
+        log.simplify()
         command = super().get_singer_command()
         return Command(
             name=command.name,
@@ -258,7 +259,6 @@ class CommandLineTap(TapLitmos):
                 stream.ABORT_AT_RECORD_COUNT = 1
             with tap.prepare_run():
                 tap.run_sync_dry_run(streams=streams)
-        cls.logger.info("%d of %d endpoints answer; ready to sync", len(streams), len(streams))
         ctx.exit()
 
     @classmethod
@@ -276,7 +276,9 @@ class CommandLineTap(TapLitmos):
         if about:
             cls.print_about(about_format)
             return
-        cls.print_version(print_fn=cls.logger.info)
+        cls.logger.info(
+            "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
+        )
         with _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():

@@ -9,10 +9,12 @@ from tap_litmos import settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
-from tap_litmos.progress import Progress, duration
+from tap_litmos.progress import Progress
 from tap_litmos.redact import RedactKey
-from tap_litmos.summary import RunSummary, counted
+from tap_litmos.summary import RunSummary
 from tap_litmos.transport import Transport
+from tap_litmos.windows import WHOLE_LIST
+from tap_litmos.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,9 +51,10 @@ class Run:
             config: The settings, valid and with their defaults.
             plan: For each stream of the run the windows to read, in the order of the sync.
             logger: Where messages go.
-            one_page: Whether the first page of each window is enough.
+            one_page: Whether this is a test: the first page of each window is enough.
         """
         self.plan = plan
+        self._is_test = one_page
         self.summary = RunSummary(logger)
         self._logger = logger
         self._failed: list[str] = []
@@ -72,6 +75,7 @@ class Run:
             rate_limit_file=config.get("rate_limit_file"),
             patience=0.25 if one_page else 1.0,
         )
+        self._limit = transport.rate
         self._key_filter = RedactKey(config["api_key"])
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
@@ -84,53 +88,72 @@ class Run:
             self.summary,
             requests_per_minute=self._rate,
             requests_left=self.fetcher.requests_left,
+            waiting=lambda: transport.rate.waiting,
             logger=logger,
         )
 
     def __enter__(self) -> Self:
         """Log the plan, and begin to show progress."""
-        windows = sum(map(len, self.plan.values()))
         if not self.plan:
             self._logger.warning("The catalog selects no stream: nothing to sync")
-        self._logger.info(
-            "Plan: %s, %s; at least %s and %s at %s a minute",
-            counted(len(self.plan), "stream"),
-            counted(windows, "window"),
-            counted(windows, "request"),
-            duration(60 * (max(windows - 1, 0) // self._rate)),
-            counted(self._rate, "request"),
-        )
+        elif not self._is_test:
+            self._log_plan()
         for handler in logging.getLogger().handlers:
             handler.addFilter(self._key_filter)
         self.progress.__enter__()
         return self
 
+    def _log_plan(self) -> None:
+        windows = [window for windows in self.plan.values() for window in windows]
+        since = min((each.since for each in windows if each is not WHOLE_LIST), default=None)
+        self._logger.info(
+            "Plan: %s%s; at least %s, %s at %s a minute",
+            counted(len(self.plan), "stream"),
+            f" since {since:%Y-%m-%d}" if since else "",
+            counted(len(windows), "request"),
+            duration(60 * (max(len(windows) - 1, 0) // self._rate)),
+            counted(self._rate, "request"),
+        )
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close what the run has opened, and account for it.
 
         Raises:
-            RunFailedError: If the run came to its end, but not every row was read.
+            RunFailedError: If the run came to its end, but not every row was read, or not every
+                endpoint answers.
         """
         self.progress.__exit__()
         self.fetcher.close()
-        alike = self._failed_alike()
-        if alike is None:
+        if kind is not None:  # otherwise the verdict tells of them
             self._log_failures()
-            self.summary.close()
+        alike = self._failed_alike()
+        if alike is None and not self._is_test:
+            self.summary.close(self._limit.slowdowns)
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self._key_filter)
         if kind is not None:
             return
-        if alike is not None:
-            raise RunFailedError(alike)
-        if self.summary.problems:
-            raise RunFailedError("Sync incomplete: " + "; ".join(self.summary.problems))
+        problems = [alike] if alike else self.summary.problems
+        if self._is_test:
+            self._end_test(problems)
+        elif problems:
+            raise RunFailedError(alike or "Sync incomplete: " + "; ".join(problems))
+
+    def _end_test(self, problems: list[str]) -> None:
+        """Log which endpoints do not answer, and why, then how many do."""
+        for problem in problems:
+            self._logger.error("%s", problem)
+        answering = [stats.failure for stats in self.summary.streams.values()].count(None)
+        verdict = f"{answering} of {counted(len(self.plan), 'endpoint')} answer"
+        if problems:
+            raise RunFailedError(f"{verdict}; not ready to sync")
+        self._logger.info("%s; ready to sync", verdict)
 
     def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
         """Mark a stream as failed; the others go on."""
         self.summary.of(endpoint.stream).failure = str(error)
         self._failed.append(f"{endpoint.stream}: giving up: {error}")
-        if any(stats.windows for stats in self.summary.streams.values()):
+        if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:
             self._log_failures()
 
     def _log_failures(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tap_litmos.words import counted
+
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterator, Mapping
 
     from tap_litmos.rows import Body
 
@@ -19,14 +21,6 @@ _SHOWN = 10
 
 _MOST_UNKNOWN = 1000
 """How many unknown fields of a stream are told apart: a hostile body could hold any number."""
-
-
-def counted(number: float, noun: str) -> str:
-    """Return a number with its noun: `1 request`, `1,200 requests`, `2 retries`."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = noun[:-1] + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}"
 
 
 @dataclass(slots=True)
@@ -140,7 +134,8 @@ class StreamStats:
             self.logger.warning("%s: further warnings suppressed; still counted", self.stream)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures, JSON-ready."""
+        """Stop the clock, and return the figures, JSON-ready."""
+        self.stop()
         figures = {name: getattr(self, name) for name in (*_COLUMNS, *_NOTES)}
         figures["seconds"] = round(self.seconds, 3)
         return figures | ({"failure": self.failure} if self.failure else {})
@@ -154,7 +149,13 @@ class StreamStats:
         )
 
 
-_COLUMNS = ("rows", "distinct_rows", "windows", "requests", "seconds")
+_COLUMNS = {
+    "rows": ",",
+    "distinct_rows": ",",
+    "windows": ",",
+    "requests": ",",
+    "seconds": ",.1f",
+}
 _NOTES = {
     "retries": "retry",
     "pages_reread": "reread page",
@@ -194,55 +195,55 @@ class RunSummary:
             if stats.rows_without_key
         ]
 
-    def close(self) -> None:
-        """Log the summary as one structured record, and print it as a table on stderr."""
-        if not self.streams:
-            return
-        streams = list(self.streams.values())
-        for stats in streams:
-            stats.stop()
+    def close(self, slowdowns: int = 0) -> None:
+        """Log what was read: a table, and the same figures as a record named `run_summary`.
+
+        Where nothing was read there is no table: an error says why.
+
+        Args:
+            slowdowns: How often the tap slowed down, as somebody else uses the key.
+        """
+        streams = {
+            stats.stream: stats.as_dict()
+            for stats in self.streams.values()
+            if stats.requests or stats.rows
+        }
         totals = {
-            name: round(sum(getattr(stats, name) for stats in streams), 3)
+            name: round(sum(figures[name] for figures in streams.values()), 3)
             for name in (*_COLUMNS, *_NOTES)
         }
+        rows, requests = counted(totals["rows"], "row"), counted(totals["requests"], "request")
+        lines = [f"Read {rows} in {requests}"]
+        if totals["rows"] + totals["windows"]:
+            lines += [*_table(streams, totals), *self._notes(slowdowns)]
+        # All in one message: each has a prefix, which in Meltano's log takes 54 columns.
         self.logger.info(
-            "Read %s in %s",
-            counted(totals["rows"], "row"),
-            counted(totals["requests"], "request"),
+            "%s",
+            "\n".join(lines),
             extra={
-                "run_summary": {
-                    "streams": {stats.stream: stats.as_dict() for stats in streams},
-                    "totals": totals,
-                }
+                "run_summary": {"streams": streams, "totals": totals, "slowdowns": slowdowns}
             },
         )
-        print("\n".join(self._table(streams, totals)), file=sys.stderr)  # noqa: T201
 
-    def _table(self, streams: list[StreamStats], totals: dict[str, Any]) -> list[str]:
-        """Return the lines of a table narrow enough for 80 columns, then what to note.
-
-        It is plain text: a log has no width that could be known, and may add its own prefix.
-        """
-        columns = [
-            name
-            for name in _COLUMNS
-            if name != "distinct_rows" or totals["rows"] != totals["distinct_rows"]
-        ]
-        table = [["stream", *(name.removesuffix("_rows") for name in columns)]]
-        table += [
-            [stats.stream, *(_shown(getattr(stats, name)) for name in columns)]
-            for stats in streams
-        ]
-        table.append(["total", *(_shown(totals[name]) for name in columns)])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-            for line in table
-        ]
-        return lines + [
-            f"{stats.stream}: {notes}" for stats in streams if (notes := stats.notes())
-        ]
+    def _notes(self, slowdowns: int) -> Iterator[str]:
+        """Yield what is out of the ordinary, a line for each stream."""
+        for stats in self.streams.values():
+            if notes := stats.notes():
+                yield f"{stats.stream}: {notes}"
+        if slowdowns:
+            yield f"Slowed down {counted(slowdowns, 'time')}, as somebody else uses this key"
 
 
-def _shown(value: float) -> str:
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+def _table(
+    streams: Mapping[str, Mapping[str, Any]], totals: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the lines of a table that is at most 80 columns wide."""
+    columns = list(_COLUMNS)
+    if totals["distinct_rows"] == totals["rows"]:
+        columns.remove("distinct_rows")
+    table = {"stream": [name.removesuffix("_rows") for name in columns]}
+    for stream, figures in {**streams, "total": totals}.items():
+        table[stream] = [f"{figures[name]:{_COLUMNS[name]}}" for name in columns]
+    width = max(map(len, table))
+    for name, cells in table.items():
+        yield f"{name:{width}}" + "".join(f" {cell:>10}" for cell in cells)

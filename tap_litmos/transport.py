@@ -162,6 +162,7 @@ class Transport:
         self._lock = threading.Lock()
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
+        self._told_until: dict[str, float] = {}
         self._host = HostHealth(paths, patience=patience, minute=self._minute)
         self.rate = rate.RateLimit(
             requests_per_minute,
@@ -227,12 +228,13 @@ class Transport:
             stats.retried()
             if tries.limited or tries.fault.retry_after is not None:
                 self.rate.pause(state.upcoming_sleep, limited=tries.limited)
-            logger.warning(
-                "%s: %s; trying again in %.0f s",
-                endpoint.stream,
-                tries.fault,
-                state.upcoming_sleep,
-            )
+            if self._is_news(str(tries.fault), state.upcoming_sleep):
+                logger.warning(
+                    "%s: %s; trying again in %.0f s",
+                    endpoint.stream,
+                    tries.fault,
+                    state.upcoming_sleep,
+                )
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
@@ -295,6 +297,15 @@ class Transport:
         return self._session.get(
             f"{self._url}{path}?{query}", timeout=bound, allow_redirects=False, stream=True
         )
+
+    def _is_news(self, fault: str, wait: float) -> bool:
+        """Return whether to log a fault: not if another request waits because of it."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._told_until.get(fault, now):
+                return False
+            self._told_until[fault] = now + wait
+            return True
 
     def _another_answers(self) -> bool:
         """Ask other endpoints, for a minute, whether the host is there; any answer will do."""

@@ -62,6 +62,11 @@ def always(status: int, body: bytes = b"", **headers: str) -> Answer:
     return lambda _: (status, named, body)
 
 
+def refusing(path: str, status: int) -> Answer:
+    """Return answers of a service that lacks one endpoint."""
+    return lambda incoming: (status, {}, b"") if incoming.path == path else None
+
+
 def moving() -> Answer:
     """Return answers with full pages that never have a row in common."""
     numbers = iter(range(1_000_000))
@@ -308,6 +313,13 @@ ERRORS: dict[str, Case] = {
         next="Check the settings api_url, region and source",
         catalog=catalog_of(STREAM, "teams"),
         answer=always(404),
+    ),
+    "a test of an account that lacks an endpoint": Case(
+        what="16 of 17 endpoints answer",
+        next="not ready to sync",
+        arguments=("--test",),
+        catalog=None,
+        answer=refusing(PATH, 404),
     ),
     "no thread": Case(
         what="This machine starts no thread (can't start new thread)",

@@ -48,6 +48,9 @@ NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
 
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:([A-Z]+): )?.*")
+"""A line of the log: a date, a time, the level where it is not INFO, and text."""
+
 UNLIMITED = 1_000_000
 """Requests a minute, where the rate is not what a test is about."""
 
@@ -100,14 +103,22 @@ class Run:
     @property
     def warnings(self) -> list[str]:
         """The lines of the log that warn."""
-        return [line for line in self.log.splitlines() if "| WARNING " in line]
+        return self.lines("WARNING")
 
     @property
     def errors(self) -> list[str]:
         """The lines of the log that tell of errors."""
-        return [
-            line for line in self.log.splitlines() if re.search(r"\| (ERROR|CRITICAL) ", line)
-        ]
+        return self.lines("ERROR", "CRITICAL")
+
+    def lines(self, *levels: str) -> list[str]:
+        """Return the lines of the log at these levels."""
+        found = map(LOG_LINE.fullmatch, self.log.splitlines())
+        return [line[0] for line in found if line and (line[1] or "INFO") in levels]
+
+    @property
+    def failed(self) -> list[str]:
+        """The streams that failed, as the last line says."""
+        return re.findall(r"(\w+) failed: ", self.errors[-1])
 
     def stats(self, stream: str) -> dict[str, str]:
         """Return a stream's line of the table at the end of the run, and what it notes.
@@ -170,6 +181,7 @@ def run_tap(
     output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    metrics = logging.getLogger("singer_sdk.metrics")
     signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     status: Any = 0
     with (
@@ -187,6 +199,7 @@ def run_tap(
             logging.captureWarnings(capture=False)
             sys.excepthook = sys.__excepthook__
             root.setLevel(level)
+            metrics.setLevel(logging.NOTSET)
             root.handlers[:] = handlers
             for each, handler in signals.items():
                 signal.signal(each, handler)

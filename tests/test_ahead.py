@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import pty
-import re
 import signal
-import termios
 import threading
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pyte
 import pytest
 import time_machine
 from support import (
@@ -22,7 +15,6 @@ from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
     catalog_of,
-    command_with_minute,
     config_for,
     days_ago,
     page,
@@ -31,11 +23,11 @@ from support import (
     truth,
 )
 
-from tap_litmos import fetcher, progress, transport
+from tap_litmos import fetcher, transport
 from tap_litmos.sandbox import Incoming, Organisation, RequestSeen, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Hook = Callable[[Incoming], Any]
 
@@ -256,202 +248,3 @@ def test_no_thread_stays_behind_when_a_run_ends(
         run = run_tap(config=config_for(box, max_concurrent_requests=12), messages=messages)
     assert run.status == (1 if messages else 0)
     assert set(threading.enumerate()) <= before
-
-
-# Seeing it
-
-
-def test_the_plan_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.05)
-    with Sandbox(Organisation(users=1, years=0.1, live=False)) as box:
-        config = config_for(box, start_date=days_ago(20), requests_per_minute=2)
-        run = run_tap(config=config, catalog=catalog_of("teams", "courses"))
-    assert run.status == 0
-    count = len(box.requests)
-    assert count >= 4
-    [line] = [line for line in run.log.splitlines() if "Plan: " in line]
-    assert line.endswith(
-        f"Plan: 2 streams, {count} windows; at least {count} requests and "
-        f"{(count - 1) // 2} min at 2 requests a minute"
-    )
-    lines = run.log.splitlines()
-    assert lines.index(line) < next(at for at, each in enumerate(lines) if "sync of" in each)
-
-
-class Lines(logging.Handler):
-    """Notes the lines about progress."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.came = threading.Semaphore(0)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "requests to go" in record.getMessage():
-            self.came.release()
-
-
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    """Let lines come fast, and note them."""
-    monkeypatch.setattr(progress, "EVERY", 0.02)
-    noted, logger = Lines(), logging.getLogger("tap-litmos")
-    logger.addHandler(noted)
-    yield noted
-    logger.removeHandler(noted)
-
-
-def test_a_line_now_and_then_tells_how_far_a_sync_is(lines: Lines) -> None:
-    """One after another, and so that a line comes during each request."""
-
-    def hold(_: Incoming) -> None:
-        while lines.came.acquire(blocking=False):
-            pass
-        for _line in range(2):  # the first one may have been on its way already
-            assert lines.came.acquire(timeout=30)
-
-    org = Organisation(users=10, years=0.1, live=False)
-    with Sandbox(org, on_request=hold) as box:
-        config = config_for(
-            box, start_date=days_ago(20), max_concurrent_requests=1, requests_per_minute=60
-        )
-        run = run_tap(config=config, catalog=catalog_of("users"))
-    assert run.status == 0
-    count = len(box.requests)
-    shape = re.compile(
-        r".* users (\d{4}-\d\d-\d\d): ([\d,]+) rows, (\d+) requests a minute, "
-        r"(\d+) requests to go, less than a minute left"
-    )
-    found = [shape.fullmatch(line) for line in run.log.splitlines() if "to go" in line]
-    shown = [match.groups() for match in found if match]
-    assert len(shown) == len(found)
-    dates = [datetime.fromisoformat(date).replace(tzinfo=UTC) for date, *_ in shown]
-    assert sorted(dates) == dates
-    assert set(dates) == {each.since for each in box.requests}
-    counts = [int(rows.replace(",", "")) for _, rows, *_ in shown]
-    assert sorted(counts) == counts
-    assert 0 < counts[-1] <= len(run.records("users"))
-    left = [int(number) for *_, number in shown]
-    assert sorted(left, reverse=True) == left
-    assert set(left) >= set(range(1, count + 1))
-
-
-# On a terminal
-
-
-@pytest.fixture
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove what may be set around the tests, and would decide in the terminal's place."""
-    for name in ("COLUMNS", "LINES", "PYTHONUNBUFFERED"):
-        monkeypatch.delenv(name, raising=False)
-
-
-BAR = "rows, "
-"""What only the bar says."""
-
-
-class Terminal:
-    """A terminal, and what is seen on it."""
-
-    def __init__(self, width: int = 300) -> None:
-        height = 300
-        self.screen = pyte.Screen(width, height)
-        self.bar_seen = threading.Event()
-        self._own, self.descriptor = pty.openpty()
-        termios.tcsetwinsize(self.descriptor, (height, width))
-        self._raw = b""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        stream = pyte.ByteStream(self.screen)
-        while True:
-            try:
-                data = os.read(self._own, 1 << 16)
-            except OSError:  # the other end is closed
-                return
-            self._raw += data
-            stream.feed(data)
-            if any(BAR in line for line in self.screen.display):
-                self.bar_seen.set()
-
-    def close(self) -> None:
-        """Wait for all that was written."""
-        os.close(self.descriptor)
-        self._reader.join(30)
-        os.close(self._own)
-
-    @property
-    def shown(self) -> list[str]:
-        """What is on the screen, without empty lines."""
-        return [line.rstrip() for line in self.screen.display if line.strip()]
-
-    @property
-    def written(self) -> list[str]:
-        """The lines that were written, which the terminal may have wrapped."""
-        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self._raw).decode()
-        return re.split(r"[\r\n]+", text)
-
-
-@pytest.mark.usefixtures("no_variables")
-@pytest.mark.parametrize("width", [300, 70])
-def test_on_a_terminal_logs_and_a_bar_do_not_tear_each_other(
-    width: int, org: Organisation
-) -> None:
-    terminal = Terminal(width)
-
-    def fail_below_the_bar(incoming: Incoming) -> str | None:
-        if incoming.number > 12:
-            assert terminal.bar_seen.wait(60)
-        return "500" if incoming.number % 4 == 0 else None
-
-    with Sandbox(org, on_request=fail_below_the_bar) as box:
-        with started(
-            config=config_for(box),
-            catalog=catalog_of(*FEW),
-            command=command_with_minute(3.0),
-            stderr=terminal.descriptor,
-        ) as tap:
-            run = tap.finish()
-        terminal.close()
-    assert run.status == 0
-    assert terminal.bar_seen.is_set()
-    assert not any(BAR in line for line in terminal.shown)
-    failed = [each for each in box.requests if each.fault == "500"]
-    assert len(failed) > 10
-    begun = re.compile(r"\d{4}-\S+ \S+ +\| (INFO|WARNING) +\| ")
-    whole = [line for line in terminal.written if begun.match(line)]
-    assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
-    metrics = [line.partition("METRIC: ")[2] for line in whole if "METRIC" in line]
-    assert len(metrics) == 2 * len(FEW)
-    assert all(isinstance(json.loads(each), dict) for each in metrics)
-    if width == 300:
-        table = next(at for at, line in enumerate(terminal.shown) if "Read " in line)
-        assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
-        listed = [line.split()[0] for line in terminal.shown[table:]]
-        assert [name for name in listed if name in FEW] == sorted(FEW)
-    for stream in FEW:
-        assert run.rows(stream) == truth(org, stream)
-
-
-@pytest.mark.usefixtures("no_variables")
-def test_on_a_terminal_each_window_reaches_the_target_at_once(org: Organisation) -> None:
-    """The bar must not keep back what is written to stdout."""
-    terminal = Terminal()
-    arrived = threading.Event()
-    in_time: list[bool] = []
-
-    def hold(incoming: Incoming) -> None:
-        if incoming.number == 3:
-            in_time.append(arrived.wait(10))
-
-    with Sandbox(org, on_request=hold) as box:
-        config = config_for(box, max_concurrent_requests=1)
-        catalog = catalog_of("users")
-        with started(config=config, catalog=catalog, stderr=terminal.descriptor) as tap:
-            assert tap.process.stdout is not None
-            assert any(b'"STATE"' in line for line in tap.process.stdout)
-            arrived.set()
-            run = tap.finish()
-        terminal.close()
-    assert run.status == 0
-    assert in_time == [True]

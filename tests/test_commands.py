@@ -127,6 +127,30 @@ def test_test_costs_one_request_a_stream(page_size: int, org: Organisation) -> N
         assert len(box.requests) == 17
         assert all(seen.to and seen.to >= now + timedelta(days=1) for seen in box.requests)
         assert all(seen.start == 0 for seen in box.requests)
+    assert run.log.endswith(" 17 of 17 endpoints answer; ready to sync\n")
+    assert len(run.log.splitlines()) == 1
+
+
+def test_test_says_which_endpoints_do_not_answer_and_why(org: Organisation) -> None:
+    refused = {"courses": 404, "teams": 403}
+    with Sandbox(org, refuse={ENDPOINT[each].path: refused[each] for each in refused}) as box:
+        run = run_tap("--test", config=config_for(box))
+        assert len(box.requests) == 17
+    assert run.status == 1
+    *reasons, verdict = run.errors
+    assert verdict.endswith("15 of 17 endpoints answer; not ready to sync")
+    for (stream, status), reason in zip(refused.items(), reasons, strict=True):
+        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}: " in reason
+
+
+def test_test_says_once_why_no_endpoint_answers(box: Sandbox) -> None:
+    config = config_for(box)
+    config["api_url"] += "/elsewhere"
+    run = run_tap("--test", config=config)
+    assert run.status == 1
+    reason, verdict = run.errors
+    assert "All 17 streams failed for the same reason: " in reason
+    assert verdict.endswith("0 of 17 endpoints answer; not ready to sync")
 
 
 def test_test_asks_for_no_more_when_pages_are_full() -> None:

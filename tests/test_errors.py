@@ -65,9 +65,7 @@ def watched(raised: set[Place], monkeypatch: pytest.MonkeyPatch) -> None:
 def check(case: Case, run: Run) -> None:
     assert run.status == 1
     assert "Traceback" not in run.log
-    critical = [line for line in run.log.splitlines() if "| CRITICAL " in line]
-    assert len(critical) == 1
-    [line] = critical
+    [line] = run.lines("CRITICAL")
     assert line == run.log.rstrip().splitlines()[-1]
     assert case.what in line
     assert case.next in line

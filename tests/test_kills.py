@@ -135,7 +135,7 @@ def test_requests_that_hang_do_not_hold_the_end_up() -> None:
 
     with Sandbox(org(), on_request=hang, timeout_hold=100) as box:
         run = terminate_when(ready, config_for(box))
-        assert run.stats("total")["requests"] == str(len(box.requests))
+        assert f"Read 0 rows in {len(box.requests)} requests" in run.log
 
 
 def test_a_wait_between_two_tries_does_not_hold_the_end_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from support import (
     DEFAULT_STREAMS,
+    ENDPOINT,
+    catalog_of,
     command_with_minute,
     config_for,
     page,
@@ -21,6 +24,7 @@ from support import (
 )
 
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.summary import RunSummary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,14 +57,15 @@ def log_config(tmp_path: Path) -> dict[str, str]:
 
 def record(log: str) -> dict[str, Any]:
     """Return the one structured record with the account."""
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    [account] = [each["run_summary"] for each in map(extra, lines) if "run_summary" in each]
+    extras = [each["extra"] for each in structured(log)]
+    [account] = [each["run_summary"] for each in extras if "run_summary" in each]
     found: dict[str, Any] = account
     return found
 
 
-def extra(line: dict[str, Any]) -> dict[str, Any]:
-    return {**line, **line.get("extra", {})}
+def structured(log: str) -> list[dict[str, Any]]:
+    """Return the records of a log that consists of nothing else."""
+    return [json.loads(line) for line in log.splitlines()]
 
 
 def test_the_figures_are_exact(org: Organisation, log_config: dict[str, str]) -> None:
@@ -112,6 +117,54 @@ def test_the_table_says_the_same(org: Organisation) -> None:
     total = run.stats("total")
     assert total["requests"] == f"{len(box.requests):,}"
     assert total["rows"] == f"{len(run.of_type('RECORD')):,}"
+
+
+def test_the_table_of_all_streams_fits_80_columns(caplog: pytest.LogCaptureFixture) -> None:
+    summary = RunSummary(logging.getLogger("test"))
+    for stream in ENDPOINT:
+        stats = summary.of(stream)
+        stats.rows, stats.distinct_rows, stats.windows = 2_345_678, 2_345_677, 345_678
+        stats.requests, stats.seconds = 345_678, 34_567.8
+    caplog.set_level(logging.INFO)
+    summary.close()
+    _, heading, *lines = caplog.messages[0].splitlines()
+    assert heading.split() == ["stream", "rows", "distinct", "windows", "requests", "seconds"]
+    assert [line.split()[0] for line in lines] == [*ENDPOINT, "total"]
+    assert len({len(line.split()) for line in lines}) == 1
+    assert len(heading) <= 80
+    assert {len(line) for line in lines} == {len(heading)}
+
+
+def test_the_table_leaves_out_what_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Distinct rows where all are, and streams that were not reached."""
+    summary = RunSummary(logging.getLogger("test"))
+    summary.of("users").rows = summary.of("users").distinct_rows = 5
+    summary.of("teams")
+    caplog.set_level(logging.INFO)
+    summary.close()
+    _, heading, *lines = caplog.messages[0].splitlines()
+    assert heading.split() == ["stream", "rows", "windows", "requests", "seconds"]
+    assert [line.split()[0] for line in lines] == ["users", "total"]
+
+
+def test_it_is_noted_that_others_use_the_key(log_config: dict[str, str]) -> None:
+    def refuse_one(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        return (429, {"Retry-After": "0"}, b"") if incoming.number == 3 else None
+
+    org = Organisation(users=5, years=0.1, live=False)
+    with Sandbox(org, on_request=refuse_one) as box:
+        run = run_process(
+            config=config_for(box, requests_per_minute=100),
+            catalog=catalog_of("users"),
+            env=log_config,
+            command=command_with_minute(0.05),
+        )
+    assert run.status == 0
+    assert record(run.log)["slowdowns"] == 1
+    [message] = [each["message"] for each in structured(run.log) if "Read " in each["message"]]
+    *_, retries, slowdowns = message.splitlines()
+    assert retries == "users: 1 retry"
+    assert slowdowns == "Slowed down 1 time, as somebody else uses this key"
 
 
 def test_what_did_not_fit_is_counted(log_config: dict[str, str]) -> None:
