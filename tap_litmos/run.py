@@ -13,6 +13,7 @@ from tap_litmos.progress import Progress, duration
 from tap_litmos.redact import RedactKey
 from tap_litmos.summary import RunSummary, counted
 from tap_litmos.transport import Transport
+from tap_litmos.windows import WHOLE_LIST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,12 +91,19 @@ class Run:
     def __enter__(self) -> Self:
         """Log the plan, and begin to show progress."""
         windows = sum(map(len, self.plan.values()))
+        starts = [
+            window.since
+            for planned in self.plan.values()
+            for window in planned
+            if window is not WHOLE_LIST
+        ]
         if not self.plan:
             self._logger.warning("The catalog selects no stream: nothing to sync")
         self._logger.info(
-            "Plan: %s, %s; at least %s and %s at %s a minute",
+            "Plan: %s, %s%s; at least %s and %s at %s a minute",
             counted(len(self.plan), "stream"),
             counted(windows, "window"),
+            f" from {min(starts):%Y-%m-%d} on" if starts else "",
             counted(windows, "request"),
             duration(60 * (max(windows - 1, 0) // self._rate)),
             counted(self._rate, "request"),
