@@ -14,11 +14,14 @@ from tap_litmos.client import ListingStream, LitmosStream
 from tap_litmos.errors import RunFailedError
 from tap_litmos.run import Run
 from tap_litmos.settings import did_you_mean
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.sync_log import SyncLog
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tap_litmos.client import DeclaredStream
 
 
 class TapLitmos(Tap):
@@ -29,16 +32,18 @@ class TapLitmos(Tap):
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
 
     @override
-    def discover_streams(self) -> Sequence[LitmosStream]:
-        return [
-            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint)
+    def discover_streams(self) -> Sequence[DeclaredStream]:
+        log = SyncLog(self)
+        streams = [
+            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, log)
             for endpoint in ENDPOINTS
             if self.config.get("detect_deletes") or not endpoint.is_listing
         ]
+        return [*streams, log]
 
     @property
     def litmos_streams(self) -> list[LitmosStream]:
-        """All streams, in the order of a sync."""
+        """All streams that are read from Litmos, in the order of a sync."""
         return [stream for stream in self.streams.values() if isinstance(stream, LitmosStream)]
 
     @override
@@ -70,7 +75,7 @@ class TapLitmos(Tap):
                 f"Not a Singer state: pass {settings.FILES['--state']}, such as "
                 '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
             )
-        known = {endpoint.stream for endpoint in ENDPOINTS}
+        known = {declaration.stream for declaration in (*ENDPOINTS, SYNC_LOG)}
         unknown = sorted(set(bookmarks) - known)
         if unknown and not known & set(bookmarks):
             raise RunFailedError(
