@@ -262,13 +262,15 @@ class LitmosStream(DeclaredStream):
         delivered: dict[Any, Record | None] = {}
         requested_at = pendulum.now("UTC")
         left_out = 0
+        window: Window | None = None
         while not paginator.finished:
             position = paginator.current_value
             self.run.progress.reached(self.name, str(position.window))
             fetched = fetcher.page(self.name, position, probing=paginator.is_probing)
             # A pendulum date-time would be converted anew for each record.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
-            if position.offset == 0 and position.reading == 1:
+            if position.window != window:
+                window = position.window
                 requested_at, left_out = fetched.requested_at, stats.rows_without_key
                 self._log.begin(self.endpoint, stats)
                 self._begin(requested_at, reader)
