@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scripts.staging import staging
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,8 +133,8 @@ def settings_table(told: Mapping[str, Any]) -> str:
 def streams_table() -> str:
     """Return the streams with their keys as a table."""
     lines = ["| stream | rows | primary key | replication key |", "|---|---|---|---|"]
-    for each in ENDPOINTS:
-        mark = "" if each in _BY_DEFAULT else " †" if each.is_listing else " \\*"
+    for each in (*ENDPOINTS, SYNC_LOG):
+        mark = "" if each in _BY_DEFAULT else " †" if each.selected_by_default else " \\*"
         key = ", ".join(f"`{name}`" for name in each.primary_key)
         changed = f"`{each.replication_key}`" if each.replication_key else "none"
         lines.append(f"| `{each.stream}`{mark} | {each.description} | {key} | {changed} |")

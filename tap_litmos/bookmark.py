@@ -19,6 +19,7 @@ from tap_litmos.settings import FILES
 from tap_litmos.windows import (
     EARLIEST,
     first_since,
+    format_moment,
     midnight,
     parse_moment,
     split_backwards,
@@ -122,8 +123,8 @@ class Bookmark(StreamStateManager):
         self.is_flushed = False
         self.stream_state.update(
             replication_key=self._replication_key,
-            replication_key_value=_written(self._read_to),
-            replicated_from=_written(self._read_from),
+            replication_key_value=format_moment(self._read_to),
+            replicated_from=format_moment(self._read_from),
         )
 
     def _trusted(self, now: DateTime) -> DateTime | None:
@@ -242,8 +243,3 @@ def _parsed(value: object) -> DateTime | None:
     except (ValueError, TypeError):
         return None
     return at if at >= EARLIEST else None
-
-
-def _written(at: DateTime) -> str:
-    """Return a moment as a state holds it."""
-    return f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"

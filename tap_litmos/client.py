@@ -7,7 +7,7 @@ Where a reader of SDK taps finds what they expect:
 - authentication, retries and the rate limit: `transport.Transport`, one for all streams
 - parsing: `rows.check` and `rows.RowReader`, which also types the values; no `post_process`
 - state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
-- schemas and keys: declared in `streams.py`, so there is one class for all streams
+- schemas and keys: declared in `streams.py`, so there is one class for all endpoints
 
 The base class is `Stream`, not `RESTStream`, since requests are made ahead of their turn.
 """
@@ -29,7 +29,7 @@ from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import RowsNotProvedError
 from tap_litmos.rows import RowReader
-from tap_litmos.windows import WHOLE_LIST, parse_moment
+from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -38,42 +38,36 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, CatalogEntry
 
-    from tap_litmos.declaration import Endpoint
+    from tap_litmos.declaration import Declaration, Endpoint
     from tap_litmos.rows import Page
     from tap_litmos.run import Run
     from tap_litmos.summary import StreamStats
+    from tap_litmos.sync_log import SyncLog
     from tap_litmos.tap import TapLitmos
     from tap_litmos.windows import Window
 
 
-class LitmosStream(Stream):
-    """A stream of one endpoint.
+class DeclaredStream(Stream):
+    """A stream as it is declared: its catalog entry, its state, how its records are written.
 
-    Rows leave window by window. When the last row of a window is written, the bookmark is
-    extended, and a STATE message follows, in batch mode after the BATCH that holds the rows.
-
-    Attributes:
-        endpoint: The declaration of the stream.
+    Records are made with exactly the selected fields, in the types of the schema.
     """
 
-    # Records leave `RowReader` with exactly the fields and types of the schema.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: TapLitmos, endpoint: Endpoint) -> None:
+    def __init__(self, tap: TapLitmos, declaration: Declaration) -> None:
         """Make the stream; no setting is needed yet.
 
         Args:
             tap: The tap.
-            endpoint: The declaration of the stream.
+            declaration: What its rows are.
         """
-        schema = endpoint.schema(leave_out=endpoint.opted_out(tap.config))
-        super().__init__(tap, schema=schema, name=endpoint.stream)
-        self.endpoint = endpoint
-        self.primary_keys = endpoint.primary_key
-        self.replication_key = endpoint.replication_key
-        self.selected_by_default = endpoint.selected_by_default
-        self._prepare_run = tap.prepare_run
-        self._run: Run | None = None
+        schema = declaration.schema(leave_out=declaration.opted_out(tap.config))
+        super().__init__(tap, schema=schema, name=declaration.stream)
+        self.primary_keys = declaration.primary_key
+        self.replication_key = declaration.replication_key
+        self.selected_by_default = declaration.selected_by_default
+        self._declaration = declaration
         self._bookmark: Bookmark | None = None
         self._extracted_at: datetime | None = None
         self._version: int | None = None
@@ -87,8 +81,8 @@ class LitmosStream(Stream):
         if entry is not None:
             self._repair_entry(entry)
         super().apply_catalog(catalog)
-        self.primary_keys = self.endpoint.primary_key
-        self.replication_key = self.endpoint.replication_key
+        self.primary_keys = self._declaration.primary_key
+        self.replication_key = self._declaration.replication_key
 
     def _repair_entry(self, entry: CatalogEntry) -> None:
         """Make a catalog entry one that loses no rows, and log what was changed."""
@@ -97,7 +91,7 @@ class LitmosStream(Stream):
         unknown = sorted(listed.keys() - known.keys())
         for name in unknown:
             del listed[name]
-        keys = self.endpoint.automatic
+        keys = self._declaration.automatic
         selection = entry.metadata.resolve_selection()
         unselected = sorted(
             key for key in keys if key not in listed or not selection["properties", key]
@@ -105,7 +99,7 @@ class LitmosStream(Stream):
         for key in keys:
             listed.setdefault(key, Schema.from_dict(known[key]))
             entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
-        entry.key_properties = self.endpoint.primary_key
+        entry.key_properties = self._declaration.primary_key
         missing = sorted(known.keys() - listed.keys())
         for names, what in (
             (unknown, "are unknown and ignored"),
@@ -121,12 +115,12 @@ class LitmosStream(Stream):
         """Return the names of the fields that records hold."""
         return {
             field.name
-            for field in self.endpoint.fields
+            for field in self._declaration.fields
             if field.name in self.effective_schema["properties"]
             and self.mask["properties", field.name]
         }
 
-    # The plan, and the bookmark
+    # The state
 
     @property
     def is_test(self) -> bool:
@@ -146,6 +140,63 @@ class LitmosStream(Stream):
                 tap_state=self.tap_state,
             )
         return self._bookmark
+
+    # What the SDK would do for each record, and is done already or not needed
+
+    @override
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        for stream_map in self.stream_maps:
+            try:
+                mapped = stream_map.transform(record)
+            except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
+                self._map_failure = StreamFailedError(
+                    f"{self.name}: the stream map failed on a row "
+                    f"({type(error).__name__}: {error}). Correct stream_maps"
+                )
+                return
+            if mapped is not None:
+                yield RecordMessage(
+                    stream=stream_map.stream_alias,
+                    record=mapped,
+                    version=self._version,
+                    time_extracted=self._extracted_at,
+                )
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """False: the SDK would announce a version before its rows.
+
+        What is missing from a part of the rows is not deleted.
+        """
+        return False
+
+
+class LitmosStream(DeclaredStream):
+    """A stream of one endpoint.
+
+    Rows leave window by window. When the last row of a window is written, the bookmark is
+    extended, and a STATE message follows, in batch mode after the BATCH that holds the rows.
+
+    Attributes:
+        endpoint: The declaration of the stream.
+    """
+
+    def __init__(self, tap: TapLitmos, endpoint: Endpoint, log: SyncLog) -> None:
+        """Make the stream; no setting is needed yet.
+
+        Args:
+            tap: The tap.
+            endpoint: The declaration of the stream.
+            log: Where to log each window that is finished.
+        """
+        super().__init__(tap, endpoint)
+        self.endpoint = endpoint
+        self._log = log
+        self._prepare_run = tap.prepare_run
+        self._run: Run | None = None
+
+    # The plan
 
     def plan(self, now: DateTime) -> Sequence[Window]:
         """Return the windows of this sync, in the order in which they are read.
@@ -212,19 +263,23 @@ class LitmosStream(Stream):
         delivered: dict[Any, Record | None] = {}
         requested_at = pendulum.now("UTC")
         left_out = 0
+        window: Window | None = None
         while not paginator.finished:
             position = paginator.current_value
             self.run.progress.reached(self.name, str(position.window))
             fetched = fetcher.page(self.name, position, probing=paginator.is_probing)
             # A pendulum date-time would be converted anew for each record.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
-            if position.offset == 0 and position.reading == 1:
+            if position.window != window:
+                window = position.window
                 requested_at, left_out = fetched.requested_at, stats.rows_without_key
+                self._log.begin(self.endpoint, stats)
                 self._begin(requested_at, reader)
             stats.repaired(fetched.body, str(position.window))
-            page = reader.read(fetched.body)
+            page, requests = reader.read(fetched.body), fetched.requests
             del fetched
             self._advance(page)
+            self._log.add(page, requests, accepted=paginator.accepted)
             if not paginator.accepted:
                 continue
             yield from _fresh(page, delivered)
@@ -234,6 +289,7 @@ class LitmosStream(Stream):
                 delivered = {}
                 fetcher.finish(self.name, position.window)
                 stats.windows += 1
+                self._log.finish(position.window, requested_at)
                 if stats.rows_without_key == left_out:
                     self._finish(position.window, requested_at)
 
@@ -274,35 +330,11 @@ class LitmosStream(Stream):
         if self.get_batch_config(self.config) is None:
             self._write_state_message()
 
-    # What the SDK would do for each record, and is done already or not needed
-
     @override
-    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        for stream_map in self.stream_maps:
-            try:
-                mapped = stream_map.transform(record)
-            except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
-                self._map_failure = StreamFailedError(
-                    f"{self.name}: the stream map failed on a row "
-                    f"({type(error).__name__}: {error}). Correct stream_maps"
-                )
-                return
-            if mapped is not None:
-                yield RecordMessage(
-                    stream=stream_map.stream_alias,
-                    record=mapped,
-                    version=self._version,
-                    time_extracted=self._extracted_at,
-                )
-
-    @property
-    @override
-    def emit_activate_version_messages(self) -> bool:
-        """False: the SDK would announce a version before its rows.
-
-        What is missing from a part of the rows is not deleted.
-        """
-        return False
+    def _write_state_message(self) -> None:
+        """Write a STATE message, and before it the log of the windows that it passes."""
+        self._log.write()
+        super()._write_state_message()
 
 
 class ListingStream(LitmosStream):
@@ -320,7 +352,9 @@ class ListingStream(LitmosStream):
 
     @override
     def _begin(self, requested_at: DateTime, reader: RowReader) -> None:
-        reader.constants = {"ListedAt": f"{requested_at:%Y-%m-%dT%H:%M:%S.%f}Z"}
+        reader.constants = {"ListedAt": format_moment(requested_at)}
+        if not self.is_test:
+            self.stats.total_count = self.run.fetcher.total_count(self.name)
         if self.get_batch_config(self.config) is None and not self.is_test:
             self._version = requested_at.int_timestamp
 

@@ -1,4 +1,4 @@
-"""What an endpoint is: the vocabulary in which `streams.py` declares them."""
+"""What a stream and an endpoint are: the vocabulary in which `streams.py` declares them."""
 
 from __future__ import annotations
 
@@ -81,27 +81,21 @@ LISTED_AT = Field(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One endpoint of Litmos, and the stream that it becomes.
+class Declaration:
+    """What the rows of a stream are.
 
     Attributes:
         stream: The stream's name.
-        path: The path below the API's base URL.
-        nesting: The element names from the root of the answer down to the row.
         title: What the rows are, in a word or two.
         description: One sentence for a data analyst.
         primary_key: The fields that identify a row.
-        replication_key: The field that says when a row last changed. None marks a listing:
-            an endpoint without date range, read whole each time and for its ids alone.
-        fields: All fields, in the order of the schema. `OtherFields`, or `ListedAt` in a
-            listing, is added as the last one.
+        replication_key: The field that says when a row last changed, None if none does.
+        fields: All fields, in the order of the schema.
         references: Field name to `stream.Field`, for fields that point to other rows.
         selected_by_default: Whether it is synced unless the catalog says otherwise.
     """
 
     stream: str
-    path: str
-    nesting: tuple[str, ...]
     title: str
     description: str
     primary_key: tuple[str, ...]
@@ -109,17 +103,6 @@ class Endpoint:
     fields: tuple[Field, ...]
     references: Mapping[str, str] = field(default_factory=dict, hash=False)
     selected_by_default: bool = True
-
-    def __post_init__(self) -> None:
-        """Add the last field, which no declaration need name."""
-        last = LISTED_AT if self.is_listing else OTHER_FIELDS
-        if last not in self.fields:
-            object.__setattr__(self, "fields", (*self.fields, last))
-
-    @property
-    def is_listing(self) -> bool:
-        """Whether it lists the ids of all that exists, instead of what changed."""
-        return self.replication_key is None
 
     @property
     def automatic(self) -> tuple[str, ...]:
@@ -167,3 +150,34 @@ class Endpoint:
             "title": field.title,
             "description": field.description,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(Declaration):
+    """One endpoint of Litmos, and the stream that it becomes.
+
+    Without a replication key it is a listing: an endpoint without date range, read whole each
+    time and for its ids alone. `OtherFields`, or `ListedAt` in a listing, is added to its
+    fields as the last one.
+
+    Attributes:
+        path: The path below the API's base URL.
+        nesting: The element names from the root of the answer down to the row.
+        total_path: The path of an endpoint that tells how many rows there are. None: there
+            is none.
+    """
+
+    path: str
+    nesting: tuple[str, ...]
+    total_path: str | None = None
+
+    def __post_init__(self) -> None:
+        """Add the last field, which no declaration need name."""
+        last = LISTED_AT if self.is_listing else OTHER_FIELDS
+        if last not in self.fields:
+            object.__setattr__(self, "fields", (*self.fields, last))
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether it lists the ids of all that exists, instead of what changed."""
+        return self.replication_key is None

@@ -250,6 +250,13 @@ class Fetcher:
             raise request.result
         return request.result
 
+    def total_count(self, stream: str) -> int | None:
+        """Return how many rows a stream has by Litmos' own count, None if it gives none."""
+        endpoint, _, stats = self._streams[stream]
+        if endpoint.total_path is None:
+            return None
+        return self._transport.total_count(endpoint.total_path, stats)
+
     def finish(self, stream: str, window: Window) -> None:
         """Mark a window as finished: no more of its pages will be asked for."""
         with self._changed:

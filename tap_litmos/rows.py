@@ -25,7 +25,7 @@ import xmltodict
 from tap_litmos.errors import BadBodyError, HostileBodyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable
+    from collections.abc import Callable, Container, Iterable
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.declaration import Endpoint
@@ -109,8 +109,8 @@ class Page:
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
-    versions: list[Hashable] = field(default_factory=list)
-    keys: list[Hashable] = field(default_factory=list)
+    versions: list[tuple[Any, ...]] = field(default_factory=list)
+    keys: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class Reporter(Protocol):

@@ -6,7 +6,7 @@ to `ENDPOINTS`: this is the only file to touch.
 
 from __future__ import annotations
 
-from tap_litmos.declaration import Endpoint, Field
+from tap_litmos.declaration import Declaration, Endpoint, Field
 
 
 def _text(name: str, description: str) -> Field:
@@ -41,11 +41,14 @@ def _original(name: str, of: str, *also_sent_as: str) -> Field:
     return _whole(name, f"Integer form of the {of}'s id, one to one with it", *also_sent_as)
 
 
-def _listing(stream: str, path: str, root: str, item: str, of: str) -> Endpoint:
+def _listing(
+    stream: str, path: str, root: str, item: str, of: str, total_path: str | None = None
+) -> Endpoint:
     what = of.replace("_", " ")
     return Endpoint(
         stream=stream,
         path=path,
+        total_path=total_path,
         nesting=(root, item),
         title=f"Present {what}",
         description=f"Ids of all {what} that exist now; those deleted for good are missing",
@@ -696,10 +699,43 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=_OFFER,
         selected_by_default=False,
     ),
-    _listing("user_ids", "/users", "Users", "User", "users"),
+    _listing("user_ids", "/users", "Users", "User", "users", "/users/paginated"),
     _listing("course_ids", "/courses", "Courses", "Course", "courses"),
     _listing(
         "learning_path_ids", "/learningpaths", "LearningPaths", "LearningPath", "learning_paths"
     ),
     _listing("team_ids", "/teams", "Teams", "Team", "teams"),
 )
+
+SYNC_LOG = Declaration(
+    stream="sync_log",
+    title="Sync log",
+    description="What the tap read: one row for each window of each stream",
+    primary_key=("Stream", "Since", "RequestedAt"),
+    replication_key="RequestedAt",
+    fields=(
+        _text("Stream", "Name of the stream"),
+        _moment("Since", "Start of the window (UTC); 1990-01-01 for a list of all ids"),
+        _moment("To", "End of the window as it was asked for (UTC), null for a list"),
+        _moment(
+            "CompleteTo",
+            "Up to when every row has come (UTC): the end of the window, or the bookmark if it "
+            "is earlier; null if rows were left out",
+        ),
+        _moment("RequestedAt", "When the first page of the window was requested (UTC)"),
+        _whole("Rows", "How many different rows came"),
+        _whole(
+            "TotalCount",
+            "How many rows there are by Litmos' own count, null where it gives none",
+        ),
+        _whole("Pages", "How many pages came, those that were read again included"),
+        _whole("Requests", "How many requests those pages took, retries included"),
+        _whole("Retries", "How many of the requests were retries"),
+        _whole("ReadAgain", "How often pages were read again, as rows had moved or came twice"),
+        _whole("LeftOut", "How many rows were left out, as they had no primary key"),
+        _whole("Misfits", "How many values did not fit their field or had to be repaired"),
+        _text("Digest", "Hash of the keys and replication values of all rows"),
+    ),
+    selected_by_default=False,
+)
+"""The stream that the tap makes of its own work: see `sync_log.py`."""

@@ -39,6 +39,7 @@ class StreamStats:
         repairs: Characters, bytes and entities that were repaired, so that a body is XML.
         rows_without_key: Rows skipped, as they had no primary key.
         unknown_fields: Elements that are not in the schema.
+        total_count: How many rows there are by Litmos' own count, None if it gives none.
         seconds: How long its sync took.
         failure: Why it was given up, in a line, or None.
     """
@@ -54,6 +55,7 @@ class StreamStats:
     invalid_values: int = 0
     repairs: int = 0
     rows_without_key: int = 0
+    total_count: int | None = None
     seconds: float = 0.0
     failure: str | None = None
     _unknown: set[str] = field(default_factory=set)
@@ -138,6 +140,8 @@ class StreamStats:
         self.stop()
         figures = {name: getattr(self, name) for name in (*_COLUMNS, *_NOTES)}
         figures["seconds"] = round(self.seconds, 3)
+        if self.total_count is not None:
+            figures["total_count"] = self.total_count
         return figures | ({"failure": self.failure} if self.failure else {})
 
     def notes(self) -> str:

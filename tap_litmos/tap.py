@@ -13,11 +13,14 @@ from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
 from tap_litmos.run import Run
 from tap_litmos.settings import did_you_mean
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.sync_log import SyncLog
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tap_litmos.client import DeclaredStream
 
 
 class TapLitmos(Tap):
@@ -28,16 +31,18 @@ class TapLitmos(Tap):
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
 
     @override
-    def discover_streams(self) -> Sequence[LitmosStream]:
-        return [
-            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint)
+    def discover_streams(self) -> Sequence[DeclaredStream]:
+        log = SyncLog(self)
+        streams = [
+            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, log)
             for endpoint in ENDPOINTS
             if self.config.get("detect_deletes") or not endpoint.is_listing
         ]
+        return [*streams, log]
 
     @property
     def litmos_streams(self) -> list[LitmosStream]:
-        """All streams, in the order of a sync."""
+        """All streams that are read from Litmos, in the order of a sync."""
         return [stream for stream in self.streams.values() if isinstance(stream, LitmosStream)]
 
     @override
@@ -58,7 +63,7 @@ class TapLitmos(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        known = [endpoint.stream for endpoint in ENDPOINTS]
+        known = [declaration.stream for declaration in (*ENDPOINTS, SYNC_LOG)]
         bookmarks, unknown = bookmarks_in(state, known)
         for name in unknown:
             self.logger.warning(

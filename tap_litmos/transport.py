@@ -15,7 +15,7 @@ import re
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -81,6 +81,7 @@ _FINAL = {
     404: "there is no such endpoint",
     406: "Litmos does not accept the dates or parameters of the request",
 }
+_TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 _AT_ONCE = (
@@ -97,10 +98,12 @@ class FetchedPage:
     Attributes:
         body: The checked body.
         requested_at: When it was requested, by the earlier of the server's clock and ours.
+        requests: How many requests it took, retries included.
     """
 
     body: Body
     requested_at: DateTime
+    requests: int = 1
 
 
 class Stats(Protocol):
@@ -245,7 +248,8 @@ class Transport:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, endpoint, params, stats, tries)
+            page = retrying(self._attempt, endpoint, params, stats, tries)
+            return replace(page, requests=retrying.statistics["attempt_number"])
         except TransientError as fault:
             if tries.host_is_silent:
                 raise RunFailedError(
@@ -260,6 +264,33 @@ class Transport:
             raise StreamFailedError(
                 f"{endpoint.path}: {error}. Check that api_url is really Litmos"
             ) from None
+
+    def total_count(self, path: str, stats: Stats) -> int | None:
+        """Ask once how many rows there are; None if no answer tells.
+
+        The answer's shape is not documented well (the vendor's pages name its `TotalCount`),
+        so that a number behind this name will do, in XML or JSON.
+
+        Args:
+            path: The path of an endpoint that tells it.
+            stats: Counts the request.
+        """
+        self.rate.turn()
+        stats.requested()
+        answer = b""
+        with (
+            contextlib.suppress(
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                OSError,
+                HostileBodyError,
+            ),
+            self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2)) as response,
+        ):
+            if response.status_code == HTTPStatus.OK:
+                answer = self._content(response, 1 << 20)
+        found = _TOTAL.search(answer)
+        return int(found[1]) if found else None
 
     def _attempt(
         self,

@@ -73,6 +73,9 @@ class _WholeList(Window):
     def query(self) -> dict[str, str]:
         return {}
 
+    def bookmark(self, requested_at: DateTime) -> DateTime:
+        return requested_at
+
 
 WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST)
 
@@ -170,3 +173,8 @@ def parse_moment(text: str) -> DateTime:
         return moment.in_timezone("UTC")
     except OverflowError as error:
         raise ValueError(str(error)) from error
+
+
+def format_moment(moment: DateTime) -> str:
+    """Return a moment as records and states hold it: RFC 3339 in UTC, with microseconds."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -24,19 +24,21 @@ from unittest import mock
 
 from tap_litmos.cli import CommandLineTap
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pytest
 
-    from tap_litmos.declaration import Endpoint
+    from tap_litmos.declaration import Declaration, Endpoint
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
 
 ENDPOINT = {endpoint.stream: endpoint for endpoint in ENDPOINTS}
+DECLARATION: dict[str, Declaration] = {**ENDPOINT, SYNC_LOG.stream: SYNC_LOG}
+"""All streams, that of the tap's own included."""
 DEFAULT_STREAMS = sorted(
     each.stream for each in ENDPOINTS if each.selected_by_default and each.replication_key
 )
@@ -332,7 +334,7 @@ def limit_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fold(stream: str, records: Sequence[Record]) -> dict[Key, Record]:
     """Return the last of the records for each primary key."""
-    key = ENDPOINT[stream].primary_key
+    key = DECLARATION[stream].primary_key
     return {tuple(map(record.get, key)): record for record in records}
 
 

@@ -288,12 +288,22 @@ class Pipeline:
     """The tap and a target, run one after another with the state that was left."""
 
     def __init__(
-        self, box: Sandbox, destination: Destination, folder: Path, **settings: Any
+        self,
+        box: Sandbox,
+        destination: Destination,
+        folder: Path,
+        catalog: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
         self.state: State = None
         self._tap, self._target, self._saved = (
             folder / f"{name}.json" for name in ("tap", "target", "state")
         )
+        self._options: list[str | Path] = []
+        if catalog is not None:
+            file = folder / "catalog.json"
+            file.write_text(json.dumps(catalog))
+            self._options = ["--catalog", file]
         self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
         self._command = environment(destination.target) / destination.target
@@ -308,6 +318,7 @@ class Pipeline:
             kill: Given the processes of the target and of the tap, ends some of them.
         """
         tap: list[str | Path] = [sys.executable, "-m", "tap_litmos", "--config", self._tap]
+        tap += self._options
         if self.state is not None:
             self._saved.write_text(json.dumps(self.state))
             tap += ["--state", self._saved]
@@ -369,10 +380,10 @@ def check_type(field: Field, value: Any) -> None:
         assert isinstance(value, bool) == (field.kind == "boolean")
 
 
-def statements(about: str) -> list[str]:
-    """Return the SQL statements of the README that name a table."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    found = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+def statements(about: str, document: str = "README.md") -> list[str]:
+    """Return the SQL statements of a document that name a table."""
+    text = (ROOT / document).read_text("utf-8")
+    found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     return [" ".join(each.split()) for each in found if about in each]
 
 

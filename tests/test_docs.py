@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from scripts import docs
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.windows import split_into_windows
 
 README = (docs.ROOT / "README.md").read_text("utf-8")
@@ -105,10 +105,10 @@ def test_meltano_needs_no_hub_and_nothing_that_is_deprecated() -> None:
 def test_every_stream_is_listed_with_its_keys() -> None:
     listed = rows(section("Streams").partition("erDiagram")[0])
     assert [cells[0].partition("`")[2].partition("`")[0] for cells in listed] == [
-        each.stream for each in ENDPOINTS
+        each.stream for each in (*ENDPOINTS, SYNC_LOG)
     ]
     for endpoint, (name, description, primary, replication) in zip(
-        ENDPOINTS, listed, strict=True
+        (*ENDPOINTS, SYNC_LOG), listed, strict=True
     ):
         mark = name.rpartition("`")[2].strip()
         assert description == endpoint.description

@@ -26,6 +26,7 @@ ROOMS = (
     "progress",
     "run",
     "client",
+    "sync_log",
     "tap",
     "cli",
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.environment import ROOT
-from tap_litmos.streams import ENDPOINTS
+from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def test_it_works_alone_and_with_its_sandbox(built: tuple[Path, Path], tmp_path:
     run([*pip, "--quiet", built[1]], tmp_path)
     catalog = json.loads(run([empty / "bin" / "tap-litmos", "--discover"], tmp_path))
     assert {each["tap_stream_id"] for each in catalog["streams"]} == {
-        each.stream for each in ENDPOINTS if each.replication_key
+        each.stream for each in (*ENDPOINTS, SYNC_LOG) if each.replication_key
     }
     assert PROJECT["version"] in run([empty / "bin" / "tap-litmos", "--version"], tmp_path)
     sandbox = empty / "bin" / "tap-litmos-sandbox"

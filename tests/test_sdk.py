@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk import Stream
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
-from support import DEFAULT_STREAMS, ENDPOINT, UNLIMITED, catalog_of
+from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, catalog_of
 
 import tap_litmos
 from tap_litmos.bookmark import Bookmark
@@ -34,7 +34,7 @@ Standard: Any = get_tap_test_class(
     config=CONFIG,
     parse_env_config=False,
     suite_config=SuiteConfig(max_records_limit=None),
-    catalog=catalog_of(*ENDPOINT),
+    catalog=catalog_of(*DECLARATION),
 )
 
 

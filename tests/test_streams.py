@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from support import (
+    DECLARATION,
     DEFAULT_STREAMS,
     ENDPOINT,
     Record,
@@ -109,12 +110,12 @@ def test_a_stream_is_what_the_facts_say(stream: str, catalog: dict[str, Any]) ->
 
 
 def test_the_catalog_lists_every_stream(catalog: dict[str, Any]) -> None:
-    assert sorted(catalog) == sorted(ENDPOINT)
+    assert sorted(catalog) == sorted(DECLARATION)
 
 
-@pytest.mark.parametrize("stream", ENDPOINT)
+@pytest.mark.parametrize("stream", DECLARATION)
 def test_every_field_is_typed_and_described(stream: str, catalog: dict[str, Any]) -> None:
-    endpoint, schema = ENDPOINT[stream], catalog[stream]["schema"]
+    endpoint, schema = DECLARATION[stream], catalog[stream]["schema"]
     assert schema["type"] == "object"
     described = {"": schema["description"]}
     for field in endpoint.fields:
@@ -136,11 +137,11 @@ def test_every_field_is_typed_and_described(stream: str, catalog: dict[str, Any]
         assert text == text.strip(), name
 
 
-@pytest.mark.parametrize("stream", ENDPOINT)
+@pytest.mark.parametrize("stream", DECLARATION)
 def test_keys_are_automatic_and_all_else_is_available(
     stream: str, catalog: dict[str, Any]
 ) -> None:
-    endpoint, entry = ENDPOINT[stream], catalog[stream]
+    endpoint, entry = DECLARATION[stream], catalog[stream]
     keys = {*endpoint.primary_key, endpoint.replication_key}
     for field in endpoint.fields:
         inclusion = "automatic" if field.name in keys else "available"
@@ -151,7 +152,7 @@ def test_keys_are_automatic_and_all_else_is_available(
     assert root["selected-by-default"] is endpoint.selected_by_default
 
 
-@pytest.mark.parametrize("stream", ENDPOINT)
+@pytest.mark.parametrize("stream", DECLARATION)
 def test_only_login_links_are_left_out_by_default(stream: str, catalog: dict[str, Any]) -> None:
     found = json.loads(run_tap("--discover").output)["streams"]
     [properties] = [
@@ -161,7 +162,7 @@ def test_only_login_links_are_left_out_by_default(stream: str, catalog: dict[str
     assert left_out == ({"LoginKey"} if stream in LOGIN_LINKS else set())
 
 
-@pytest.mark.parametrize("stream", ENDPOINT)
+@pytest.mark.parametrize("stream", DECLARATION)
 def test_the_catalog_entry_is_the_reviewed_one(stream: str, catalog: dict[str, Any]) -> None:
     """With UPDATE_SNAPSHOTS=1 in the environment the files are written anew, for review."""
     path = SNAPSHOTS / f"{stream}.json"
@@ -173,7 +174,7 @@ def test_the_catalog_entry_is_the_reviewed_one(stream: str, catalog: dict[str, A
 
 
 def test_there_is_a_snapshot_for_each_stream_and_no_other() -> None:
-    assert sorted(path.stem for path in SNAPSHOTS.iterdir()) == sorted(ENDPOINT)
+    assert sorted(path.stem for path in SNAPSHOTS.iterdir()) == sorted(DECLARATION)
 
 
 def test_a_field_that_is_opted_into_needs_its_setting() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .habits import Habits, Spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tap_litmos.declaration import Endpoint
 
@@ -93,6 +93,18 @@ class Writer:
         opening = "".join(f"<{name}>" for name in wrappers)
         closing = "".join(f"</{name}>" for name in reversed([root, *wrappers]))
         return f"{head}>{opening}".encode() + b"".join(inner) + closing.encode()
+
+    def paginated(self, page: bytes, query: Mapping[str, str], total: int) -> bytes:
+        """Return a page wrapped with how many rows there are; only the names are documented."""
+        counts = {
+            "BatchParam": "",
+            "BatchSize": query.get("limit", ""),
+            "Start": query.get("start", "0"),
+            "TotalCount": total,
+        }
+        inner = "".join(f"<{name}>{value}</{name}>" for name, value in counts.items())
+        head = f"<PaginatedResult><Pagination>{inner}</Pagination>"
+        return head.encode() + page + b"</PaginatedResult>"
 
     def _columns(self, endpoint: Endpoint) -> list[Column]:
         """Return how all fields of a stream are written."""

@@ -195,7 +195,12 @@ class Sandbox(Habits):
         url = urlsplit(handler.path)
         path = unquote(url.path)
         path = path.removeprefix(BASE) if path.startswith(f"{BASE}/") else path
-        paths = {endpoint.path: stream for stream, endpoint in self.org.endpoints.items()}
+        paths = {
+            known: stream
+            for stream, endpoint in self.org.endpoints.items()
+            for known in (endpoint.path, endpoint.total_path)
+            if known
+        }
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         seen = RequestSeen(
             time=time.monotonic(),
@@ -264,7 +269,11 @@ class Sandbox(Habits):
         with self.org.lock:
             self.org.catch_up()
             rows = self._page(incoming.stream, incoming, move=not faulty)
-            body = self._writer.page(self.org.endpoints[incoming.stream], rows)
+            endpoint = self.org.endpoints[incoming.stream]
+            body = self._writer.page(endpoint, rows)
+            if path == endpoint.total_path:
+                total = len(self.org.listed(incoming.stream))
+                body = self._writer.paginated(body, query, total)
         if self.charset != "utf-8":
             body = body.decode().encode(self.charset, "xmlcharrefreplace")
         return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
