@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Sequence
 
     from tap_litmos.rows import Body
 
@@ -27,6 +28,25 @@ def counted(number: float, noun: str) -> str:
         return f"1 {noun}"
     plural = noun[:-1] + "ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {plural}"
+
+
+def aligned(table: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Return the lines of a table.
+
+    It is plain text: a log has no width that could be known, and may add its own prefix.
+
+    Args:
+        table: The cells, row by row.
+        left: How many columns are text, on the left; the others are numbers.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
 
 
 @dataclass(slots=True)
@@ -219,10 +239,7 @@ class RunSummary:
         print("\n".join(self._table(streams, totals)), file=sys.stderr)  # noqa: T201
 
     def _table(self, streams: list[StreamStats], totals: dict[str, Any]) -> list[str]:
-        """Return the lines of a table narrow enough for 80 columns, then what to note.
-
-        It is plain text: a log has no width that could be known, and may add its own prefix.
-        """
+        """Return the lines of a table narrow enough for 80 columns, then what to note."""
         columns = [
             name
             for name in _COLUMNS
@@ -234,12 +251,7 @@ class RunSummary:
             for stats in streams
         ]
         table.append(["total", *(_shown(totals[name]) for name in columns)])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-            for line in table
-        ]
-        return lines + [
+        return aligned(table) + [
             f"{stats.stream}: {notes}" for stats in streams if (notes := stats.notes())
         ]
 
