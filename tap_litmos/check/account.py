@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tap_litmos.declaration import Endpoint
     from tap_litmos.rows import Body, Page
+    from tap_litmos.summary import StreamStats
 
 BUDGET = 150
 """The most requests of a check, retries included."""
@@ -40,8 +41,14 @@ LIMIT = 1000
 _FEW = 10
 """Rows to ask for where only their elements are looked at."""
 
+_USUAL = 80
+"""Requests that a check takes on most accounts."""
+
 _TRIES = 7
 """How often a request is sent at most: a quarter of them may fail."""
+
+_FEW_TRIES = 2
+"""Likewise to an endpoint that may not exist, or answer otherwise than in XML."""
 
 
 class BudgetSpentError(Exception):
@@ -72,6 +79,7 @@ class Answer:
         versions: For each row its key and its date of change; see `rows.Page`.
         keys: For each row its key.
         dates: For each row its date of change; None where it has none, or no key.
+        repeated: How many rows with a key came once more.
         requested_at: When it was asked for.
     """
 
@@ -79,6 +87,7 @@ class Answer:
     versions: Sequence[Hashable]
     keys: Sequence[Hashable]
     dates: Sequence[datetime | None]
+    repeated: int
     requested_at: DateTime
 
     @property
@@ -143,12 +152,11 @@ class Account:
             patience=0.25,
         )
         self.rate = self._transport.rate
-        summary = RunSummary(logger)
-        self._stats = summary.of("check")
+        self._summary = RunSummary(logger)
         self._progress = Progress(
-            summary,
+            self._summary,
             requests_per_minute=config["requests_per_minute"],
-            requests_left=lambda: BUDGET - self._asked,
+            requests_left=lambda: max(_USUAL - self._asked, 1),
             logger=logger,
         )
 
@@ -168,9 +176,14 @@ class Account:
         return self._asked
 
     @property
+    def requests_left(self) -> int:
+        """How many requests may still be sent."""
+        return BUDGET - self._asked
+
+    @property
     def retries(self) -> int:
         """How many requests were sent again."""
-        return self._stats.retries
+        return sum(stats.retries for stats in list(self._summary.streams.values()))
 
     @property
     def clock_ahead(self) -> float | None:
@@ -275,8 +288,9 @@ class Account:
 
     def _fetch(self, question: Question) -> FetchedPage:
         endpoint, position = question.endpoint, question.position
-        self._progress.reached("check", f"{endpoint.stream} {position.window}")
-        tries = _Tries(self, most=_TRIES if endpoint.nesting else 1)
+        self._progress.reached(endpoint.stream, str(position.window))
+        most = _TRIES if endpoint.nesting else _FEW_TRIES
+        tries = _Tries(self, self._summary.of(endpoint.stream), most)
         page = self._transport.fetch(endpoint, position.query(question.limit), tries)
         self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
         return page
@@ -291,11 +305,6 @@ class Account:
             if self._asked >= BUDGET:
                 raise BudgetSpentError(f"the budget of {BUDGET} requests was spent before")
             self._asked += 1
-        self._stats.requested()
-
-    def repeat(self) -> None:
-        """Count a request that is sent again."""
-        self._stats.retried()
 
     def _read(self, question: Question, page: FetchedPage, *, survey: bool) -> Answer:
         endpoint = question.endpoint
@@ -306,31 +315,44 @@ class Account:
             reader = RowReader(endpoint, fields, heard.reporter(endpoint))
             self._readers[endpoint.stream, survey] = reader
         rows = reader.read(page.body)
-        self._stats.rows += len(rows.keys)
+        self._summary.of(endpoint.stream).rows += len(rows.keys)
         if survey and not endpoint.is_listing:
             self.survey.take(endpoint, page.body, rows)
         return Answer(
-            question, rows.versions, rows.keys, _dates(endpoint, rows), page.requested_at
+            question,
+            rows.versions,
+            rows.keys,
+            _dates(endpoint, rows),
+            _repeated(rows),
+            page.requested_at,
         )
 
 
 class _Tries:
     """Counts the tries of one request."""
 
-    def __init__(self, account: Account, most: int) -> None:
+    def __init__(self, account: Account, stats: StreamStats, most: int) -> None:
         self.sent_at = 0.0
         self._account = account
+        self._stats = stats
         self._left = most
 
     def requested(self) -> None:
         self._account.spend()
+        self._stats.requested()
         self._left -= 1
         self.sent_at = time.monotonic()
 
     def retried(self) -> None:
         if not self._left:
             raise StreamFailedError("it keeps failing")
-        self._account.repeat()
+        self._stats.retried()
+
+
+def _repeated(rows: Page) -> int:
+    """Return how many rows with a key came once more."""
+    keys = [key for key, record in zip(rows.keys, rows.records, strict=True) if record]
+    return len(keys) - len(set(keys))
 
 
 def _dates(endpoint: Endpoint, rows: Page) -> list[datetime | None]:

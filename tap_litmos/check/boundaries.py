@@ -202,7 +202,7 @@ def _week(account: Account) -> Outcome:
     pages = open_pages(account)
     if not pages:
         raise UnseenError("no endpoint answered")
-    for days in (LONGEST_DAYS, 6, 5, 3, 1):
+    for days in range(LONGEST_DAYS, 0, -1):
         account.span = days
         if account.look_at([pages[0].endpoint], account.finished_window()):
             break
@@ -210,7 +210,7 @@ def _week(account: Account) -> Outcome:
         return breaks("no finished window was answered, however short", "Report it")
     if account.span == LONGEST_DAYS:
         return holds(f"{LONGEST_DAYS} days were answered")
-    detail = f"{counted(account.span, 'day')} were answered, more were refused"
+    detail = f"windows of {account.span} days and less were answered, longer ones refused"
     wanted: int = account.config["window_days"]
     if wanted <= account.span:
         return harmless(f"{detail}; window_days is {wanted}")

@@ -189,11 +189,16 @@ class Report:
     def conclusion(self) -> list[str]:
         """Return in a sentence whether to trust the account to the tap, and what helps."""
         counts = [
-            f"{len(found)} {verdict}" for verdict in Verdict if (found := self.of(verdict))
+            f"{verdict}: {len(found)}" for verdict in Verdict if (found := self.of(verdict))
         ]
         broken, missing = self.of(Verdict.BREAKS), self.of(Verdict.UNSEEN)
         if broken:
-            said = "Do not trust this account to the tap yet: a guarantee would break"
+            claims = "; ".join(finding.claim for finding in broken)
+            said = f'Do not trust this account to the tap yet. Not so: "{claims}"'
+        elif not self.about["rows"]:
+            said = (
+                "No row came, so nothing tells whether this account can be trusted to the tap"
+            )
         elif missing:
             said = "As far as could be seen, this account can be trusted to the tap"
         else:

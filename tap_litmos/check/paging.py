@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.account import LIMIT, Question
@@ -12,6 +13,8 @@ from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
 from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from tap_litmos.check.account import Account, Answer
     from tap_litmos.check.findings import Outcome
 
@@ -21,7 +24,7 @@ _SMALL = 10
 _FEW = 6
 """Rows of a window, at least, that is read in small pages, and of these."""
 
-_MOST_REQUESTS = 36
+_MOST_REQUESTS = 80
 """What reading a window in small pages may cost."""
 
 _DEFAULT_LIMIT = 100
@@ -41,6 +44,12 @@ def _order(account: Account) -> Outcome:
     if common(answer) == common(again):
         changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
         return holds(f"the same order twice ({named(answer)}){changed}")
+    if answer.repeated:
+        return breaks(
+            f"rows changed places, and {answer.repeated:,} came twice ({named(answer)}), so "
+            "that nothing proves that every row came. Such a stream fails",
+            "Report it: no setting helps",
+        )
     ties = "rows of the same second" if _only_ties(answer, again) else "rows"
     return harmless(
         f"{ties} changed places ({named(answer)}). The tap reads again until it can prove that "
@@ -58,69 +67,78 @@ def _only_ties(answer: Answer, again: Answer) -> bool:
     return seconds(answer) == seconds(again)
 
 
-def _small_pages(account: Account) -> Outcome:
-    """Let the tap's own paginator read a window in small pages."""
-    try:
-        whole = largest(account, least=_FEW, most=account.cut_from - 1)
-    except UnseenError:
-        whole = largest(account, least=_FEW)
-    limit = max(_FEW, whole.rows // 3)
+@dataclass(slots=True)
+class _InPages:
+    """What reading a window in small pages came to.
+
+    Attributes:
+        keys: The keys of the rows that came.
+        reread: How many pages had to be read again.
+        pages: How many pages came.
+        is_over: Whether that was the end.
+        failure: Why it cannot be proved that every row came; nothing if it can.
+    """
+
+    keys: set[Hashable] = field(default_factory=set)
+    reread: int = 0
+    pages: int = 0
+    is_over: bool = False
+    failure: str = ""
+
+
+def _read_in_pages(account: Account, whole: Answer) -> _InPages:
+    """Let the tap's own paginator read a window, about half of its rows at a time."""
+    limit = max(_FEW, whole.rows // 2)
     paginator = WindowPaginator([whole.window], limit)
-    keys: set[object] = set()
-    failure = ""
-    asked = 0
-    while not paginator.finished and not failure:
-        if asked == _MOST_REQUESTS:
-            return unseen(
-                f"not done after {asked} pages ({named(whole)})", "See the order of rows"
-            )
-        position, asked = paginator.current_value, asked + 1
+    read, most = _InPages(), min(_MOST_REQUESTS, account.requests_left - 1)
+    while not read.is_over and read.pages < most:
+        position = paginator.current_value
         page = account.ask_again(Question(whole.endpoint, position, limit))
         try:
             paginator.advance(page)
         except RowsNotProvedError as error:
-            failure = str(error)
+            read.failure = str(error)
         if paginator.accepted:
-            keys.update(page.keys)
+            read.keys.update(page.keys)
+        read.pages += 1
+        read.reread = paginator.pages_reread
+        read.is_over = paginator.finished or bool(read.failure)
+    return read
+
+
+def _small_pages(account: Account) -> Outcome:
+    """Compare a window in one page with the same in small pages, but for rows that left."""
+    try:
+        whole = largest(account, least=_FEW, most=account.cut_from - 1)
+    except UnseenError:
+        whole = largest(account, least=_FEW)
+    read = _read_in_pages(account, whole)
     then = account.ask_again(whole.question)
-    left = set(whole.keys) - set(then.keys)
-    missing = set(whole.keys) - left - keys
-    return _judge_small_pages(named(whole), failure, len(left), len(missing), paginator)
-
-
-def _judge_small_pages(
-    name: str, failure: str, left: int, missing: int, paginator: WindowPaginator
-) -> Outcome:
-    """Return what it means.
-
-    Args:
-        name: Which window it was.
-        failure: Why the paginator could not prove that every row came.
-        left: How many rows left the window meanwhile.
-        missing: How many rows that stayed did not come.
-        paginator: The paginator.
-    """
-    changed = f"{counted(left, 'row')} changed meanwhile" if left else ""
-    if failure and left:
+    left = len(set(whole.keys) - set(then.keys))
+    missing = len(set(whole.keys) & set(then.keys) - read.keys)
+    changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
+    name = f"{named(whole)}{changed}"
+    if not (read.is_over or read.reread):
+        return unseen(f"the budget ended before the window ({name})", "Run it again")
+    if not read.is_over or (read.failure and left):
         return harmless(
-            f"{changed} ({name}), too many to prove that every row came. A sync then fails "
-            "with a line, and its bookmark stays",
-            "Sync at a quieter time",
+            f"rows change places so fast that {read.pages} pages did not prove that every row "
+            f"came ({name}). Such a stream fails with a line, and its bookmark stays",
+            "Keep page_size at 1000, and sync at a quieter time",
         )
-    if failure or missing:
-        what = failure or f"{counted(missing, 'row')} of the window did not come"
+    if read.failure or missing:
+        what = read.failure or f"{counted(missing, 'row')} of the window did not come"
         return breaks(
             f"{what} ({name})",
             "Set page_size to 1000 and window_days to 1, so that windows fit a page, and "
             "report it",
         )
-    if paginator.pages_reread:
-        why = changed or "rows moved, or came twice"
+    if read.reread:
         return harmless(
-            f"every row came ({name}), but {counted(paginator.pages_reread, 'page')} had to be "
-            f"read again: {why}"
+            f"the same rows ({name}), but {counted(read.reread, 'page')} had to be read again, "
+            "as rows moved or came twice"
         )
-    return holds(f"the same rows ({name}){f'; {changed}' if changed else ''}")
+    return holds(f"the same rows ({name})")
 
 
 def _limit(account: Account) -> Outcome:
@@ -180,7 +198,7 @@ def _repeats(account: Account) -> Outcome:
     rows = 0
     for answer in account.surveyed:
         rows += answer.rows
-        twice[answer.endpoint.stream] += answer.rows - len(set(answer.keys))
+        twice[answer.endpoint.stream] += answer.repeated
     twice = +twice
     if not rows:
         raise UnseenError("no rows came")

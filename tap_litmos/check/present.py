@@ -36,8 +36,7 @@ def _newest(account: Account) -> tuple[Answer, datetime]:
     pages = [
         (max(dates), place, answer)
         for place, answer in enumerate(open_pages(account))
-        if answer.rows < account.cut_from
-        and (dates := [date for date in answer.dates if date is not None])
+        if (dates := [date for date in answer.dates if date is not None])
     ]
     if not pages:
         raise UnseenError("nothing has changed in the last days")
@@ -84,7 +83,7 @@ def _find_zone(account: Account) -> float:
         else:
             low = middle
     before, after = _at(account, low), _at(account, high)
-    if before <= probe.date:
+    if before <= probe.date or low == _WEST * 4:
         raise UnseenError("the newest row is neither of the last minutes nor of today")
     if before.date() != after.date():
         raise UnseenError("today's rows come with any moment of tomorrow, which tells no hour")
@@ -134,12 +133,13 @@ def _lateness(account: Account) -> Outcome:
     zone = timedelta(hours=account.zone or 0.0)
     again = account.ask_again(answer.question)
     known = set(answer.versions)
+    is_whole = max(answer.rows, again.rows) < account.cut_from
     late = [
         (answer.requested_at + zone) - pendulum.instance(probe.date)
         for probe in probes(again)
-        if probe.version not in known
+        if is_whole and probe.version not in known
     ]
-    age = max(max(_nows(account)) + zone - newest, timedelta(0))
+    age = min(abs(now + zone - newest) for now in _nows(account))
     seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     latest = max(late, default=timedelta(0))
     hours = latest.total_seconds() / 3600
@@ -164,7 +164,7 @@ def _oldest(account: Account) -> Outcome:
     start = parse_moment(account.config["start_date"])
     detail = f"the oldest row seen was created in {created:%Y-%m}"
     if start <= created:
-        return holds(f"{detail}, after start_date")
+        return holds(f"{detail}, not before start_date")
     return harmless(
         f"{detail}, before start_date; what has not changed since start_date is not read, "
         "such as the courses of newer results",

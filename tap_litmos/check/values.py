@@ -43,8 +43,13 @@ def _unknown(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.unknown:
         return holds(f"no other in {counted(survey.rows, 'row')}")
+    streams: dict[str, list[str]] = {}
+    for name in sorted(survey.unknown):
+        stream, _, element = name.partition(".")
+        streams.setdefault(element, []).append(stream)
+    met = [f"{element} in {', '.join(found)}" for element, found in streams.items()]
     return harmless(
-        f"also {', '.join(sorted(survey.unknown)[:_MOST])}; kept in OtherFields",
+        f"also {'; '.join(met[:_MOST])}. They are kept in OtherFields",
         "Report these names, so that they become fields",
     )
 
