@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from tap_litmos.check.survey import Survey
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import Position
 from tap_litmos.progress import Progress
+from tap_litmos.redact import RedactKey
 from tap_litmos.rows import RowReader
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.summary import RunSummary
@@ -23,7 +25,6 @@ from tap_litmos.transport import FetchedPage, Transport
 from tap_litmos.windows import WHOLE_LIST, Window
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from pendulum import DateTime
@@ -137,6 +138,7 @@ class Account:
         self.zone: float | None = None
         self.slowest = 0.0
         self._lock = threading.Lock()
+        self._key_filter = RedactKey(config["api_key"])
         self._asked = 0
         self._known: dict[Question, Answer | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
@@ -161,7 +163,9 @@ class Account:
         )
 
     def __enter__(self) -> Self:
-        """Begin to show progress."""
+        """Hide the key in what is logged, and begin to show progress."""
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._key_filter)
         self._progress.__enter__()
         return self
 
@@ -169,6 +173,8 @@ class Account:
         """Show progress no more, and end what is still in flight."""
         self._progress.__exit__()
         self._transport.close()
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._key_filter)
 
     @property
     def requests(self) -> int:
