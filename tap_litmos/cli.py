@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Self
 
+import click
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    import click
     from singer_sdk.singerlib.encoding.simple import Message
 
 _BUFFERED = 1 << 16
@@ -100,6 +100,11 @@ class Writer(MsgSpecWriter):
         self._waiting += self.format_message(message)
         if not isinstance(message, RecordMessage) or len(self._waiting) >= _BUFFERED:
             self.flush()
+
+    def write_text(self, text: str) -> None:
+        """Write what is no message; the errors are those of `flush`."""
+        self._waiting += text.encode()
+        self.flush()
 
     def flush(self) -> None:
         """Write what has gathered.
@@ -179,6 +184,16 @@ class CommandLineTap(TapLitmos):
     def get_singer_command(cls) -> click.Command:
         log.simplify()
         command = super().get_singer_command()
+        command.params.append(
+            click.Option(
+                ["--check"],
+                is_flag=True,
+                help="Check with at most 150 requests whether the account behaves as the tap "
+                "takes for granted; a table goes to stderr, JSON to stdout.",
+                callback=cls.cb_check,
+                expose_value=False,
+            )
+        )
         return Command(
             name=command.name,
             callback=command.callback,
@@ -260,6 +275,20 @@ class CommandLineTap(TapLitmos):
             with tap.prepare_run():
                 tap.run_sync_dry_run(streams=streams)
         ctx.exit()
+
+    @classmethod
+    def cb_check(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003, FBT001
+        """Check whether the account behaves as the tap takes for granted."""
+        if not value:
+            return
+        from tap_litmos.check import check  # noqa: PLC0415 - no sync needs it
+
+        with _wakeup() as wakeup, Writer(wakeup) as writer:
+            tap = cls._from_command_line(ctx.params.get("config"), writer)
+            report = check(tap.config, logger=cls.logger)
+            print(report.table(), file=sys.stderr)  # noqa: T201
+            writer.write_text(report.json())
+        ctx.exit(int(report.breaks))
 
     @classmethod
     @override

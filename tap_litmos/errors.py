@@ -57,7 +57,16 @@ class HostileBodyError(Exception):
 
 
 class StreamFailedError(Exception):
-    """A stream cannot be synced; its bookmark stays where it is."""
+    """A stream cannot be synced; its bookmark stays where it is.
+
+    Attributes:
+        status: The HTTP status of the refusal, or 0 where none came.
+    """
+
+    def __init__(self, what: str, status: int = 0) -> None:
+        """Take what happened, where, and what to do."""
+        super().__init__(what)
+        self.status = status
 
 
 class RunFailedError(BaseException):

@@ -66,6 +66,7 @@ class RateLimit:
 
     Attributes:
         slowdowns: How often a smaller share was taken.
+        refusals: How many requests Litmos refused for its rate, or in passing.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class RateLimit:
             sleep: Waits for so many seconds; what it raises ends the waiting.
             clock: Tells the time in seconds.
         """
-        self.slowdowns = 0
+        self.slowdowns = self.refusals = 0
         self._minute = minute
         self._sleep = sleep
         self._clock = clock
@@ -128,6 +129,7 @@ class RateLimit:
     def refused(self) -> None:
         """Note that Litmos refused a request for its rate: it was not served."""
         with self._lock:
+            self.refusals += 1
             self._refusals.append(self._clock())
 
     def pause(self, seconds: float, *, limited: bool) -> None:

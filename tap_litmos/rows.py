@@ -78,6 +78,7 @@ class Body:
         replaced_characters: How many characters that XML forbids were replaced.
         undecodable_bytes: How many bytes that its encoding does not have were replaced.
         repaired_entities: How many ampersands and HTML entities were escaped as in XML.
+        encoding: The encoding in which it came.
     """
 
     content: bytes
@@ -85,6 +86,7 @@ class Body:
     replaced_characters: int = 0
     undecodable_bytes: int = 0
     repaired_entities: int = 0
+    encoding: str = "utf-8"
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -139,7 +141,8 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
 
     Args:
         content: The body of the answer.
-        nesting: The element names from the expected root down to the row.
+        nesting: The element names from the expected root down to the row. Empty: they are not
+            known, and any XML will do.
         charset: The encoding by the answer's header; it counts where the body has none.
 
     Raises:
@@ -157,6 +160,8 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the answer is no XML ({what}: {where})") from None
+    if not nesting:
+        return body
     if _is_plain(body.content, nesting):
         body.rows_at_most = body.content.count(f"</{nesting[-1]}>".encode())
     else:
@@ -175,7 +180,8 @@ def _decode(content: bytes, charset: str | None) -> Body:
     except (LookupError, ValueError) as error:
         raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
     text = _DECLARATION.sub(r"\1\2", text)
-    return Body(text.encode(errors="surrogatepass"), undecodable_bytes=lost)
+    utf8 = text.encode(errors="surrogatepass")
+    return Body(utf8, undecodable_bytes=lost, encoding=encoding)
 
 
 def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tap_litmos.words import counted
+from tap_litmos.words import aligned, counted
 
 if TYPE_CHECKING:
     import logging
@@ -238,16 +238,12 @@ class RunSummary:
             yield f"Slowed down {counted(slowdowns, 'time')}, as somebody else uses this key"
 
 
-def _table(
-    streams: Mapping[str, Mapping[str, Any]], totals: Mapping[str, Any]
-) -> Iterator[str]:
-    """Yield the lines of a table that is at most 80 columns wide."""
+def _table(streams: Mapping[str, Mapping[str, Any]], totals: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table that is at most 80 columns wide."""
     columns = list(_COLUMNS)
     if totals["distinct_rows"] == totals["rows"]:
         columns.remove("distinct_rows")
-    table = {"stream": [name.removesuffix("_rows") for name in columns]}
+    table = [["stream", *(name.removesuffix("_rows") for name in columns)]]
     for stream, figures in {**streams, "total": totals}.items():
-        table[stream] = [f"{figures[name]:{_COLUMNS[name]}}" for name in columns]
-    width = max(map(len, table))
-    for name, cells in table.items():
-        yield f"{name:{width}}" + "".join(f" {cell:>10}" for cell in cells)
+        table.append([stream, *(f"{figures[name]:{_COLUMNS[name]}}" for name in columns)])
+    return aligned(table)

@@ -124,6 +124,8 @@ class Transport:
 
     Attributes:
         rate: The rate limit, which every request passes, retries included.
+        clock_ahead: Seconds by which this machine's clock was ahead of the server's at the last
+            answer; None if the server's is not known.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting, or a fact about the run
@@ -166,6 +168,7 @@ class Transport:
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self._told_until: dict[str, float] = {}
+        self.clock_ahead: float | None = None
         self._host = HostHealth(paths, patience=patience, minute=self._minute)
         self.rate = rate.RateLimit(
             requests_per_minute,
@@ -386,6 +389,7 @@ class Transport:
                     "ahead of" if ahead > 0 else "behind",
                 )
             self._clock_was_checked = True
+            self.clock_ahead = ahead
         return min(requested_at, moment)
 
     def _failure(
@@ -405,7 +409,7 @@ class Transport:
             message += f' Server said: "{said}".'
         if status == HTTPStatus.UNAUTHORIZED:
             return RunFailedError(f"{message} Check the settings api_key and region")
-        return StreamFailedError(f"{message} {_advice(endpoint, params, status)}")
+        return StreamFailedError(f"{message} {_advice(endpoint, params, status)}", status)
 
     def _meaning(self, response: requests.Response) -> str:
         """Return in words what a status means that is final."""

@@ -1,6 +1,11 @@
-"""Numbers and spans of time in words."""
+"""Numbers, spans of time and tables as text."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def counted(number: float, noun: str) -> str:
@@ -17,3 +22,22 @@ def duration(seconds: float) -> str:
         return "less than a minute"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def aligned(table: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Return the lines of a table.
+
+    It is plain text: a log has no width that could be known, and may add its own prefix.
+
+    Args:
+        table: The cells, row by row.
+        left: How many columns are text, on the left; the others are numbers.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]

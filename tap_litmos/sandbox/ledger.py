@@ -110,13 +110,14 @@ class Ledger:
         """Add a row of any stream that refers to any rows, if there is a place for it."""
         table = self.tables[stream]
         known: Values = {name: False for name in table.key if name not in table.references}
+        date = {table.endpoint.replication_key or "": at}
         parents = list(filter(None, map(self.pick, dict.fromkeys(table.references.values()))))
         for parent in parents:
             known |= table.taken_over(parent)
         key = [known.get(name) for name in table.key]
         if None not in key and not table.find(*key):
             flags = {name: False for name in table.key if table.fields[name].kind == "boolean"}
-            self.add(stream, at, *parents, **flags)
+            self.add(stream, at, *parents, **flags, **date)
 
     def draw(self, field: Field, number: int) -> Value:
         """Return any value for a field that no other one depends on."""

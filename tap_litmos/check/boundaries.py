@@ -1,0 +1,247 @@
+"""How the account reads `since` and `to`: how long, as what, with which ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from tap_litmos.check.finder import finished_pages, is_served, open_pages, probes
+from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.windows import LONGEST_DAYS
+from tap_litmos.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tap_litmos.check.account import Account
+    from tap_litmos.check.finder import Probe
+    from tap_litmos.check.findings import Outcome
+
+    Serves = Callable[[datetime], bool]
+
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+STEP = timedelta(minutes=15)
+"""What the offsets of all time zones are multiples of."""
+
+_FURTHEST = 14
+"""Hours; no zone is further from UTC."""
+
+SAFE_LOOKBACK = 24
+"""Hours of `lookback_hours` that make up for any zone."""
+
+_FEW_ROWS = 90
+"""Rows of a window that surely fit a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an end of a window is read.
+
+    Attributes:
+        reading: As a moment, or as a day whose time does not count; None: as neither.
+        included: Whether rows of that very moment or day are served; None: not known, as no
+            row lies on a whole second.
+        shift: By how much a row's date, as it is written, is ahead of what the end means.
+    """
+
+    reading: Literal["moment", "day"] | None
+    included: bool | None = None
+    shift: timedelta = timedelta(0)
+
+
+def _reading_probe(account: Account) -> Probe:
+    """Return a row whose neighbourhood is over, if possible on a whole second, of a few rows.
+
+    Raises:
+        UnseenError: If there is none.
+    """
+    latest = account.open_window.since - 2 * _DAY
+    found = [
+        (probe.date.microsecond > 0, answer.rows >= _FEW_ROWS, answer.rows, probe)
+        for answer in finished_pages(account)
+        for probe in probes(answer)
+        if answer.window.since <= probe.day <= latest
+        and probe.day + 2 * _SECOND < probe.date < probe.day + _DAY - 2 * _SECOND
+    ]
+    for *_, probe in sorted(found, key=lambda entry: entry[:3])[:3]:
+        # A row that was changed meanwhile is not there any more.
+        if is_served(account, probe, probe.day - _DAY, probe.day + 2 * _DAY):
+            return probe
+    raise UnseenError("no row of the last weeks could be used")
+
+
+def _read_since(account: Account) -> tuple[Probe, End]:
+    """Find the latest `since` with which a row is served."""
+    probe = _reading_probe(account)
+
+    def serves(since: datetime) -> bool:
+        return is_served(account, probe, since, probe.day + 2 * _DAY)
+
+    return probe, _read_end(probe, serves, forward=True)
+
+
+def _read_to(account: Account) -> tuple[Probe, End]:
+    """Find the earliest `to` with which a row is served."""
+    probe = _reading_probe(account)
+
+    def serves(to: datetime) -> bool:
+        return is_served(account, probe, probe.day - _DAY, to)
+
+    return probe, _read_end(probe, serves, forward=False)
+
+
+def _read_end(probe: Probe, serves: Serves, *, forward: bool) -> End:
+    """Find the last second of an end with which a row is served, going forward or back.
+
+    The likely ones are tried, each with the second after it.
+    """
+    step = _SECOND if forward else -_SECOND
+    whole = probe.date.replace(microsecond=0)
+    fraction = probe.date > whole
+    here = whole + _SECOND if fraction and not forward else whole
+    # Of a day, the last second of going forward is 23:59:59, that of going back 00:00:00.
+    of_day = probe.day + _DAY - _SECOND if forward else probe.day
+    before = of_day - _DAY if forward else of_day + _DAY
+
+    def ends_at(last: datetime) -> bool:
+        return serves(last) and not serves(last + step)
+
+    if ends_at(here):
+        return End("moment", None if fraction else True)
+    if not fraction and ends_at(here - step):
+        return End("moment", included=False)
+    if ends_at(of_day):
+        return End("day", included=True)
+    if ends_at(before):
+        return End("day", included=False)
+    return End(None, shift=_shift(here, serves, forward=forward))
+
+
+def _shift(here: datetime, serves: Serves, *, forward: bool) -> timedelta:
+    """Return by how many quarters of an hour an end may go beyond a row's date, or less."""
+    sign = 1 if forward else -1
+    served, beyond = -16 * 4, 16 * 4
+    while beyond - served > 1:
+        middle = (served + beyond) // 2
+        if serves(here + sign * middle * STEP):
+            served = middle
+        else:
+            beyond = middle
+    return sign * served * STEP
+
+
+def _reading(account: Account) -> Outcome:
+    probe, since = _read_since(account)
+    _, to = _read_to(account)
+    where = f"(a row of {probe.endpoint.stream})"
+    if since.reading is None or to.reading is None:
+        return _judge_shift(account, where, since, to)
+    if (since.reading, to.reading) == ("moment", "moment"):
+        return holds(f"both are moments {where}")
+    return harmless(
+        f"since is a {since.reading}, to is a {to.reading} {where}; all windows begin and end "
+        "at midnight, where both are the same"
+    )
+
+
+def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
+    hours = max(abs(since.shift), abs(to.shift)) / timedelta(hours=1)
+    detail = f"dates are read {hours:g} hours apart from how rows write them {where}"
+    lookback: int = account.config["lookback_hours"]
+    if lookback >= SAFE_LOOKBACK and hours <= _FURTHEST:
+        return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
+    return breaks(detail, f"Set lookback_hours to {SAFE_LOOKBACK}")
+
+
+def _ends(account: Account) -> Outcome:
+    _, since = _read_since(account)
+    _, to = _read_to(account)
+    if since.reading is None or to.reading is None:
+        return unseen("since and to are read neither as moments nor as days", "See above")
+    detail = f"since is {_included(since)}, to is {_included(to)}"
+    if since.included or to.included:
+        return holds(f"{detail}; windows share their ends")
+    if since.included is False and to.included is False:
+        lost = "of the day" if "day" in {since.reading, to.reading} else "of the very second"
+        return breaks(
+            f"{detail}, so that rows {lost} at which two windows meet are never served",
+            "Report it: no setting helps",
+        )
+    return unseen(f"{detail}: no row lies on a whole second", "Look at the activity streams")
+
+
+def _included(end: End) -> str:
+    if end.included is None:
+        return "not known"
+    return "included" if end.included else "not included"
+
+
+def _within(account: Account) -> Outcome:
+    """Count rows whose date lies outside the finished window that served them."""
+    rows = outside = 0
+    for answer in finished_pages(account):
+        since, to = answer.window.since - _DAY, answer.window.to + _DAY
+        dates = [date for date in answer.dates if date is not None]
+        rows += len(dates)
+        outside += sum(not since <= date <= to for date in dates)
+    if not rows:
+        raise UnseenError("no finished window had rows")
+    if not outside:
+        return holds(f"so did all of {counted(rows, 'row')}")
+    return harmless(
+        f"{outside:,} of {counted(rows, 'row')} have another date; the bookmark is the end of "
+        "a window, never the date of a row"
+    )
+
+
+def _week(account: Account) -> Outcome:
+    """Ask for finished windows as long as possible, and find out how long that is."""
+    pages = open_pages(account)
+    if not pages:
+        raise UnseenError("no endpoint answered")
+    for days in range(LONGEST_DAYS, 0, -1):
+        account.span = days
+        if account.look_at([pages[0].endpoint], account.finished_window()):
+            break
+    else:
+        return breaks("no finished window was answered, however short", "Report it")
+    if account.span == LONGEST_DAYS:
+        return holds(f"{LONGEST_DAYS} days were answered")
+    detail = f"windows of {account.span} days and less were answered, longer ones refused"
+    wanted: int = account.config["window_days"]
+    if wanted <= account.span:
+        return harmless(f"{detail}; window_days is {wanted}")
+    return breaks(detail, f"Set window_days to {account.span}")
+
+
+WEEK = Check(
+    "seven_days",
+    "Dates",
+    f"A window may have exactly {LONGEST_DAYS} days",
+    "asked for a finished one",
+    _week,
+)
+READING = Check(
+    "reading",
+    "Dates",
+    "since and to are moments",
+    "moved both ends of a window over a row, second by second",
+    _reading,
+)
+ENDS = Check(
+    "ends",
+    "Dates",
+    "A window includes one of its ends at least",
+    "put a row's own second on either end",
+    _ends,
+)
+WITHIN = Check(
+    "within",
+    "Dates",
+    "The date of a row lies in the window that serves it",
+    "compared them",
+    _within,
+)

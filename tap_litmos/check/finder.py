@@ -1,0 +1,119 @@
+"""Finds the windows with enough rows to look at, and rows in windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pendulum
+
+from tap_litmos.check.account import LIMIT, Question
+from tap_litmos.check.findings import UnseenError
+from tap_litmos.check.reach import DEFAULT
+from tap_litmos.paginator import Position
+from tap_litmos.windows import Window
+from tap_litmos.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from datetime import datetime
+
+    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.declaration import Endpoint
+
+_MOST_PAGES = 4
+"""Pages in which a row is looked for."""
+
+_FEWEST = 20
+"""Rows with which a window is worth reading."""
+
+_EARLIER = (
+    *((back, LIMIT) for back in (2, 3, 4)),
+    *((back, _FEWEST) for back in (8, 16, 32, 52)),
+)
+"""How many windows to go back while no page has so many rows."""
+
+
+def open_pages(account: Account) -> list[Answer]:
+    """Return the newest pages of all endpoints that answer."""
+    return account.look_at(DEFAULT, account.open_window)
+
+
+def finished_pages(account: Account) -> list[Answer]:
+    """Return pages of finished windows, those with the most rows first.
+
+    That are the latest ones of all endpoints, and earlier ones until there are enough rows. As
+    nothing is asked twice, this may be called again.
+    """
+    latest = account.look_at(
+        [answer.endpoint for answer in open_pages(account)], account.finished_window()
+    )
+    pages = _by_rows(latest)
+    busiest = [answer.endpoint for answer in pages[:2]]
+    for back, wanted in _EARLIER:
+        if pages and pages[0].rows < wanted:
+            pages = _by_rows(pages + account.look_at(busiest, account.finished_window(back)))
+    return pages
+
+
+def largest(account: Account, least: int = 2, most: int | None = None) -> Answer:
+    """Return the page of a finished window with the most rows within bounds.
+
+    Raises:
+        UnseenError: If there is none.
+    """
+    for answer in finished_pages(account):
+        if least <= answer.rows and (most is None or answer.rows <= most):
+            return answer
+    raise UnseenError(f"no finished window had {counted(least, 'row')} or more")
+
+
+def named(answer: Answer) -> str:
+    """Return of what stream a page is, and how many rows it has."""
+    return f"{answer.endpoint.stream}, {counted(answer.rows, 'row')}"
+
+
+def _by_rows(pages: list[Answer]) -> list[Answer]:
+    return sorted(pages, key=lambda answer: -answer.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A row by which to find out what a window includes.
+
+    Attributes:
+        endpoint: Where it is served.
+        version: What tells it from others.
+        date: When it last changed, as it says.
+    """
+
+    endpoint: Endpoint
+    version: Hashable
+    date: datetime
+
+    @property
+    def day(self) -> datetime:
+        """The midnight before its date."""
+        return self.date.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def probes(answer: Answer) -> Iterator[Probe]:
+    """Yield the rows of a page that have a date."""
+    for version, date in zip(answer.versions, answer.dates, strict=True):
+        if date is not None:
+            yield Probe(answer.endpoint, version, date)
+
+
+def is_served(account: Account, probe: Probe, since: datetime, to: datetime) -> bool:
+    """Return whether a window includes a row."""
+    window = Window(pendulum.instance(since), pendulum.instance(to))
+    seen: set[Hashable] = set()
+    for _ in range(_MOST_PAGES):
+        page = account.ask(Question(probe.endpoint, Position(window, len(seen))))
+        if probe.version in page.versions:
+            return True
+        new = set(page.keys) - seen
+        if not new or page.rows < account.cut_from:
+            return False
+        seen |= new
+    raise UnseenError("the windows have too many rows to find one of them")

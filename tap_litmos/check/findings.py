@@ -1,0 +1,239 @@
+"""What a check is, and what it finds."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tap_litmos.check.account import BudgetSpentError
+from tap_litmos.errors import StreamFailedError
+from tap_litmos.words import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tap_litmos.check.account import Account
+
+    Look = Callable[[Account], "Outcome"]
+
+_WIDTH = 80
+_LONGEST = 400
+"""Characters of a detail in the table; the JSON has all of it."""
+
+
+class Verdict(StrEnum):
+    """How what came compares with what the tap takes for granted."""
+
+    HOLDS = "holds"
+    HARMLESS = "differs but is harmless"
+    BREAKS = "breaks a guarantee"
+    UNSEEN = "could not be seen"
+
+
+_SHORT = {
+    Verdict.HOLDS: "holds",
+    Verdict.HARMLESS: "differs",
+    Verdict.BREAKS: "BREAKS",
+    Verdict.UNSEEN: "not seen",
+}
+"""The verdicts as the table shows them."""
+
+
+class UnseenError(Exception):
+    """There is not enough to look at; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came.
+
+    Attributes:
+        verdict: How it compares with what the tap takes for granted.
+        detail: Counts, shapes and names; never a value of a row.
+        advice: What to do, with the setting that helps; for what could not be seen, where to
+            look. Nothing where nothing is to be done.
+    """
+
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def holds(detail: str) -> Outcome:
+    """Return that it is as the tap takes for granted."""
+    return Outcome(Verdict.HOLDS, detail)
+
+
+def harmless(detail: str, advice: str = "") -> Outcome:
+    """Return that it differs, and why that does no harm."""
+    return Outcome(Verdict.HARMLESS, detail, advice)
+
+
+def breaks(detail: str, advice: str) -> Outcome:
+    """Return that a guarantee breaks, and what to do."""
+    return Outcome(Verdict.BREAKS, detail, advice)
+
+
+def unseen(detail: str, advice: str = "") -> Outcome:
+    """Return why it could not be seen, and where to look."""
+    return Outcome(Verdict.UNSEEN, detail, advice)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check and its outcome, as both are reported.
+
+    Attributes:
+        name: The check's name, the same in every report.
+        topic: What it is about, in a word.
+        claim: What the tap takes for granted.
+        how: How that was checked.
+        verdict: See `Outcome`, as for the others.
+    """
+
+    name: str
+    topic: str
+    claim: str
+    how: str
+    verdict: Verdict
+    detail: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that the tap takes for granted, and how to look for it.
+
+    Attributes:
+        name: A name for it.
+        topic: What it is about, in a word.
+        claim: What the tap takes for granted.
+        how: How it is checked.
+        look: Looks for it in an account.
+    """
+
+    name: str
+    topic: str
+    claim: str
+    how: str
+    look: Look
+
+    def find(self, account: Account) -> Finding:
+        """Look, and return what came, even if that is nothing."""
+        try:
+            outcome = self.look(account)
+        except BudgetSpentError as error:
+            outcome = unseen(str(error), "Run it again when fewer requests fail")
+        except UnseenError as error:
+            outcome = unseen(str(error), "Run it again when more has changed in Litmos")
+        except StreamFailedError as error:
+            why = f"status {error.status}" if error.status else "it kept failing"
+            outcome = unseen(f"a request was not answered ({why})", "See Reach")
+        return Finding(
+            self.name,
+            self.topic,
+            self.claim,
+            self.how,
+            outcome.verdict,
+            outcome.detail,
+            outcome.advice,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings about an account.
+
+    Attributes:
+        findings: In the order in which they are shown.
+        about: What else a bug report needs, such as the version; JSON-ready.
+    """
+
+    findings: Sequence[Finding]
+    about: dict[str, object]
+
+    def of(self, verdict: Verdict) -> list[Finding]:
+        """Return the findings with a verdict."""
+        return [finding for finding in self.findings if finding.verdict is verdict]
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a guarantee would break."""
+        return bool(self.of(Verdict.BREAKS))
+
+    def json(self) -> str:
+        """Return the report as JSON, to be attached to a bug report."""
+        report = {
+            **self.about,
+            "conclusion": self.conclusion(),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+        return json.dumps(report, indent=2) + "\n"
+
+    def table(self) -> str:
+        """Return the report as a table of 80 columns, and the conclusion."""
+        head = [
+            (
+                "topic",
+                "verdict",
+                "what the tap takes for granted, how it was checked, what came",
+            )
+        ]
+        rows = [row for finding in self.findings for row in _rows(finding)]
+        lines = aligned([*head, *rows], left=3)
+        return "\n".join([*lines, "", *map(_wrapped, self.conclusion())])
+
+    def conclusion(self) -> list[str]:
+        """Return in a sentence whether to trust the account to the tap, and what helps."""
+        counts = [
+            f"{verdict}: {len(found)}" for verdict in Verdict if (found := self.of(verdict))
+        ]
+        broken, missing = self.of(Verdict.BREAKS), self.of(Verdict.UNSEEN)
+        if broken:
+            claims = "; ".join(finding.claim for finding in broken)
+            said = f'Do not trust this account to the tap yet. Not so: "{claims}"'
+        elif not self.about["rows"]:
+            said = (
+                "No row came, so nothing tells whether this account can be trusted to the tap"
+            )
+        elif missing:
+            said = "As far as could be seen, this account can be trusted to the tap"
+        else:
+            said = "This account can be trusted to the tap"
+        settings = dict.fromkeys(
+            finding.advice
+            for finding in [*broken, *self.of(Verdict.HARMLESS)]
+            if finding.advice
+        )
+        return [f"{said} ({', '.join(counts)}).", *(f"{advice}." for advice in settings)]
+
+
+def _rows(finding: Finding) -> list[tuple[str, str, str]]:
+    """Return the lines of a finding, of which only the first bears topic and verdict."""
+    detail = finding.detail
+    if len(detail) > _LONGEST:
+        detail = f"{detail[:_LONGEST].rsplit(', ', 1)[0]}, …"
+    texts = [f"{finding.claim}.", f"Checked: {finding.how}. Came: {detail}."]
+    if finding.advice:
+        texts.append(f"{finding.advice}.")
+    left = len("Paging") + len("not seen") + 4
+    lines = [
+        line
+        for number, text in enumerate(texts)
+        for line in textwrap.wrap(
+            text,
+            _WIDTH - left,
+            initial_indent="  " if number else "",
+            subsequent_indent="  " if number else "",
+            break_on_hyphens=False,
+        )
+    ]
+    first = (finding.topic, _SHORT[finding.verdict])
+    return [(*(first if not place else ("", "")), line) for place, line in enumerate(lines)]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_on_hyphens=False)

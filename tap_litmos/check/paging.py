@@ -1,0 +1,244 @@
+"""Whether pages can be trusted: their order, their size, their end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tap_litmos.check.account import LIMIT, Question
+from tap_litmos.check.finder import largest, named
+from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
+from tap_litmos.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.findings import Outcome
+
+_SMALL = 10
+"""A limit that is small enough to see whether it is kept."""
+
+_FEW = 6
+"""Rows of a window, at least, that is read in small pages, and of these."""
+
+_MOST_REQUESTS = 80
+"""What reading a window in small pages may cost."""
+
+_DEFAULT_LIMIT = 100
+"""Rows of a page where no limit is said (the document); a cut at fewer is not found out."""
+
+
+def _order(account: Account) -> Outcome:
+    """Read a window that fits a page twice; a row that left it or came makes no difference."""
+    answer = largest(account)
+    again = account.ask_again(answer.question)
+    both = set(answer.versions) & set(again.versions)
+
+    def common(page: Answer) -> list[object]:
+        return [version for version in page.versions if version in both]
+
+    left = len(set(answer.versions) - both)
+    if common(answer) == common(again):
+        changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
+        return holds(f"the same order twice ({named(answer)}){changed}")
+    if answer.repeated:
+        return breaks(
+            f"rows changed places, and {answer.repeated:,} came twice ({named(answer)}), so "
+            "that nothing proves that every row came. Such a stream fails",
+            "Report it: no setting helps",
+        )
+    ties = "rows of the same second" if _only_ties(answer, again) else "rows"
+    return harmless(
+        f"{ties} changed places ({named(answer)}). The tap reads again until it can prove that "
+        "every row came, which costs requests",
+        "Keep page_size at 1000, so that fewer windows have several pages",
+    )
+
+
+def _only_ties(answer: Answer, again: Answer) -> bool:
+    """Whether rows changed places only with those of the same second."""
+
+    def seconds(page: Answer) -> list[str]:
+        return [f"{date:%Y%m%d%H%M%S}" if date else "" for date in page.dates]
+
+    return seconds(answer) == seconds(again)
+
+
+@dataclass(slots=True)
+class _InPages:
+    """What reading a window in small pages came to.
+
+    Attributes:
+        keys: The keys of the rows that came.
+        reread: How many pages had to be read again.
+        pages: How many pages came.
+        is_over: Whether that was the end.
+        failure: Why it cannot be proved that every row came; nothing if it can.
+    """
+
+    keys: set[Hashable] = field(default_factory=set)
+    reread: int = 0
+    pages: int = 0
+    is_over: bool = False
+    failure: str = ""
+
+
+def _read_in_pages(account: Account, whole: Answer) -> _InPages:
+    """Let the tap's own paginator read a window, about half of its rows at a time."""
+    limit = max(_FEW, whole.rows // 2)
+    paginator = WindowPaginator([whole.window], limit)
+    read, most = _InPages(), min(_MOST_REQUESTS, account.requests_left - 1)
+    while not read.is_over and read.pages < most:
+        position = paginator.current_value
+        page = account.ask_again(Question(whole.endpoint, position, limit))
+        try:
+            paginator.advance(page)
+        except RowsNotProvedError as error:
+            read.failure = str(error)
+        if paginator.accepted:
+            read.keys.update(page.keys)
+        read.pages += 1
+        read.reread = paginator.pages_reread
+        read.is_over = paginator.finished or bool(read.failure)
+    return read
+
+
+def _small_pages(account: Account) -> Outcome:
+    """Compare a window in one page with the same in small pages, but for rows that left."""
+    try:
+        whole = largest(account, least=_FEW, most=account.cut_from - 1)
+    except UnseenError:
+        whole = largest(account, least=_FEW)
+    read = _read_in_pages(account, whole)
+    then = account.ask_again(whole.question)
+    left = len(set(whole.keys) - set(then.keys))
+    missing = len(set(whole.keys) & set(then.keys) - read.keys)
+    changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
+    name = f"{named(whole)}{changed}"
+    if not (read.is_over or read.reread):
+        return unseen(f"the budget ended before the window ({name})", "Run it again")
+    if not read.is_over or (read.failure and left):
+        return harmless(
+            f"rows change places so fast that {read.pages} pages did not prove that every row "
+            f"came ({name}). Such a stream fails with a line, and its bookmark stays",
+            "Keep page_size at 1000, and sync at a quieter time",
+        )
+    if read.failure or missing:
+        what = read.failure or f"{counted(missing, 'row')} of the window did not come"
+        return breaks(
+            f"{what} ({name})",
+            "Set page_size to 1000 and window_days to 1, so that windows fit a page, and "
+            "report it",
+        )
+    if read.reread:
+        return harmless(
+            f"the same rows ({name}), but {counted(read.reread, 'page')} had to be read again, "
+            "as rows moved or came twice"
+        )
+    return holds(f"the same rows ({name})")
+
+
+def _limit(account: Account) -> Outcome:
+    """Ask behind the largest page whether it was cut."""
+    answer = largest(account)
+    page_size: int = account.config["page_size"]
+    if answer.rows >= LIMIT:
+        return holds(f"the largest page has {counted(answer.rows, 'row')}")
+    behind = account.ask(_behind(answer, answer.rows))
+    if not set(behind.keys) - set(answer.keys):
+        if answer.rows > 9 * LIMIT // 10:
+            return holds(f"the largest page has {counted(answer.rows, 'row')}, and none follow")
+        return unseen(
+            f"the largest page has {counted(answer.rows, 'row')}, and none follow",
+            "Look at a week with more than 1,000 rows of one stream",
+        )
+    account.cut_from = min(account.cut_from, answer.rows)
+    detail = f"pages end after {counted(answer.rows, 'row')} although more follow"
+    if answer.rows >= _DEFAULT_LIMIT or answer.rows >= page_size:
+        return harmless(f"{detail}; the tap sees that and reads on")
+    return breaks(
+        f"{detail}, too few for the tap to see that", f"Set page_size to {answer.rows}"
+    )
+
+
+def _behind(answer: Answer, start: int) -> Question:
+    return Question(answer.endpoint, Position(answer.window, start))
+
+
+def _small_limit(account: Account) -> Outcome:
+    answer = largest(account, least=_SMALL + 1)
+    page = account.ask(Question(answer.endpoint, Position(answer.window), limit=_SMALL))
+    if page.rows == _SMALL:
+        return holds(f"{_SMALL} rows for a limit of {_SMALL}")
+    detail = f"{counted(page.rows, 'row')} for a limit of {_SMALL}"
+    if page.rows < _SMALL:
+        return harmless(f"{detail}; rows are left out of pages. The tap reads on")
+    return harmless(f"{detail}; the tap goes on behind the limit, and its pages overlap")
+
+
+def _end(account: Account) -> Outcome:
+    answer = largest(account, least=1)
+    start = answer.rows + 10 * LIMIT
+    page = account.ask(_behind(answer, start))
+    if not page.rows:
+        return holds(f"no row from {start:,} on ({named(answer)})")
+    return breaks(
+        f"{counted(page.rows, 'row')} from {start:,} on ({named(answer)}): windows of more "
+        "than a page cannot be read",
+        "Set window_days to 1, so that more windows fit a page, and report it",
+    )
+
+
+def _repeats(account: Account) -> Outcome:
+    """Count rows that come more than once in a page."""
+    twice: Counter[str] = Counter()
+    rows = 0
+    for answer in account.surveyed:
+        rows += answer.rows
+        twice[answer.endpoint.stream] += answer.repeated
+    twice = +twice
+    if not rows:
+        raise UnseenError("no rows came")
+    if not twice:
+        return holds(f"none of {counted(rows, 'row')} came twice")
+    return harmless(
+        f"{counted(twice.total(), 'row')} of {rows:,} came more than once, in "
+        f"{', '.join(sorted(twice))}. A target that upserts holds each once",
+    )
+
+
+LIMIT_IS_KEPT = Check(
+    "limit",
+    "Paging",
+    f"A page may have {LIMIT:,} rows, and a shorter one is the last",
+    "asked behind the largest page",
+    _limit,
+)
+SMALL_LIMIT = Check(
+    "small_limit",
+    "Paging",
+    "A page has as many rows as asked for",
+    f"asked for {_SMALL} rows",
+    _small_limit,
+)
+ORDER = Check(
+    "order",
+    "Paging",
+    "Rows come in the same order each time",
+    "read the largest page twice",
+    _order,
+)
+SMALL_PAGES = Check(
+    "small_pages",
+    "Paging",
+    "A window in small pages is the same as in one",
+    "read one both ways",
+    _small_pages,
+)
+END = Check("end", "Paging", "Behind the last row comes nothing", "asked far behind it", _end)
+REPEATS = Check(
+    "repeats", "Values", "A row comes once in a window", "compared the keys in pages", _repeats
+)

@@ -1,0 +1,202 @@
+"""How the account's clock and its rows' dates compare with the present."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pendulum
+
+from tap_litmos.check.boundaries import SAFE_LOOKBACK, STEP
+from tap_litmos.check.finder import is_served, open_pages, probes
+from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.windows import parse_moment
+
+if TYPE_CHECKING:
+    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.finder import Probe
+    from tap_litmos.check.findings import Outcome
+
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+
+_WEST, _EAST = -13, 15
+"""Hours; no zone is further from UTC."""
+
+_SOON = timedelta(minutes=7)
+"""Within that of now a row counts as new: less than half a step of zones."""
+
+
+def _newest(account: Account) -> tuple[Answer, datetime]:
+    """Return the page with the newest row, and its date.
+
+    Raises:
+        UnseenError: If nothing has changed in the last days.
+    """
+    pages = [
+        (max(dates), place, answer)
+        for place, answer in enumerate(open_pages(account))
+        if (dates := [date for date in answer.dates if date is not None])
+    ]
+    if not pages:
+        raise UnseenError("nothing has changed in the last days")
+    date, _, answer = max(pages)
+    return answer, date
+
+
+def _nows(account: Account) -> list[datetime]:
+    """Return what this machine's clock and the server's showed when the check began."""
+    ahead = account.clock_ahead or 0.0
+    return [account.now, account.now - timedelta(seconds=ahead)]
+
+
+def _is_now(account: Account, date: datetime) -> bool:
+    return any(abs(date - now) <= _SOON for now in _nows(account))
+
+
+def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
+    """Return the first row of the day of a date."""
+    return min(
+        (probe for probe in probes(answer) if probe.date.date() == date.date()),
+        key=lambda probe: probe.date,
+    )
+
+
+def _find_zone(account: Account) -> float:
+    """Return by how many hours the dates of rows are ahead of UTC.
+
+    Where the newest row is not of the last minutes, the service's own present tells: rows of
+    its today come only if `to` lies in its future (the document).
+
+    Raises:
+        UnseenError: If it cannot be told.
+    """
+    answer, newest = _newest(account)
+    if _is_now(account, newest):
+        return 0.0
+    probe = _first_of_its_day(answer, newest)
+    low, high = _WEST * 4, _EAST * 4
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_served(account, probe, probe.day - _DAY, _at(account, middle)):
+            high = middle
+        else:
+            low = middle
+    before, after = _at(account, low), _at(account, high)
+    if before <= probe.date or low == _WEST * 4:
+        raise UnseenError("the newest row is neither of the last minutes nor of today")
+    if before.date() != after.date():
+        raise UnseenError("today's rows come with any moment of tomorrow, which tells no hour")
+    return 0.0 if _is_now(account, after - STEP / 2) else high / 4
+
+
+def _at(account: Account, steps: int) -> datetime:
+    """Return a moment between two steps of zones, as seen from now."""
+    return (account.now + (steps + 0.5) * STEP).replace(microsecond=0)
+
+
+def _zone(account: Account) -> Outcome:
+    hours = account.zone = _find_zone(account)
+    if not hours:
+        return holds("they are in UTC")
+    lookback: int = account.config["lookback_hours"]
+    detail = f"they are in UTC{hours:+g} h"
+    if lookback < SAFE_LOOKBACK:
+        return breaks(
+            f"{detail}, and lookback_hours is {lookback}",
+            f"Set lookback_hours to {SAFE_LOOKBACK}",
+        )
+    return harmless(
+        f"{detail}; windows overlap enough that no row is lost, but date-times are written as "
+        "they come, not in UTC",
+        f"Subtract {hours:g} hours where you query date-times",
+    )
+
+
+def _today(account: Account) -> Outcome:
+    """Ask for rows of today with a `to` that lies right before now."""
+    answer, newest = _newest(account)
+    here = min(_nows(account)) + timedelta(hours=account.zone or 0.0)
+    if newest.date() < here.date():
+        raise UnseenError("no row is of today")
+    probe, past = _first_of_its_day(answer, newest), here - 60 * _SECOND
+    if past.date() > probe.date.date() or past <= probe.date:
+        return holds("rows of today came; none was old enough to ask for with an earlier to")
+    if is_served(account, probe, probe.day - _DAY, past.replace(microsecond=0)):
+        return harmless("rows of today come even if to lies in the past")
+    return holds("rows of today came, but none with to a minute ago")
+
+
+def _lateness(account: Account) -> Outcome:
+    """Read the newest rows once more: do those appear that are older than the first reading?"""
+    answer, newest = _newest(account)
+    zone = timedelta(hours=account.zone or 0.0)
+    again = account.ask_again(answer.question)
+    known = set(answer.versions)
+    is_whole = max(answer.rows, again.rows) < account.cut_from
+    late = [
+        (answer.requested_at + zone) - pendulum.instance(probe.date)
+        for probe in probes(again)
+        if is_whole and probe.version not in known
+    ]
+    age = min(abs(now + zone - newest) for now in _nows(account))
+    seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
+    latest = max(late, default=timedelta(0))
+    hours = latest.total_seconds() / 3600
+    lookback: int = account.config["lookback_hours"]
+    if latest > _SOON:
+        detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
+        if hours < lookback:
+            return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
+        return breaks(detail, f"Set lookback_hours to {int(hours) + 24}")
+    if late or age <= _SOON:
+        return holds(seen)
+    return unseen(
+        f"{seen}, and none appeared meanwhile", "Log in to Litmos, and run it again at once"
+    )
+
+
+def _oldest(account: Account) -> Outcome:
+    """Compare `start_date` with the earliest creation of any row that was seen."""
+    if account.survey.oldest is None:
+        raise UnseenError("no row says when it was created")
+    created = parse_moment(account.survey.oldest)
+    start = parse_moment(account.config["start_date"])
+    detail = f"the oldest row seen was created in {created:%Y-%m}"
+    if start <= created:
+        return holds(f"{detail}, not before start_date")
+    return harmless(
+        f"{detail}, before start_date; what has not changed since start_date is not read, "
+        "such as the courses of newer results",
+        f"Set start_date to {created:%Y-%m}-01 if you want all",
+    )
+
+
+ZONE = Check(
+    "zone",
+    "Dates",
+    "Dates are in UTC",
+    "compared the newest rows, or the to that brings them, with the clock",
+    _zone,
+)
+TODAY = Check(
+    "today",
+    "Dates",
+    "Rows of today come only if to lies in the future",
+    "asked for them both ways",
+    _today,
+)
+LATENESS = Check(
+    "lateness",
+    "Dates",
+    "Rows appear at once",
+    "looked for rows that came while the check ran",
+    _lateness,
+)
+OLDEST = Check(
+    "oldest",
+    "Dates",
+    "start_date reaches back to the oldest rows",
+    "looked for the oldest row among those that came",
+    _oldest,
+)

@@ -1,0 +1,234 @@
+"""Whether the account answers: host, key, clock, endpoints, rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_litmos.check.findings import Check, breaks, harmless, holds, unseen
+from tap_litmos.check.survey import element_paths
+from tap_litmos.declaration import Endpoint
+from tap_litmos.errors import StreamFailedError
+from tap_litmos.streams import ENDPOINTS
+from tap_litmos.windows import WHOLE_LIST
+from tap_litmos.words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tap_litmos.check.account import Account
+    from tap_litmos.check.findings import Outcome
+
+DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
+DEFAULT = [endpoint for endpoint in DELTAS if endpoint.selected_by_default]
+_OPTIONAL = [endpoint for endpoint in DELTAS if not endpoint.selected_by_default]
+_LISTINGS = [endpoint for endpoint in ENDPOINTS if endpoint.is_listing]
+
+_GOOD_CLOCK = 10
+"""Seconds that clocks may differ by without a word."""
+
+_LONGEST_AHEAD = 10
+"""Hours by which the server's clock may be ahead: windows end a day ahead, and a zone may take
+14 hours of it."""
+
+
+def _not_read(name: str, path: str) -> Endpoint:
+    return Endpoint(
+        stream=name,
+        path=path,
+        nesting=(),
+        title=name,
+        description=name,
+        primary_key=(),
+        replication_key=None,
+        fields=(),
+    )
+
+
+_NOT_READ = [
+    _not_read("sessions to come", "/sessions/future"),
+    _not_read("past sessions", "/sessions/past"),
+    _not_read("sessions for sale", "/org/ecommerce/coursesessions"),
+    _not_read("points and profiles", "/users/details"),
+    _not_read("labels of custom fields", "/coursecustomfields"),
+    _not_read("bulk imports", "/bulkimports"),
+]
+"""Endpoints whose answers are not documented well enough to read them (the vendor's pages name
+them). Attendance has none that lists it: it costs a request for each session."""
+
+
+def _endpoints(account: Account) -> Outcome:
+    """Ask each of the default endpoints for the newest rows."""
+    answers = account.look_at(DEFAULT, account.open_window)
+    refused = _refused(account, DEFAULT)
+    rows = counted(sum(answer.rows for answer in answers), "row")
+    if not refused:
+        return holds(f"all {len(DEFAULT)} answered, with {rows} of the last days")
+    if not answers:
+        return breaks(
+            f"none of {len(DEFAULT)} answered: {refused}",
+            "Check the settings api_url and region; run tap-litmos --test for the reason",
+        )
+    return breaks(
+        f"{len(answers)} of {len(DEFAULT)} answered; not so {refused}",
+        "Use the key of an Account Owner, or deselect these streams in the catalog",
+    )
+
+
+def _refused(account: Account, endpoints: Iterable[Endpoint]) -> str:
+    """Return the streams whose endpoints refuse, with the status."""
+    refusals = {
+        endpoint.stream: account.refusal(
+            endpoint, WHOLE_LIST if endpoint.is_listing else account.open_window
+        )
+        for endpoint in endpoints
+    }
+    return ", ".join(
+        f"{stream} ({error.status or 'keeps failing'})"
+        for stream, error in refusals.items()
+        if error is not None
+    )
+
+
+def _key(account: Account) -> Outcome:
+    """Say that the key was accepted: a wrong one has ended the check."""
+    where = "api_url" if account.config.get("api_url") else account.config["region"]
+    return holds(f"the host of {where} knows the key")
+
+
+def _clock(account: Account) -> Outcome:
+    ahead = account.clock_ahead
+    if ahead is None:
+        return unseen("the server sends no date", "Compare this machine's clock yourself")
+    way = "ahead of" if ahead > 0 else "behind"
+    detail = f"this machine's clock is {abs(ahead):,.0f} s {way} the server's"
+    if abs(ahead) <= _GOOD_CLOCK:
+        return holds(detail)
+    if ahead < -3600 * _LONGEST_AHEAD:
+        return breaks(f"{detail}, so that windows end too early", "Set this machine's clock")
+    return harmless(f"{detail}; bookmarks follow the earlier of the two")
+
+
+def _optional(account: Account) -> Outcome:
+    found = [
+        answer.endpoint.stream for answer in account.look_at(_OPTIONAL, account.open_window)
+    ]
+    refused = _refused(account, _OPTIONAL)
+    if not refused:
+        return holds(f"all {len(_OPTIONAL)} answered")
+    return harmless(
+        f"the account has {', '.join(found) or 'none'}; not so {refused}. They are off by "
+        "default",
+        f"Do not select {refused}",
+    )
+
+
+def _listings(account: Account) -> Outcome:
+    answers = account.look_at(_LISTINGS, WHOLE_LIST)
+    refused = _refused(account, _LISTINGS)
+    if not refused:
+        return holds(f"all {len(answers)} answered")
+    if account.config["detect_deletes"]:
+        return breaks(f"not so {refused}", "Set detect_deletes to false")
+    return harmless(
+        f"not so {refused}. They are asked with detect_deletes only",
+        "Leave detect_deletes off",
+    )
+
+
+def _time(account: Account) -> Outcome:
+    timeout = account.config["request_timeout"]
+    detail = f"the slowest answer took {account.slowest:.1f} s of {timeout} s"
+    if account.slowest <= timeout / 2:
+        return holds(detail)
+    return harmless(f"{detail}; what takes longer is tried again", "Raise request_timeout")
+
+
+def _failures(account: Account) -> Outcome:
+    failed = account.retries - account.rate.refusals
+    if failed <= 0:
+        return holds(f"no failure in {counted(account.requests, 'request')}")
+    return harmless(
+        f"{failed} of {counted(account.requests, 'request')} failed and were sent again, as "
+        "the tap does"
+    )
+
+
+def _refusals(account: Account) -> Outcome:
+    requests, rate = account.requests, account.config["requests_per_minute"]
+    if not account.rate.refusals:
+        return holds(f"no refusal in {counted(requests, 'request')}")
+    return harmless(
+        f"{account.rate.refusals} of {counted(requests, 'request')} refused (429 or 503) and "
+        "sent again: others may use the key, or the service was busy",
+        f"If it stays, set requests_per_minute below {rate}, and rate_limit_file where several "
+        "runs share this machine",
+    )
+
+
+def _others(account: Account) -> Outcome:
+    """Say what the account answers that the tap does not read, with the names of elements."""
+    found = []
+    for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
+        if not isinstance(body, StreamFailedError):
+            names = ", ".join(_new_names(element_paths(body.content))) or "no elements"
+            found.append(f"{endpoint.stream} ({endpoint.path}): {names}")
+    if not found:
+        return holds(f"none of {len(_NOT_READ)} further endpoints answered")
+    return harmless(
+        f"the account answers {'; '.join(found)}. The tap does not read them",
+        "Attach the JSON to a request for a new stream if you need these",
+    )
+
+
+def _new_names(paths: Iterable[str]) -> list[str]:
+    """Return the paths but those of fields that a user profile has."""
+    [users] = [endpoint for endpoint in ENDPOINTS if endpoint.stream == "users"]
+    known = {"/".join([*users.nesting, field.name]) for field in users.fields}
+    return [path for path in paths if path not in known]
+
+
+ENDPOINTS_ANSWER = Check(
+    "endpoints",
+    "Reach",
+    "Each endpoint of the default streams answers",
+    "asked each for the newest rows",
+    _endpoints,
+)
+KEY = Check("key", "Reach", "The region is right and the key accepted", "asked with it", _key)
+CLOCK = Check(
+    "clock", "Reach", "This machine's clock is right", "compared it with Date headers", _clock
+)
+OPTIONAL = Check(
+    "optional_endpoints",
+    "Reach",
+    "The account has the streams that are off by default",
+    "asked each for the newest rows",
+    _optional,
+)
+LISTINGS = Check(
+    "listings",
+    "Reach",
+    "The lists of ids answer, which tell what was deleted",
+    "asked each for its first page",
+    _listings,
+)
+TIME = Check(
+    "time", "Reach", "Answers come well within request_timeout", "timed all requests", _time
+)
+FAILURES = Check(
+    "failures", "Reach", "Requests do not fail", "counted those that were sent again", _failures
+)
+RATE = Check(
+    "refusals",
+    "Rate",
+    "Nobody else spends the rate of the key",
+    "counted refusals while the check ran",
+    _refusals,
+)
+OTHERS = Check(
+    "other_endpoints",
+    "Reach",
+    "Nothing is missed that the tap cannot read",
+    "asked undocumented endpoints for sessions, points, custom fields",
+    _others,
+)

@@ -1,0 +1,142 @@
+"""Whether rows are what their declarations say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds
+from tap_litmos.words import counted
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from tap_litmos.check.account import Account
+    from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.survey import Survey
+
+_MOST = 40
+"""How many names are listed."""
+
+_IN_DOCUMENT = {"module_results.OriginalModuleId as OrginalModuleId"}
+"""How Litmos' own document misspells a field."""
+
+
+def _surveyed(account: Account) -> Survey:
+    """Return what was met, if anything was.
+
+    Raises:
+        UnseenError: If no row came.
+    """
+    if not account.survey.rows:
+        raise UnseenError("no row came")
+    return account.survey
+
+
+def _listed(names: Counter[str]) -> str:
+    """Return names with how often each was met, the most frequent first."""
+    shown = [f"{name} {count:,}x" for name, count in names.most_common(_MOST)]
+    more = [f"and {len(names) - _MOST:,} more"] if len(names) > _MOST else []
+    return ", ".join(shown + more)
+
+
+def _unknown(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    if not survey.unknown:
+        return holds(f"no other in {counted(survey.rows, 'row')}")
+    streams: dict[str, list[str]] = {}
+    for name in sorted(survey.unknown):
+        stream, _, element = name.partition(".")
+        streams.setdefault(element, []).append(stream)
+    met = [f"{element} in {', '.join(found)}" for element, found in streams.items()]
+    return harmless(
+        f"also {'; '.join(met[:_MOST])}. They are kept in OtherFields",
+        "Report these names, so that they become fields",
+    )
+
+
+def _spelling(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    case = {name for name in survey.spelled if len(set(_spellings(name))) == 1}
+    other = sorted(survey.spelled.keys() - case - _IN_DOCUMENT)
+    if not other:
+        names = ", ".join(sorted(survey.spelled)) or "none"
+        return holds(f"all as the document has them, or in another case: {names}")
+    return harmless(f"{', '.join(other)}; the tap knows these spellings")
+
+
+def _spellings(name: str) -> tuple[str, str]:
+    """Return the two spellings of a field, in small letters."""
+    field, _, element = name.partition(" as ")
+    return field.rpartition(".")[2].lower(), element.lower()
+
+
+def _fit(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    if not survey.misfits:
+        return holds(f"all {survey.filled:,} do")
+    return harmless(
+        f"not so {_listed(survey.misfits)}; the field is null then, and the text in "
+        "OtherFields",
+        "Report these names",
+    )
+
+
+def _shapes(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    if not survey.shapes:
+        raise UnseenError("no row has a date")
+    strange = [name for name in survey.misfits if name.endswith("(datetime)")]
+    detail = f"{_listed(survey.shapes)} (9 is a digit, .9 any fraction)"
+    if strange:
+        return harmless(f"{detail}; null where they are not dates", "Report these shapes")
+    return holds(detail)
+
+
+def _null(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    return holds(f"{survey.nil:,} are nil, {survey.empty:,} empty, {survey.filled:,} filled")
+
+
+def _keys(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    if survey.keyless:
+        return breaks(
+            f"not so {_listed(survey.keyless)}; such rows are skipped, and the bookmark stays "
+            "before them",
+            "Correct these rows in Litmos; a sync names them",
+        )
+    if survey.defaulted:
+        return harmless(f"{_listed(survey.defaulted)} missing; false is taken")
+    return holds(f"all of {counted(survey.rows, 'row')} do")
+
+
+def _encoding(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    others = sorted(survey.encodings.keys() - {"utf-8"})
+    if others:
+        return harmless(f"also {', '.join(others)}, which the tap reads")
+    return holds("all are")
+
+
+def _repairs(account: Account) -> Outcome:
+    survey = _surveyed(account)
+    if survey.repairs:
+        repairs = [counted(count, what) for what, count in survey.repairs.items()]
+        return harmless(f"{', '.join(repairs)} in the pages; the tap repairs and logs them")
+    return holds("all are")
+
+
+UNKNOWN = Check(
+    "unknown_fields", "Values", "Rows have the fields that are declared", "read all", _unknown
+)
+SPELLING = Check(
+    "spelling", "Values", "Fields are spelled as in the document", "read all names", _spelling
+)
+FIT = Check("fit", "Values", "Values fit their fields", "read all of them", _fit)
+SHAPES = Check(
+    "date_shapes", "Values", "Date-times are written as ISO 8601", "read all of them", _shapes
+)
+NULL = Check("null", "Values", "Nil and empty both mean null", "counted elements", _null)
+KEYS = Check("keys", "Values", "Rows have their primary key", "read all rows", _keys)
+ENCODING = Check("encoding", "Values", "Pages are in UTF-8", "read their headers", _encoding)
+REPAIRS = Check("repairs", "Values", "Pages are well-formed XML", "parsed them", _repairs)

@@ -1,0 +1,535 @@
+"""`--check`: every habit of a service is recognised for what it is, and nothing else is said."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import time_machine
+from support import AFTERNOON, ENDPOINT, config_for, page, run_tap
+
+from tap_litmos import transport
+from tap_litmos.check import BUDGET, CHECKS, Finding, Report, Verdict
+from tap_litmos.sandbox import ALL_FAULT_KINDS, Habits, Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support import Record, Run
+
+    from tap_litmos.sandbox import Incoming
+
+HARMLESS, BREAKS, UNSEEN = Verdict.HARMLESS, Verdict.BREAKS, Verdict.UNSEEN
+STREAM = "teams"
+KEPT = {
+    "users",
+    "module_results",
+    "course_results",
+    "achievements",
+    "team_courses",
+    "activity_logins",
+}
+"""The streams that have rows besides: more would only take time."""
+
+
+def org_of(newest: timedelta = timedelta(0), every: float = 240.0) -> Organisation:
+    """Return an organisation with a window of more than a page, and rows up to now.
+
+    Args:
+        newest: How long ago, at `AFTERNOON`, the newest row changed.
+        every: Seconds between the newest rows.
+    """
+    with time_machine.travel(AFTERNOON, tick=False):
+        org = Organisation(users=30, years=0.1, seed=3, live=False)
+    for stream in org.endpoints.keys() - org.listings.keys() - KEPT:
+        org.replace_rows(stream, [])
+    long_ago = AFTERNOON - timedelta(days=5, hours=4)
+    dates = [long_ago + timedelta(seconds=7 * (number // 5)) for number in range(1_230)]
+    just = AFTERNOON - newest - timedelta(seconds=37)
+    dates += [just - timedelta(seconds=every * number) for number in range(150)]
+    rows: list[Record] = [
+        {"Id": f"team-{number}", "CreatedDate": long_ago, "UpdatedDate": date}
+        for number, date in enumerate(dates)
+    ]
+    org.replace_rows(STREAM, rows)
+    return org
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return org_of()
+
+
+@pytest.fixture(autouse=True)
+def afternoon() -> Iterator[None]:
+    """Let it be far from midnight, and a minute pass fast."""
+    with time_machine.travel(AFTERNOON), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "MINUTE", 0.3)
+        yield
+
+
+@dataclass(frozen=True)
+class Case:
+    """A service, and what is found of it.
+
+    Attributes:
+        habits: How it behaves.
+        found: The findings that differ from what the tap takes for granted, with words of the
+            detail or the advice. All others hold.
+        settings: Settings that are not the default.
+        changes: Whether its rows change meanwhile.
+    """
+
+    habits: dict[str, Any]
+    found: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    changes: bool = False
+
+
+REREAD = {"small_pages": (HARMLESS, "had to be read again")}
+UNSTABLE = {"order": (HARMLESS, "rows changed places"), **REREAD}
+TWICE = {"repeats": (HARMLESS, "came more than once"), **REREAD}
+SLOW_FAULTS = {"timeout", "slow-headers", "slow-body", "silent"}
+
+CASES: dict[str, Case] = {
+    "as documented": Case({}),
+    # Order
+    "oldest first": Case({"order": "updated"}),
+    "newest first": Case({"order": "newest"}),
+    "ties in any order": Case(
+        {"order": "shuffled ties"}, {"order": (HARMLESS, "rows of the same second")}
+    ),
+    "any order": Case({"order": "random"}, UNSTABLE),
+    "any order and twice": Case(
+        {"order": "random", "repeated": "adjacent"},
+        {
+            "order": (BREAKS, "nothing proves that every row came"),
+            "small_pages": (HARMLESS, "did not prove"),
+            "repeats": (HARMLESS, "came more than once"),
+        },
+    ),
+    # Rows that come twice
+    "twice, side by side": Case({"repeated": "adjacent"}, TWICE),
+    "twice, anywhere": Case({"repeated": "scattered"}, TWICE),
+    "all twice": Case({"repeated": "appended"}, TWICE),
+    # Rows that move
+    "rows move": Case(
+        {"moving": 4}, {"small_pages": (HARMLESS, "changed meanwhile")}, changes=True
+    ),
+    "rows move without a date": Case(
+        {"moving_without_date": 4}, {"small_pages": (HARMLESS, "read again")}, changes=True
+    ),
+    "rows are added": Case({"growing": 4}, changes=True),
+    # Pages
+    "pages of 180": Case({"page_cap": 180}, {"limit": (HARMLESS, "end after 180 rows")}),
+    "pages of 100": Case({"page_cap": 100}, {"limit": (HARMLESS, "end after 100 rows")}),
+    "pages of 50": Case({"page_cap": 50}, {"limit": (BREAKS, "Set page_size to 50")}),
+    "pages of 50, as asked": Case(
+        {"page_cap": 50}, {"limit": (HARMLESS, "end after 50")}, {"page_size": 50}
+    ),
+    "the default limit": Case(
+        {"ignores_limit": True},
+        {
+            "limit": (HARMLESS, "end after 100 rows"),
+            "small_limit": (HARMLESS, "100 rows for a limit of 10"),
+        },
+    ),
+    "one in 190 left out": Case({"filtered": 190}, {"limit": (HARMLESS, "end after 995 rows")}),
+    "pages that are too long": Case(
+        {"overfull": 3}, {"small_limit": (HARMLESS, "13 rows for a limit of 10")}
+    ),
+    "ignores start": Case(
+        {"ignores_start": True},
+        {
+            "end": (BREAKS, "more than a page cannot be read"),
+            "small_pages": (BREAKS, "the same page again"),
+        },
+    ),
+    # Dates
+    "days, not moments": Case(
+        {"reading": "day"}, {"reading": (HARMLESS, "since is a day, to is a day")}
+    ),
+    "since alone": Case({"inclusive": (True, False)}),
+    "to alone": Case({"inclusive": (False, True)}),
+    "neither end": Case(
+        {"inclusive": (False, False)}, {"ends": (BREAKS, "the very second at which two")}
+    ),
+    "neither day": Case(
+        {"inclusive": (False, False), "reading": "day"},
+        {"ends": (BREAKS, "the day at which two"), "reading": (HARMLESS, "since is a day")},
+    ),
+    "days without to": Case(
+        {"inclusive": (True, False), "reading": "day"}, {"reading": (HARMLESS, "to is a day")}
+    ),
+    "days without since": Case(
+        {"inclusive": (False, True), "reading": "day"}, {"reading": (HARMLESS, "to is a day")}
+    ),
+    "far west": Case({"zone": -12.0}, {"zone": (HARMLESS, "UTC-12 h")}),
+    "far east": Case({"zone": 14.0}, {"zone": (HARMLESS, "UTC+14 h")}),
+    "India": Case({"zone": 5.5}, {"zone": (HARMLESS, "UTC+5.5 h")}),
+    "far west without lookback": Case(
+        {"zone": -12.0}, {"zone": (BREAKS, "Set lookback_hours to 24")}, {"lookback_hours": 2}
+    ),
+    "windows of 6 days": Case(
+        {"longest_days": 6.96}, {"seven_days": (BREAKS, "Set window_days to 6")}
+    ),
+    "windows of 4 days": Case(
+        {"longest_days": 4.0},
+        {"seven_days": (HARMLESS, "window_days is 3"), "limit": (UNSEEN, "none follow")},
+        {"window_days": 3},
+    ),
+    # Clocks
+    "a clock that is ahead": Case({"clock_skew": 900.0}, {"clock": (HARMLESS, "900 s behind")}),
+    "a clock that is behind": Case(
+        {"clock_skew": -900.0}, {"clock": (HARMLESS, "s ahead of the server's")}
+    ),
+    "a clock of tomorrow": Case(
+        {"clock_skew": 11 * 3600.0}, {"clock": (BREAKS, "Set this machine's clock")}
+    ),
+    # Values
+    "as the schema spells": Case({"spelling": "canonical"}),
+    "as others spell": Case(
+        {"spelling": "alternate"}, {"spelling": (HARMLESS, "CompliantTillDate as Complaint")}
+    ),
+    "windows-1252": Case({"charset": "windows-1252"}, {"encoding": (HARMLESS, "windows-1252")}),
+    "raw ampersands": Case({"raw": True}, {"repairs": (HARMLESS, "invalid entities")}),
+    "unknown fields": Case(
+        {"unknown_fields": True}, {"unknown_fields": (HARMLESS, "JobRole in achievements")}
+    ),
+    "rows without key": Case(
+        {"keyless": 0.1}, {"keys": (BREAKS, "Correct these rows in Litmos")}
+    ),
+    # Refusals and failures
+    "an endpoint is refused": Case(
+        {"refuse": {"/org/courses": 403}}, {"endpoints": (BREAKS, "courses (403)")}
+    ),
+    "an option is refused": Case(
+        {"refuse": {"/org/activities/content": 404}},
+        {"optional_endpoints": (HARMLESS, "activity_content (404)")},
+    ),
+    "a list is refused": Case(
+        {"refuse": {"/teams": 403}}, {"listings": (HARMLESS, "team_ids (403)")}
+    ),
+    "a list is refused that is needed": Case(
+        {"refuse": {"/teams": 403}},
+        {"listings": (BREAKS, "Set detect_deletes to false")},
+        {"detect_deletes": True},
+    ),
+    "another client": Case(
+        {"requests_per_minute": 100, "others_per_minute": 60, "minute": 1.0},
+        {"refusals": (HARMLESS, "requests_per_minute below 90")},
+        {"requests_per_minute": 90},
+    ),
+    **{
+        f"fails with {kind}": Case(
+            {"faults": 0.1, "fault_kinds": (kind,)},
+            {"failures": (HARMLESS, "were sent again")},
+        )
+        for kind in ALL_FAULT_KINDS
+        if kind not in {*SLOW_FAULTS, "429", "503"}
+    },
+    **{
+        f"fails with {kind}": Case(
+            {"faults": 0.1, "fault_kinds": (kind,), "retry_after": 0},
+            {"refusals": (HARMLESS, "429 or 503")},
+        )
+        for kind in ("429", "503")
+    },
+}
+
+NOT_TO_BE_SEEN = {"fault_seed", "latency", "late", "wraps", "timeout_hold", "trickle"}
+"""Habits that change nothing in answers, or have a test of their own below."""
+
+
+def findings_of(run: Run) -> dict[str, Finding]:
+    """Return what a check found, by name."""
+    return {each["name"]: Finding(**each) for each in json.loads(run.output)["findings"]}
+
+
+def check_case(box: Sandbox, case: Case) -> Run:
+    """Check that exactly what differs is found, within the budget."""
+    run = run_tap("--check", config=config_for(box, **case.settings))
+    findings = findings_of(run)
+    differing = {
+        name: Verdict(each.verdict)
+        for name, each in findings.items()
+        if each.verdict != "holds"
+    }
+    assert differing == {name: verdict for name, (verdict, _) in case.found.items()}
+    for name, (_, words) in case.found.items():
+        assert words in f"{findings[name].detail}. {findings[name].advice}"
+    assert run.status == (BREAKS in differing.values())
+    assert len(box.requests) <= BUDGET
+    assert json.loads(run.output)["requests"] == len(box.requests)
+    return run
+
+
+def values_of(org: Organisation) -> set[str]:
+    """Return all values of rows as text, if they are longer than 3 characters.
+
+    Those are left out that the names of fields and streams have too.
+    """
+    names = [name for each in ENDPOINT.values() for name in (each.stream, *field_names(each))]
+    values = set()
+    for stream in org.endpoints:
+        for value in (value for row in org.rows(stream) for value in row.values()):
+            if isinstance(value, datetime):
+                values |= {value.isoformat(separator)[:19] for separator in "T "}
+            elif isinstance(value, str) or (type(value) is int and value > 9_999):
+                values.add(str(value))
+    return {
+        each for each in values if len(each) > 3 and not any(each in name for name in names)
+    }
+
+
+def field_names(endpoint: Any) -> list[str]:
+    return [name for each in endpoint.fields for name in (each.name, *each.also_sent_as)]
+
+
+@pytest.fixture(scope="module")
+def values(org: Organisation) -> set[str]:
+    return values_of(org)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_habit_is_recognised_and_no_value_is_told(
+    name: str, org: Organisation, values: set[str]
+) -> None:
+    case = CASES[name]
+    with Sandbox(org_of() if case.changes else org, **case.habits) as box:
+        run = check_case(box, case)
+    said = run.output.decode() + run.log
+    words = set(re.findall(r"[\w.@:/-]+", said))
+    assert not values & words
+    assert not [value for value in values if " " in value and value in said]
+
+
+def test_all_habits_are_tried() -> None:
+    tried = {habit for case in CASES.values() for habit in case.habits}
+    assert tried | NOT_TO_BE_SEEN == {each.name for each in fields(Habits)}
+
+
+def test_pages_that_go_round_are_recognised() -> None:
+    org = org_of()
+    for stream in KEPT:
+        org.replace_rows(stream, [])
+    with Sandbox(org, wraps=True) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert run.status == 1
+    assert len(box.requests) <= BUDGET
+    found = findings_of(run)
+    broken = {name for name, each in found.items() if each.verdict == BREAKS}
+    assert broken == {"end", "small_pages"}
+    assert "no new rows" in found["small_pages"].detail
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        (2, (HARMLESS, "2.0 hours after their date; lookback_hours, 24, makes up for it")),
+        (30, (BREAKS, "Set lookback_hours to 54")),
+    ],
+)
+def test_rows_that_appear_late_are_recognised(
+    hours: float, expected: tuple[Verdict, str]
+) -> None:
+    # Their time comes one after the other while the check runs.
+    org = org_of(newest=timedelta(hours=hours, seconds=-60), every=0.1)
+    rows = org.rows(STREAM)[:1_230]
+    late = AFTERNOON - timedelta(hours=hours)
+    dates = [late + timedelta(seconds=0.025 * number - 1) for number in range(800)]
+    rows += [{"Id": f"late-{number}", "UpdatedDate": date} for number, date in enumerate(dates)]
+    org.replace_rows(STREAM, rows)
+    with Sandbox(org, late=3600 * hours) as box:
+        run = run_tap("--check", config=config_for(box))
+    verdict, words = expected
+    found = findings_of(run)["lateness"]
+    assert found.verdict == verdict
+    assert words in f"{found.detail}. {found.advice}"
+    assert run.status == (verdict is BREAKS)
+
+
+def test_a_quiet_account_is_not_called_late() -> None:
+    with Sandbox(org_of(newest=timedelta(hours=3))) as box:
+        check_case(box, Case({}, {"lateness": (UNSEEN, "183 minutes old")}))
+
+
+@pytest.mark.parametrize("size", ["nothing", "little"])
+def test_where_little_is_there_it_says_so(size: str) -> None:
+    org = Organisation(users=1, years=0.1, live=False)
+    if size == "nothing":
+        for stream in org.endpoints.keys() - org.listings.keys():
+            org.replace_rows(stream, [])
+    with Sandbox(org) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert run.status == 0
+    assert len(box.requests) <= BUDGET
+    unseen = {name for name, each in findings_of(run).items() if each.verdict == UNSEEN}
+    assert {"limit"} <= unseen
+    if size == "nothing":
+        assert {"order", "small_pages", "reading", "ends", "zone", "keys", "end"} <= unseen
+        assert "No row came" in run.log
+
+
+def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> None:
+    row = (
+        "<Id>secret-id</Id><Active>perhaps so</Active><Passmark>a lot</Passmark>"
+        "<CreatedDate>yesterday noon</CreatedDate><UpdatedDate>2026-03-10 12:00</UpdatedDate>"
+        "<Nested><Deep>hidden thing</Deep></Nested>"
+    )
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
+
+    with Sandbox(org, on_request=odd) as box:
+        run = run_tap("--check", config=config_for(box))
+    found = findings_of(run)
+    for kind in ("Active (boolean)", "Passmark (number)", "CreatedDate (datetime)"):
+        assert f"modules.{kind}" in found["fit"].detail
+    assert found["fit"].verdict == found["date_shapes"].verdict == HARMLESS
+    assert "aaaaaaaaa aaaa" in found["date_shapes"].detail
+    assert "Nested in modules" in found["unknown_fields"].detail
+    for secret in ("secret-id", "perhaps", "a lot", "yesterday", "hidden"):
+        assert secret not in run.output.decode() + run.log
+
+
+def test_rows_of_another_date_are_counted(org: Organisation) -> None:
+    row = "<Id>1</Id><UpdatedDate>2019-01-01T00:00:00</UpdatedDate>"
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
+
+    with Sandbox(org, on_request=odd) as box:
+        found = findings_of(run_tap("--check", config=config_for(box)))
+    assert found["within"].verdict == HARMLESS
+    assert found["within"].detail.startswith("1 of ")
+
+
+def test_a_start_date_after_the_oldest_rows_is_told(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        config = config_for(box, start_date="2026-03-09")
+        found = findings_of(run_tap("--check", config=config))
+    assert found["oldest"].verdict == HARMLESS
+    assert re.search(r"Set start_date to 2026-0\d-01", found["oldest"].advice)
+
+
+def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organisation) -> None:
+    session = (
+        b"<SessionCourses><SessionCourse><Name>Fire safety</Name><Sessions><Session><Days>"
+        b"<SessionDay>Monday</SessionDay></Days></Session></Sessions></SessionCourse>"
+        b"</SessionCourses>"
+    )
+    user = b"<Users><User><Id>abc</Id><UserName>olga</UserName><Points>4711</Points></User></Users>"
+    bodies = {
+        "/sessions/past": (200, {}, session),
+        "/users/details": (200, {}, user),
+        "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
+    }
+    with Sandbox(org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
+        run = run_tap("--check", config=config_for(box))
+    found = findings_of(run)["other_endpoints"]
+    assert found.verdict == HARMLESS
+    assert "SessionCourses/SessionCourse/Sessions/Session/Days/SessionDay" in found.detail
+    assert "Users/User/Points" in found.detail
+    assert "UserName" not in found.detail
+    assert "/coursecustomfields" not in found.detail
+    for value in ("Fire", "Monday", "olga", "4711", "Birthday"):
+        assert value not in run.output.decode() + run.log
+    assert run.status == 0
+
+
+def test_the_budget_is_kept_whatever_fails(org: Organisation) -> None:
+    with Sandbox(org, faults=0.6, fault_kinds=("500", "drop", "cut")) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert len(box.requests) <= BUDGET
+    assert json.loads(run.output)["requests"] == len(box.requests) == BUDGET
+    assert "budget of 150 requests" in run.output.decode()
+
+
+def test_the_rate_is_kept(org: Organisation) -> None:
+    with Sandbox(org, requests_per_minute=40, minute=0.3) as box:
+        run = run_tap("--check", config=config_for(box, requests_per_minute=40))
+    assert findings_of(run)["refusals"].verdict == "holds"
+    assert run.status == 0
+
+
+def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        run = run_tap("--check", config=config_for(box, api_key="wrong-key"))
+    assert run.status == 1
+    assert not run.output
+    assert len(box.requests) == 1
+    assert "returned 401" in run.errors[-1]
+    assert "wrong-key" not in run.log
+    assert "Traceback" not in run.log
+
+
+def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:
+    run = run_tap("--check", config={"api_key": "k"})
+    assert run.status == 1
+    assert not run.output
+    assert "Setting 'start_date' is missing" in run.errors[-1]
+
+
+def test_nobody_takes_the_report(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        run = run_tap("--check", config=config_for(box), messages=0)
+    assert run.status == 1
+    assert "Traceback" not in run.log
+
+
+def test_the_environment_is_enough(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        config = config_for(box)
+        env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
+        run = run_tap("--check", env=env)
+    assert run.status == 0
+    assert box.requests
+
+
+# The table
+
+
+def finding(verdict: Verdict, detail: str = "so it is", advice: str = "") -> Finding:
+    return Finding("name", "Paging", "This is so", "looked at it", verdict, detail, advice)
+
+
+def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> None:
+    with Sandbox(org, page_cap=50, unknown_fields=True) as box:
+        run = run_tap("--check", config=config_for(box))
+    lines = run.log.splitlines()
+    table = lines[lines.index(next(line for line in lines if line.startswith("topic "))) :]
+    assert max(map(len, table)) <= 80
+    rows = [line for line in table if re.match(r"(Reach|Paging|Dates|Values|Rate) ", line)]
+    assert len(rows) == len(CHECKS) == len(findings_of(run))
+    end = " ".join(table[-6:])
+    assert "Do not trust this account to the tap yet" in end
+    assert "Set page_size to 50." in end
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (
+            [Verdict.HOLDS, HARMLESS],
+            "This account can be trusted to the tap (holds: 1, differs",
+        ),
+        ([Verdict.HOLDS, UNSEEN], "As far as could be seen, this account can be trusted"),
+        ([HARMLESS, BREAKS, UNSEEN], 'Do not trust this account to the tap yet. Not so: "This'),
+    ],
+)
+def test_the_conclusion_is_a_sentence(verdicts: list[Verdict], said: str) -> None:
+    report = Report([finding(verdict) for verdict in verdicts], {"rows": 1})
+    assert report.conclusion()[0].startswith(said)
+    assert report.breaks == (BREAKS in verdicts)
+
+
+def test_a_long_detail_is_cut_in_the_table_alone() -> None:
+    detail = ", ".join(f"Field{number}" for number in range(500))
+    report = Report([finding(HARMLESS, detail)], {"rows": 1})
+    assert len(report.table()) < 2_000
+    assert "Field499" in report.json()
