@@ -370,9 +370,9 @@ def check_type(field: Field, value: Any) -> None:
 
 
 def statements(about: str) -> list[str]:
-    """Return the SQL statements of the README that name a table."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    found = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    """Return the SQL statements of `docs/destinations.md` that name a table."""
+    text = (ROOT / "docs" / "destinations.md").read_text("utf-8")
+    found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     return [" ".join(each.split()) for each in found if about in each]
 
 
@@ -417,7 +417,7 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
 def check_that_duplicates_are_dropped(
     destination: Jsonl, org: Organisation, gone: set[Key]
 ) -> None:
-    """Check that the statement of the README leaves one row for each key, the newest."""
+    """Check that the documented statement leaves one row for each key, the newest."""
     assert len(destination.rows("course_results")) > len(truth(org, "course_results"))
     [statement] = statements("course_results")
     with duckdb.connect() as database:
