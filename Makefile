@@ -68,5 +68,5 @@ dist: $(INSTALLED) ## Build what is released, into dist/
 docs: $(INSTALLED) ## Write what is generated in README.md, meltano.yml and docs/
 	$(BIN)/python -m scripts.docs
 
-clean: ## Remove all that was made here
-	rm -rf .venv .venv-* .demo .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis dist output
+clean: ## Remove what make has made; Meltano's rows and bookmarks stay
+	rm -rf .venv .venv-* .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

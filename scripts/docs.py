@@ -1,7 +1,7 @@
 """Write what can be known from the code into the documentation: `make docs`.
 
-The parts between two markers of `README.md` and `meltano.yml`, `docs/tap-litmos.yml`, and the
-sources and staging models of the dbt package.
+The parts between two markers of `README.md`, `docs/streams.md` and `meltano.yml`,
+`docs/tap-litmos.yml`, and the sources and staging models of the dbt package.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from scripts.staging import staging
+from tap_litmos.sandbox import Organisation
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
@@ -27,6 +30,11 @@ _KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object"
 _DATES = {"start_date", "end_date"}
 _PER_YEAR = 365
 
+_SAMPLE = ("UserName", "Name", "PercentageComplete", "Overdue", "CompletedDate", "UpdatedDate")
+"""The columns that the sample of `course_results` shows."""
+
+_SAMPLE_ROWS = 4
+_SAMPLE_TIME = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 
 _BY_DEFAULT = [each for each in ENDPOINTS if each.selected_by_default and not each.is_listing]
 
@@ -94,25 +102,34 @@ def definition(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _yaml(data: object) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=96)
+def _yaml(data: object, *, sort_keys: bool = False) -> str:
+    return yaml.safe_dump(data, sort_keys=sort_keys, allow_unicode=True, width=96)
 
 
 def hub_definition(told: Mapping[str, Any]) -> str:
-    """Return a plugin definition as Meltano's hub has them."""
-    return "# Written by `make docs`.\n" + _yaml(
-        {
-            "name": "tap-litmos",
-            "namespace": "tap_litmos",
-            "variant": "tap-litmos",
-            "label": "Litmos",
-            "description": told["description"],
-            "keywords": ["meltano_sdk"],
-            "pip_url": "tap-litmos",
-            "executable": "tap-litmos",
-            **definition(told),
-        }
-    )
+    """Return a plugin definition as Meltano's hub has them: all is in alphabetical order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    repository = project["urls"]["Repository"]
+    plugin = definition(told)
+    plugin["capabilities"].sort()
+    plugin["settings"].sort(key=lambda setting: setting["name"])
+    plugin |= {
+        "name": "tap-litmos",
+        "namespace": "tap_litmos",
+        "variant": repository.split("/")[-2],
+        "label": "Litmos",
+        "description": "Learning management system",
+        "domain_url": "https://www.litmos.com",
+        "repo": repository,
+        "pip_url": f"git+{repository}.git",
+        "executable": "tap-litmos",
+        "keywords": ["api", "meltano_sdk"],
+        "log_parser": "singer-sdk",
+        "maintenance_status": "active",
+        "quality": "silver",
+        "supported_python_versions": told["supported_python_versions"],
+    }
+    return "# Written by `make docs`.\n" + _yaml(plugin, sort_keys=True)
 
 
 def settings_table(told: Mapping[str, Any]) -> str:
@@ -128,6 +145,38 @@ def settings_table(told: Mapping[str, Any]) -> str:
             default = "**required**"
         lines.append(f"| `{name}` | {default.replace(chr(34), '')} | {each['description']} |")
     return "\n".join([*lines, "", f"Every tap of its SDK also has {', '.join(added)}."])
+
+
+def sample() -> str:
+    """Return some rows of a sandbox as a table, no two of the same progress."""
+    org = Organisation(users=60, years=0.25, live=False, clock=lambda: _SAMPLE_TIME)
+    by_progress = {row["PercentageComplete"]: row for row in org.rows("course_results")}
+    shown = list(by_progress.values())[:_SAMPLE_ROWS]
+    cells = [_SAMPLE, *([_cell(row[name]) for name in _SAMPLE] for row in shown)]
+    heading, *lines = (f"| {' | '.join(row)} |" for row in cells)
+    return "\n".join([heading, "|---" * len(_SAMPLE) + "|", *lines])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value).strip() if isinstance(value, str) else json.dumps(value)
+
+
+def stream_names() -> str:
+    """Return the names of the streams, those that are on first."""
+    others = [each for each in ENDPOINTS if each not in _BY_DEFAULT]
+    return "\n".join(
+        f"- {which}: {', '.join(f'`{each.stream}`' for each in streams)}"
+        for which, streams in (
+            ("**On**", _BY_DEFAULT),
+            (
+                "**Off until selected**",
+                [*(each for each in others if not each.is_listing), SYNC_LOG],
+            ),
+            ("**With `detect_deletes`**", [each for each in others if each.is_listing]),
+        )
+    )
 
 
 def streams_table() -> str:
@@ -184,15 +233,24 @@ def _indented(text: str, spaces: int) -> str:
 def documents() -> dict[Path, str]:
     """Return the content that each generated document should have."""
     told = about()
-    readme, meltano = ROOT / "README.md", ROOT / "meltano.yml"
-    text = readme.read_text("utf-8")
-    for name, content in (
-        ("settings", settings_table(told)),
-        ("streams", streams_table()),
-        ("diagram", diagram()),
-        ("backfill", backfill_table()),
-    ):
-        text = _fill(text, name, content, ("<!-- {}: make docs -->", "<!-- end of {} -->"))
+    readme, streams, meltano = (
+        ROOT / name for name in ("README.md", "docs/streams.md", "meltano.yml")
+    )
+    written = {
+        readme: {
+            "sample": sample(),
+            "backfill": backfill_table(),
+            "settings": settings_table(told),
+            "streams": stream_names(),
+        },
+        streams: {"streams": streams_table(), "diagram": diagram()},
+    }
+    texts = {}
+    for path, parts in written.items():
+        texts[path] = path.read_text("utf-8")
+        for name, content in parts.items():
+            marks = ("<!-- {}: make docs -->", "<!-- end of {} -->")
+            texts[path] = _fill(texts[path], name, content, marks)
     project = _fill(
         meltano.read_text("utf-8"),
         "tap-litmos",
@@ -200,7 +258,7 @@ def documents() -> dict[Path, str]:
         ("    # {}: make docs", "    # end of {}"),
     )
     return {
-        readme: text,
+        **texts,
         meltano: project,
         ROOT / "docs/tap-litmos.yml": hub_definition(told),
         **{ROOT / path: content for path, content in staging().items()},

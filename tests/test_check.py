@@ -1,4 +1,4 @@
-"""`--check`: every habit of a service is recognised for what it is, and nothing else is said."""
+"""`--check`: every habit of a service is recognised for what it is, and no other is."""
 
 from __future__ import annotations
 
@@ -424,7 +424,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
         b"</SessionCourses>"
     )
     user = b"<Users><User><Id>abc</Id><UserName>olga</UserName><Points>4711</Points></User></Users>"
-    bodies = {
+    bodies: dict[str, tuple[int, dict[str, str], bytes]] = {
         "/sessions/past": (200, {}, session),
         "/users/details": (200, {}, user),
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),

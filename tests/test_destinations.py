@@ -380,7 +380,7 @@ def check_type(field: Field, value: Any) -> None:
         assert isinstance(value, bool) == (field.kind == "boolean")
 
 
-def statements(about: str, document: str = "README.md") -> list[str]:
+def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
     """Return the SQL statements of a document that name a table."""
     text = (ROOT / document).read_text("utf-8")
     found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
@@ -428,7 +428,7 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
 def check_that_duplicates_are_dropped(
     destination: Jsonl, org: Organisation, gone: set[Key]
 ) -> None:
-    """Check that the statement of the README leaves one row for each key, the newest."""
+    """Check that the documented statement leaves one row for each key, the newest."""
     assert len(destination.rows("course_results")) > len(truth(org, "course_results"))
     [statement] = statements("course_results")
     with duckdb.connect() as database:

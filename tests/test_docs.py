@@ -17,7 +17,11 @@ from scripts import docs
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.windows import split_into_windows
 
-README = (docs.ROOT / "README.md").read_text("utf-8")
+DOCS = {
+    path.stem: path.read_text("utf-8")
+    for path in (*docs.ROOT.glob("*.md"), *(docs.ROOT / "docs").glob("*.md"))
+}
+README = DOCS["README"]
 MELTANO = yaml.safe_load((docs.ROOT / "meltano.yml").read_text("utf-8"))
 HUB = yaml.safe_load((docs.ROOT / "docs" / "tap-litmos.yml").read_text("utf-8"))
 [EXTRACTOR] = MELTANO["plugins"]["extractors"]
@@ -28,9 +32,9 @@ def told() -> dict[str, Any]:
     return docs.about()
 
 
-def section(title: str) -> str:
-    """Return the text of a section of the README."""
-    return re.split(r"\n#+ ", README.partition(f"# {title}\n")[2])[0]
+def section(title: str, document: str = "README") -> str:
+    """Return the text of a section of a document."""
+    return re.split(r"\n#+ ", DOCS[document].partition(f"# {title}\n")[2])[0]
 
 
 def rows(table: str) -> list[list[str]]:
@@ -61,8 +65,8 @@ def test_the_readme_meltano_and_the_hub_have_the_same_settings(told: dict[str, A
             assert default == ("**required**" if setting_is_required(told, name) else "")
     for plugin in (EXTRACTOR, HUB):
         names = [each["name"].partition(".")[0] for each in plugin["settings"]]
-        assert list(dict.fromkeys(names)) == list(about)
-        assert plugin["capabilities"] == told["capabilities"]
+        assert set(names) == set(about)
+        assert sorted(plugin["capabilities"]) == sorted(told["capabilities"])
         assert plugin["settings_group_validation"] == [told["settings"]["required"]]
         for each in plugin["settings"]:
             assert each["label"]
@@ -99,11 +103,65 @@ def test_meltano_needs_no_hub_and_nothing_that_is_deprecated() -> None:
     }
 
 
+# The definition for Meltano's hub
+
+HUB_REQUIRES = {"name", "namespace", "variant", "quality"}
+HUB_ALLOWS = HUB_REQUIRES | {
+    "capabilities", "description", "docs", "domain_url", "executable", "keywords", "label",
+    "log_parser", "logo_url", "maintenance_status", "pip_url", "repo", "select", "settings",
+    "settings_group_validation", "supported_python_versions",
+}  # fmt: skip
+HUB_ALLOWS_IN_SETTINGS = {
+    "name", "aliases", "label", "value", "placeholder", "kind", "description", "documentation",
+    "env", "options", "hidden", "sensitive",
+}  # fmt: skip
+HUB_CAPABILITIES = {
+    "about", "activate-version", "batch", "catalog", "discover", "log-based", "properties",
+    "schema-flattening", "state", "stream-maps", "structured-logging", "test",
+}  # fmt: skip
+
+
+def test_the_hub_would_take_the_definition() -> None:
+    assert HUB_REQUIRES <= set(HUB) <= HUB_ALLOWS
+    assert HUB["quality"] in {"gold", "silver", "bronze", "unknown"}
+    assert HUB["maintenance_status"] in {"active", "beta", "development", "inactive", "unknown"}
+    assert set(HUB["capabilities"]) <= HUB_CAPABILITIES
+    assert all(re.fullmatch(r"3\.\d+", each) for each in HUB["supported_python_versions"])
+    assert all(re.fullmatch(r"https://\S+", HUB[name]) for name in ("domain_url", "repo"))
+    for setting in HUB["settings"]:
+        assert {"name"} < set(setting) <= HUB_ALLOWS_IN_SETTINGS
+        for option in setting.get("options", ()):
+            assert set(map(type, option.values())) == {str}
+
+
+def test_the_definition_for_the_hub_is_in_alphabetical_order() -> None:
+    for mapping in (HUB, *HUB["settings"]):
+        assert list(mapping) == sorted(mapping)
+    names = [setting["name"] for setting in HUB["settings"]]
+    for listed in (names, HUB["capabilities"], *HUB["settings_group_validation"]):
+        assert listed == sorted(listed)
+
+
 # Streams
 
 
+def test_the_readme_names_every_stream_where_it_belongs() -> None:
+    named = [re.findall(r"`([a-z_]+)`", line) for line in section("Streams").splitlines()]
+    on, off, (setting, *listings) = filter(None, named)
+    assert setting == "detect_deletes"
+    assert [*on, *off, *listings] == [
+        endpoint.stream
+        for group in (
+            [each for each in ENDPOINTS if each.selected_by_default and each.replication_key],
+            [each for each in ENDPOINTS if not each.selected_by_default],
+            [each for each in ENDPOINTS if not each.replication_key],
+        )
+        for endpoint in group
+    ]
+
+
 def test_every_stream_is_listed_with_its_keys() -> None:
-    listed = rows(section("Streams").partition("erDiagram")[0])
+    listed = rows(section("Streams", "streams"))
     assert [cells[0].partition("`")[2].partition("`")[0] for cells in listed] == [
         each.stream for each in (*ENDPOINTS, SYNC_LOG)
     ]
@@ -119,7 +177,7 @@ def test_every_stream_is_listed_with_its_keys() -> None:
 
 
 def test_the_diagram_has_every_reference_between_streams_that_are_on() -> None:
-    drawn = set(re.findall(r"^    (\w+) \S+ (\w+) : (\w+)$", README, re.MULTILINE))
+    drawn = set(re.findall(r"^    (\w+) \S+ (\w+) : (\w+)$", DOCS["streams"], re.MULTILINE))
     expected = {
         (each.stream, target.partition(".")[0], field)
         for each in ENDPOINTS
@@ -134,7 +192,7 @@ def test_the_diagram_has_every_reference_between_streams_that_are_on() -> None:
 
 def test_how_long_a_backfill_takes() -> None:
     on = sum(each.selected_by_default and bool(each.replication_key) for each in ENDPOINTS)
-    listed = rows(section("Your account"))
+    listed = rows(section("Which `start_date`?"))
     now = pendulum.datetime(2026, 11, 23, 12)
     for years, requests, took in listed:
         start = now.subtract(days=365 * int(years))
@@ -146,7 +204,7 @@ def test_how_long_a_backfill_takes() -> None:
 
 
 def test_the_picture_of_windows_is_what_the_tap_does() -> None:
-    [picture] = re.findall(r"```mermaid\ngantt\n(.*?)```", README, re.DOTALL)
+    [picture] = re.findall(r"```mermaid\ngantt\n(.*?)```", DOCS["how-it-works"], re.DOTALL)
     first, second = picture.split("    section ")[1:]
     drawn = [
         [
@@ -162,29 +220,40 @@ def test_the_picture_of_windows_is_what_the_tap_does() -> None:
     assert drawn[1] == [(each.since.naive(), each.to.naive()) for each in later]
 
 
-# The rest of the README
+# Words, links, commands
 
 
-def test_the_first_screen_says_what_it_is_how_to_try_it_and_how_to_run_it() -> None:
-    first = "\n".join(README.splitlines()[:35])
-    for each in ("17 endpoints", "make demo", "TAP_LITMOS_API_KEY", "meltano run tap-litmos"):
+def test_the_first_screens_say_what_it_is_how_to_try_it_and_how_to_run_it() -> None:
+    first = README.partition("## Which")[0]
+    for each in ("17\nendpoints", "make demo", "TAP_LITMOS_API_KEY", "meltano run tap-litmos"):
         assert each in first
+    assert len(first.splitlines()) < 95
 
 
 def test_links_within_the_project_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-            anchors = {f"#{each.lower().replace(' ', '-')}" for each in headings}
-            assert target in anchors
-        elif "://" not in target:
-            assert (docs.ROOT / target).exists(), target
+    for name, text in DOCS.items():
+        folder = docs.ROOT / ("" if (docs.ROOT / f"{name}.md").exists() else "docs")
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            path, _, anchor = target.partition("#")
+            if "://" in target:
+                continue
+            file = folder / path if path else folder / f"{name}.md"
+            assert file.exists(), (name, target)
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
+                assert anchor in map(anchor_of, headings), (name, target)
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_messages_in_the_troubleshooting_are_those_of_the_tap() -> None:
     said = " ".join(literals())
     messages = [
-        re.findall(r"`([^`]+)`", cells[0])[0] for cells in rows(section("Troubleshooting"))
+        re.findall(r"`([^`]+)`", cells[0])[0]
+        for cells in rows(section("Troubleshooting", "troubleshooting"))
     ]
     assert len(messages) > 10
     for message in messages:
@@ -208,7 +277,7 @@ def literals() -> list[str]:
     return found
 
 
-def test_the_commands_of_the_readme_exist() -> None:
+def test_the_commands_that_the_documents_name_exist() -> None:
     listed = subprocess.run(
         ["make", "help"],  # noqa: S607
         cwd=docs.ROOT,
@@ -216,7 +285,9 @@ def test_the_commands_of_the_readme_exist() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    named = set(re.findall(r"make ([a-z]+)`|^make ([a-z]+)$", README, re.MULTILINE))
+    text = "\n".join(DOCS.values())
+    named = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", text, re.MULTILINE))
+    assert len(named) > 3
     for command in {one or other for one, other in named}:
         assert re.search(rf"^make {command} ", listed, re.MULTILINE) or command == "help"
     sandbox = subprocess.run(  # noqa: S603
@@ -225,7 +296,9 @@ def test_the_commands_of_the_readme_exist() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    for option in re.findall(r"`(--[a-z]+) ", section("The sandbox")):
+    options = re.findall(r"`(--[a-z-]+)", section("The sandbox", "sandbox"))
+    assert len(options) > 5
+    for option in options:
         assert option in sandbox
 
 

@@ -159,6 +159,7 @@ class Account:
             self._summary,
             requests_per_minute=config["requests_per_minute"],
             requests_left=lambda: max(_USUAL - self._asked, 1),
+            waiting=lambda: self.rate.waiting,
             logger=logger,
         )
 
