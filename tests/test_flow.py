@@ -8,6 +8,7 @@ from pathlib import Path
 import tap_litmos
 
 ROOMS = (
+    "log",
     "errors",
     "declaration",
     "streams",
