@@ -89,7 +89,8 @@ class Writer(MsgSpecWriter):
 
         No STATE is written here: each window's was, when it was finished.
         """
-        # A second signal ends the process at once, whatever it does.
+        # If what is left to do hangs, on a stderr that nobody reads or a disk that is gone, a
+        # second signal ends the process at once: without a handler it does not wait for Python.
         signal.signal(number, signal.SIG_DFL)
         self._stopped_by = number
         if not self._is_writing:
@@ -272,6 +273,8 @@ class CommandLineTap(TapLitmos):
             streams = [stream for stream in tap.litmos_streams if stream.selected]
             for stream in streams:
                 stream.ABORT_AT_RECORD_COUNT = 1
+            if sys.stdout.isatty():
+                _silence_stdout()  # the verdict is to be seen, which messages would bury
             with tap.prepare_run():
                 tap.run_sync_dry_run(streams=streams)
         ctx.exit()

@@ -29,6 +29,7 @@ from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import RowsNotProvedError
 from tap_litmos.rows import RowReader
+from tap_litmos.settings import did_you_mean
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
 
 if TYPE_CHECKING:
@@ -88,11 +89,9 @@ class DeclaredStream(Stream):
         """Make a catalog entry one that loses no rows, and log what was changed."""
         listed = entry.schema.properties = dict(entry.schema.properties or {})
         known: dict[str, Any] = self.schema["properties"]
-        unknown = sorted(listed.keys() - known.keys())
-        for name in unknown:
-            del listed[name]
         keys = self._declaration.automatic
         selection = entry.metadata.resolve_selection()
+        self._drop_unknown(listed, warn=selection[()])
         unselected = sorted(
             key for key in keys if key not in listed or not selection["properties", key]
         )
@@ -102,13 +101,25 @@ class DeclaredStream(Stream):
         entry.key_properties = self._declaration.primary_key
         missing = sorted(known.keys() - listed.keys())
         for names, what in (
-            (unknown, "are unknown and ignored"),
             (unselected, "are keys and written although they are not selected"),
             (missing, "are missing and not written; --discover lists them"),
         ):
             if names and selection[()]:
                 self.logger.warning(
                     "%s: these fields of the catalog %s: %s", self.name, what, ", ".join(names)
+                )
+
+    def _drop_unknown(self, listed: dict[str, Schema], *, warn: bool) -> None:
+        """Drop fields that are not declared from those that a catalog lists."""
+        known = self.schema["properties"]
+        for name in sorted(listed.keys() - known.keys()):
+            del listed[name]
+            if warn:
+                self.logger.warning(
+                    "%s: unknown field %.100r in the catalog ignored%s",
+                    self.name,
+                    name,
+                    did_you_mean(name, known),
                 )
 
     def selected_fields(self) -> set[str]:

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from tap_litmos.words import counted, duration
+from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,14 @@ EVERY = 15.0
 _REFRESH = 0.5
 _LONG_WAIT = 2.0
 """Seconds; shorter waits for the rate limit are how requests are spread over a minute."""
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time, rounded: `less than a minute`, `5 min`, `1 h 20 min`."""
+    if seconds < 60:  # noqa: PLR2004
+        return "less than a minute"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class Progress:
@@ -62,6 +70,7 @@ class Progress:
 
     def reached(self, stream: str, window: str) -> None:
         """Take the window that is being written."""
+        self._summary.of(stream)
         self._at = stream, window
 
     def __enter__(self) -> Self:
@@ -106,21 +115,25 @@ class Progress:
 
     def line(self) -> str:
         """Return how far the run is; a terminal may cut what comes last."""
-        streams = list(self._summary.streams.values())
-        sent = sum(stats.requests for stats in streams)
-        done = sent - sum(stats.retries for stats in streams)
+        at = self._at  # before the streams, among which it then is
+        streams = dict(self._summary.streams)
+        sent = sum(stats.requests for stats in streams.values())
+        done = sent - sum(stats.retries for stats in streams.values())
         left = self._left()
         elapsed = time.monotonic() - self._started
-        seconds_each = max(self._fastest, elapsed / max(sent, 1))
-        line = f"{100 * done // max(done + left, 1)}%, {duration(left * seconds_each)} and "
-        line += f"{counted(left, 'request')} left"
+        time_left = duration(left * max(self._fastest, elapsed / max(sent, 1)))
+        parts = [
+            f"{100 * done // max(done + left, 1)}%",
+            f"{time_left} and {counted(left, 'request')} left",
+        ]
+        if at is not None:
+            parts.append(f"stream {list(streams).index(at[0]) + 1} of {len(streams)}")
         if (wait := self._waiting()) >= _LONG_WAIT:
-            line += f", waiting {wait:.0f} s for the rate limit"
-        if self._at is not None:
-            stream, window = self._at
-            number = [stats.stream for stats in streams].index(stream) + 1
-            line += f", stream {number} of {len(streams)}: {stream} {window[:10]}"
-        return f"{line}, {counted(sum(stats.rows for stats in streams), 'row')}"
+            parts.append(f"waiting {wait:.0f} s for the rate limit")
+        if at is not None:
+            parts.append(f"{at[0]} {at[1][:10]}")
+        parts.append(counted(sum(stats.rows for stats in streams.values()), "row"))
+        return ", ".join(parts)
 
 
 class _AboveLine(io.TextIOBase):

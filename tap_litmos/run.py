@@ -9,12 +9,11 @@ from tap_litmos import settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
-from tap_litmos.progress import Progress
+from tap_litmos.progress import Progress, duration
 from tap_litmos.redact import RedactKey
-from tap_litmos.summary import RunSummary
+from tap_litmos.summary import RunSummary, counted
 from tap_litmos.transport import Transport
 from tap_litmos.windows import WHOLE_LIST
-from tap_litmos.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

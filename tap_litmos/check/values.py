@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds
-from tap_litmos.words import counted
+from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
     from collections import Counter
