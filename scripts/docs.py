@@ -30,10 +30,10 @@ _KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object"
 _DATES = {"start_date", "end_date"}
 _PER_YEAR = 365
 
-_SAMPLE = ("UserName", "Name", "PercentageComplete", "Overdue", "CompletedDate", "UpdatedDate")
+_SAMPLE = ("UserName", "Name", "PercentageComplete", "Overdue", "CompletedDate")
 """The columns that the sample of `course_results` shows."""
 
-_SAMPLE_ROWS = 4
+_SAMPLE_PROGRESS = (100, 75, 50, 0)
 _SAMPLE_TIME = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 
 _BY_DEFAULT = [each for each in ENDPOINTS if each.selected_by_default and not each.is_listing]
@@ -148,10 +148,13 @@ def settings_table(told: Mapping[str, Any]) -> str:
 
 
 def sample() -> str:
-    """Return some rows of a sandbox as a table, no two of the same progress."""
+    """Return some rows of a sandbox as a table: the first of each progress."""
     org = Organisation(users=60, years=0.25, live=False, clock=lambda: _SAMPLE_TIME)
-    by_progress = {row["PercentageComplete"]: row for row in org.rows("course_results")}
-    shown = list(by_progress.values())[:_SAMPLE_ROWS]
+    rows = org.rows("course_results")
+    shown = [
+        next(row for row in rows if row["PercentageComplete"] == progress)
+        for progress in _SAMPLE_PROGRESS
+    ]
     cells = [_SAMPLE, *([_cell(row[name]) for name in _SAMPLE] for row in shown)]
     heading, *lines = (f"| {' | '.join(row)} |" for row in cells)
     return "\n".join([heading, "|---" * len(_SAMPLE) + "|", *lines])
@@ -159,8 +162,9 @@ def sample() -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return str(value).strip() if isinstance(value, str) else json.dumps(value)
+        return f"{value:%Y-%m-%d %H:%M}"
+    text = str(value).strip() if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`" if "@" in text else text  # else it is drawn as a link
 
 
 def stream_names() -> str:

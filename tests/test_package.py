@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import re
@@ -58,6 +59,38 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
         for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
     }
     assert {"tap_litmos/py.typed", "tap_litmos/sandbox/__main__.py"} < names
+
+
+def test_the_package_index_is_told_where_things_are(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[1]) as wheel:
+        [name] = [each for each in wheel.namelist() if each.endswith("/METADATA")]
+        told = email.message_from_bytes(wheel.read(name))
+    repository = PROJECT["urls"]["Repository"]
+    assert all(url.startswith(repository) for url in PROJECT["urls"].values())
+    assert len(told.get_all("Project-URL", ())) == len(PROJECT["urls"])
+    description = told.get_payload()
+    targets = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    links = re.findall(r"\]\(([^)]+)\)", str(description))
+    assert len(links) == len(targets) > 10
+    for target, link in zip(targets, links, strict=True):
+        places = {
+            target,
+            f"{repository}{target}",
+            f"{repository}/blob/main/{target}",
+            f"{repository}/raw/main/{target}",
+        }
+        assert link in places
+        assert link.startswith("https://")
+
+
+def test_the_image_is_built_from_what_there_is() -> None:
+    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
+    assert len(lines) < 20
+    copied = [line.split()[1:-1] for line in lines if re.match(r"COPY [^-]", line)]
+    names = {name for each in copied for name in each}
+    assert names == {"pyproject.toml", "README.md", "LICENSE", "tap_litmos"}
+    [command] = re.findall(r'^ENTRYPOINT \["(.+)"\]$', lines[-1])
+    assert command.rpartition("/")[2] in PROJECT["scripts"]
 
 
 def test_the_source_distribution_holds_what_the_wheel_needs(built: tuple[Path, Path]) -> None:
