@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from demo.marts import DbtError, Rows, in_duckdb
 from demo.page import (
     EVENTS,
+    GROUPINGS,
     SHOWN,
     by_month,
     how_many,
     share,
     summary,
     tiles,
+    worst_first,
     write_page,
 )
 from demo.pipeline import DemoError, Sync, catalog, sandbox, sync
@@ -31,6 +34,8 @@ from demo.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_BAR = 40
 
 
 def _arguments() -> argparse.Namespace:
@@ -69,16 +74,38 @@ def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) ->
     return table
 
 
-def _worst(title: str, rows: Rows, label: str) -> Table:
-    """Return what is overdue and lapsed; what is shown is what the page shows."""
-    table = Table(title=f"{title} ({how_many(rows)})", title_justify="left", box=SIMPLE)
-    table.title_style = "bold"
-    table.add_column("")
-    for name in ("compliant", "overdue", "lapsed", "assigned"):
+def _table(title: str, *columns: str) -> Table:
+    """Return an empty table whose first column has the names."""
+    table = Table("", title=title, title_justify="left", title_style="bold", box=SIMPLE)
+    for name in columns:
         table.add_column(name, justify="right")
-    for row in rows[:SHOWN]:
+    return table
+
+
+def _worst(grouping: str, rows: Rows) -> Table:
+    """Return what is overdue and lapsed; what is shown is what the page shows."""
+    title = f"Where is it worst, {GROUPINGS[grouping][0].lower()}? ({how_many(rows)})"
+    table = _table(title, "compliant", "overdue", "lapsed", "assigned")
+    for called, row in worst_first(grouping, rows)[:SHOWN]:
         numbers = (f"{row[name]:,}" for name in ("overdue", "lapsed", "assigned"))
-        table.add_row(str(row[label]), share(row["percent_compliant"]), *numbers)
+        table.add_row(Text(called), share(row["percent_compliant"]), *numbers)
+    return table
+
+
+def _next(figures: Mapping[str, Rows], today: date) -> Table:
+    table = _table("What lapses next?", "completions")
+    table.add_column("")
+    months = by_month(figures["recertifications"], today)
+    most = max(1, *months.values())
+    for month, number in months.items():
+        table.add_row(f"{month:%b %Y}", f"{number:,}", "█" * round(_BAR * number / most))
+    return table
+
+
+def _changes(rows: Rows) -> Table:
+    table = _table("What changed?", "last 7 days", "last 30 days")
+    for row in rows:
+        table.add_row(EVENTS[row["event"]], f"{row['in_7_days']:,}", f"{row['in_30_days']:,}")
     return table
 
 
@@ -88,16 +115,11 @@ def _answers(figures: Mapping[str, Rows]) -> Iterator[Table | str]:
     yield f"[bold]{share(overall['percent_compliant'])} compliant:[/] {summary(overall)}"
     for figure, meaning in tiles(overall):
         yield f"  {figure} {meaning}"
-    yield _worst("Where is it worst, by course?", figures["courses"], "course_name")
-    yield _worst("Where is it worst, by team?", figures["teams"], "team_name")
-    months = by_month(figures["recertifications"], date.fromisoformat(overall["as_of"]))
-    yield "[bold]What lapses next?[/] " + ", ".join(
-        f"{month:%b %Y}: {number}" for month, number in months.items() if number
-    )
-    changes = (
-        f"{EVENTS[row['event']].lower()}: {row['in_30_days']:,}" for row in figures["changes"]
-    )
-    yield f"[bold]What changed in the last 30 days?[/] {'; '.join(changes)}"
+    yield ""
+    yield _worst("courses", figures["courses"])
+    yield _worst("teams", figures["teams"])
+    yield _next(figures, date.fromisoformat(overall["as_of"]))
+    yield _changes(figures["changes"])
 
 
 def _run(options: argparse.Namespace) -> None:

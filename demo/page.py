@@ -27,12 +27,27 @@ _NAMED = 5
 # the lightness differs.
 STATUSES = {
     "completed": "Completed",
-    "expiring": "Lapses within 30 days",
+    "expiring": "Lapses within {} days",
     "in_progress": "In progress",
     "not_started": "Not started",
     "lapsed": "Lapsed",
     "overdue": "Overdue",
 }
+
+GROUPINGS = {
+    "courses": ("By course", "course_name", "course_code", "{}"),
+    "teams": ("By team", "team_name", "team_path", "{}"),
+    "managers": (
+        "By manager, direct reports",
+        "manager_name",
+        "manager_path",
+        "reports to {}",
+    ),
+    "paths": ("By learning path", "learning_path_name", "learning_path_id", "{}"),
+}
+"""By what the figures are told: a title, the column with the name, the one that tells equal
+names apart, and how that is said."""
+
 EVENTS = {
     "assigned": "Newly assigned",
     "completed": "Completed",
@@ -56,15 +71,7 @@ def write_page(file: Path, figures: Mapping[str, Rows], origin: str) -> None:
             day=f"{date.fromisoformat(overall['as_of']):%d %B %Y}",
             headline=_headline(overall),
             tiles="".join(_tile(*tile) for tile in tiles(overall)),
-            worst="".join(
-                _worst(title, figures[name], label)
-                for name, title, label in (
-                    ("courses", "By course", "course_name"),
-                    ("teams", "By team", "team_name"),
-                    ("managers", "By manager, direct reports", "manager_name"),
-                    ("paths", "By learning path", "learning_path_name"),
-                )
-            ),
+            worst="".join(_worst(name, figures[name]) for name in GROUPINGS),
             next=_next(figures["recertifications"], date.fromisoformat(overall["as_of"])),
             changes=_changes(figures["changes"]),
             origin=escape(origin),
@@ -75,7 +82,7 @@ def write_page(file: Path, figures: Mapping[str, Rows], origin: str) -> None:
 
 def compliant(row: Mapping[str, Any]) -> int:
     """Return how many of the assigned courses are neither overdue nor lapsed."""
-    return int(row["assigned"] - row["overdue"] - row["lapsed"])
+    return int(row["assigned"]) - _late(row)
 
 
 def share(percent: float | None) -> str:
@@ -100,9 +107,35 @@ def tiles(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{people - overall['people_behind']:,} of {people:,}", "people are fully compliant"),
         (f"{overall['overdue']:,}", "courses overdue"),
         (f"{overall['lapsed']:,}", "certifications lapsed"),
-        (f"{overall['expiring']:,}", "more lapse within 30 days"),
+        (f"{overall['expiring']:,}", f"more lapse within {overall['expiring_days']} days"),
         (share(overall["percent_on_time"]), "of completions were on time, where that is known"),
     ]
+
+
+def worst_first(grouping: str, rows: Rows) -> list[tuple[str, dict[str, Any]]]:
+    """Return rows by what they are called, those of which most is late first.
+
+    A share would put first what hardly anybody has.
+
+    Args:
+        grouping: One of `GROUPINGS`.
+        rows: Its rows.
+    """
+    _, label, more, said = GROUPINGS[grouping]
+    often = Counter(row[label] for row in rows)
+    named = []
+    for row in rows:
+        name = str(row[label] or "without name")
+        if often[row[label]] > 1 and row[more]:
+            name += f" ({said.format(row[more])})"
+        named.append((name, row))
+    return sorted(
+        named, key=lambda each: (-_late(each[1]), each[1]["percent_compliant"], each[0])
+    )
+
+
+def _late(row: Mapping[str, Any]) -> int:
+    return int(row["overdue"] + row["lapsed"])
 
 
 def how_many(rows: Sequence[object]) -> str:
@@ -120,18 +153,19 @@ def by_month(recertifications: Rows, today: date) -> dict[date, int]:
 
 
 def _headline(overall: Mapping[str, Any]) -> str:
-    legend = "".join(
-        f'<span><i class="{status}"></i>{name} <b>{_of_status(overall, status):,}</b></span>'
-        for status, name in STATUSES.items()
-    )
     parts = [
-        (status, name, _of_status(overall, status), overall["assigned"])
+        (status, name.format(overall["expiring_days"]), _of_status(overall, status))
         for status, name in STATUSES.items()
     ]
+    bar = "".join(_part(*part, overall["assigned"]) for part in parts)
+    legend = "".join(
+        f'<span><i class="{status}"></i>{name} <b>{number:,}</b></span>'
+        for status, name, number in parts
+    )
     return (
         f'<p class="figure"><b>{share(overall["percent_compliant"])}</b> compliant</p>'
         f"<p>{summary(overall)}</p>"
-        f'<div class="bar tall">{"".join(_part(*part) for part in parts)}</div>'
+        f'<div class="bar tall">{bar}</div>'
         f'<p class="legend">{legend}</p>'
     )
 
@@ -152,22 +186,24 @@ def _tile(figure: str, meaning: str) -> str:
     return f"<div><b>{figure}</b><span>{escape(meaning)}</span></div>"
 
 
-def _worst(title: str, rows: Rows, label: str) -> str:
+def _worst(grouping: str, rows: Rows) -> str:
     """Return bars of what is overdue and lapsed, the worst first."""
     if not rows:
         return ""
+    title, *_ = GROUPINGS[grouping]
+    most = max(map(_late, rows))
     lines = "".join(
-        f"<tr><th>{escape(str(row[label] or 'without name'))}</th>"
+        f"<tr><th>{escape(name)}</th>"
         f"<td>{share(row['percent_compliant'])}</td>"
         f'<td><div class="bar">'
-        f"{_part('overdue', 'Overdue', row['overdue'], row['assigned'])}"
-        f"{_part('lapsed', 'Lapsed', row['lapsed'], row['assigned'])}</div></td>"
+        f"{_part('overdue', 'Overdue', row['overdue'], most)}"
+        f"{_part('lapsed', 'Lapsed', row['lapsed'], most)}</div></td>"
         f"<td>{row['overdue']:,}</td><td>{row['lapsed']:,}</td><td>{row['assigned']:,}</td></tr>"
-        for row in rows[:SHOWN]
+        for name, row in worst_first(grouping, rows)[:SHOWN]
     )
     return (
         f"<section><h3>{escape(title)} <small>{how_many(rows)}</small></h3>"
-        "<table><thead><tr><td></td><td>compliant</td><td>share overdue and lapsed</td>"
+        "<table><thead><tr><td></td><td>compliant</td><td>overdue and lapsed</td>"
         "<td>overdue</td><td>lapsed</td><td>assigned</td></tr></thead>"
         f"<tbody>{lines}</tbody></table></section>"
     )
@@ -186,11 +222,11 @@ def _next(recertifications: Rows, today: date) -> str:
         "</div>"
         for place, (month, number) in enumerate(months.items())
     )
-    courses = Counter[str]()
-    for row in recertifications:
+    courses = Counter[Any]()
+    for row in sorted(recertifications, key=lambda row: str(row["course_name"])):
         courses[row["course_name"]] += row["people"]
     listed = ", ".join(
-        f"{escape(course)} ({number:,})" for course, number in courses.most_common(_NAMED)
+        f"{escape(str(course))} ({number:,})" for course, number in courses.most_common(_NAMED)
     )
     if len(courses) > _NAMED:
         listed += f", and {len(courses) - _NAMED} more courses"

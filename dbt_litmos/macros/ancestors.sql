@@ -9,18 +9,23 @@
     id: Its column with the id of a node.
     parent: Its column with the id of the node above, null if there is none.
     name: Its column with the name of a node.
+    parent_name: Its column with the name of the node above, for one that was not loaded.
 
   Columns: node_id, ancestor_id, distance (1: directly above), and path: the names from the
   ancestor down to the node's parent.
 #}
-{% macro ancestors(nodes, id, parent, name) %}
+{% macro ancestors(nodes, id, parent, name, parent_name=none) %}
 {%- set text = dbt.type_string() -%}
 with recursive nodes as (
 
     select
         cast(node.{{ id }} as {{ text }}) as id,
         cast(node.{{ parent }} as {{ text }}) as parent_id,
-        cast(coalesce(above.{{ name }}, node.{{ parent }}) as {{ text }}) as parent_name
+        cast(
+            coalesce(
+                above.{{ name }}, {{ 'node.' ~ parent_name ~ ', ' if parent_name }}node.{{ parent }}
+            ) as {{ text }}
+        ) as parent_name
     from {{ nodes }} as node
     left join {{ nodes }} as above on above.{{ id }} = node.{{ parent }}
     where node.{{ parent }} is not null and node.{{ parent }} <> node.{{ id }}

@@ -5,16 +5,14 @@
 #}
 {% macro page() %}
   {%- set queries = {
-      'overall': "select * from " ~ ref('litmos__compliance'),
-      'courses': "select * from " ~ ref('litmos__compliance_by_course')
-          ~ " order by percent_compliant, assigned desc, course_name",
-      'teams': "select * from " ~ ref('litmos__compliance_by_team')
-          ~ " where people > 0 order by percent_compliant, assigned desc, team_name",
-      'managers': "select * from " ~ ref('litmos__compliance_by_manager')
-          ~ " where people > 0 order by percent_compliant, assigned desc, manager_name",
+      'overall': "select compliance.*, " ~ var('litmos__expiring_days')
+          ~ " as expiring_days from " ~ ref('litmos__compliance') ~ " as compliance",
+      'courses': "select * from " ~ ref('litmos__compliance_by_course'),
+      'teams': "select * from " ~ ref('litmos__compliance_by_team') ~ " where people > 0",
+      'managers': "select * from " ~ ref('litmos__compliance_by_manager') ~ " where people > 0",
       'paths': litmos.paths(),
       'recertifications': "select due_month, course_name, people from "
-          ~ ref('litmos__recertifications_due') ~ " order by due_month, course_name",
+          ~ ref('litmos__recertifications_due'),
       'changes': litmos.changes(),
   } -%}
   {%- set found = {} -%}
@@ -67,10 +65,10 @@
 {# Learning paths, told like courses: one for each person and path. #}
 {% macro paths() %}
   select
+      learning_path_id,
       learning_path_name,
       {{ litmos.compliance_figures(on_time=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
   group by learning_path_id, learning_path_name
-  order by percent_compliant, assigned desc, learning_path_name
 {% endmacro %}

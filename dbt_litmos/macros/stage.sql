@@ -7,6 +7,24 @@
 {% endmacro %}
 
 
+{#
+  Fail if no table of the tap is there: then the variables name another place than the target
+  loads into. One table that is missing was not selected.
+#}
+{% macro fail_if_nothing_is_loaded() %}
+  {% set tables = graph.sources.values() | selectattr('package_name', 'equalto', 'litmos') | list %}
+  {% for table in tables %}
+    {% if adapter.get_relation(table.database, table.schema, table.identifier) is not none %}
+      {% do return('') %}
+    {% endif %}
+  {% endfor %}
+  {% do exceptions.raise_compiler_error(
+      'No table of tap-litmos in ' ~ tables[0].database ~ '.' ~ tables[0].schema
+      ~ ': load it first, or set litmos__schema and litmos__database in dbt_project.yml'
+  ) %}
+{% endmacro %}
+
+
 {# Return the columns of a table by their names in small letters: targets differ in case. #}
 {% macro columns_by_name(relation) %}
   {% set found = {} %}
@@ -62,6 +80,9 @@
 {%- set listed = litmos.loaded(listing) if listing else none -%}
 {%- set listed_columns = litmos.columns_by_name(listed) -%}
 {%- set identity = key + ([changed] if every_version else []) -%}
+{%- if execute and table is none -%}
+  {%- do litmos.fail_if_nothing_is_loaded() -%}
+{%- endif -%}
 with loaded as (
 
     select

@@ -43,18 +43,18 @@ end
     count(distinct user_id) as people,
     count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
     count(*) as assigned,
-    sum(case when status in ('completed', 'expiring') then 1 else 0 end) as completed,
-    sum(case when status = 'expiring' then 1 else 0 end) as expiring,
-    sum(case when status = 'in_progress' then 1 else 0 end) as in_progress,
-    sum(case when status = 'not_started' then 1 else 0 end) as not_started,
-    sum(case when status = 'overdue' then 1 else 0 end) as overdue,
-    sum(case when status = 'lapsed' then 1 else 0 end) as lapsed,
-    {{ litmos.percent("sum(case when status in ('completed', 'expiring') then 1 else 0 end)", "count(*)") }}
+    count(case when status in ('completed', 'expiring') then 1 end) as completed,
+    count(case when status = 'expiring' then 1 end) as expiring,
+    count(case when status = 'in_progress' then 1 end) as in_progress,
+    count(case when status = 'not_started' then 1 end) as not_started,
+    count(case when status = 'overdue' then 1 end) as overdue,
+    count(case when status = 'lapsed' then 1 end) as lapsed,
+    {{ litmos.percent("count(case when status in ('completed', 'expiring') then 1 end)", "count(*)") }}
         as percent_completed,
-    {{ litmos.percent("sum(case when status in ('overdue', 'lapsed') then 0 else 1 end)", "count(*)") }}
+    {{ litmos.percent("count(case when status not in ('overdue', 'lapsed') then 1 end)", "count(*)") }}
         as percent_compliant
   {%- if on_time %},
-    {{ litmos.percent("sum(case when is_on_time then 1 else 0 end)", "count(is_on_time)") }}
+    {{ litmos.percent("count(case when is_on_time then 1 end)", "count(is_on_time)") }}
         as percent_on_time
   {%- endif %}
 {%- endmacro %}

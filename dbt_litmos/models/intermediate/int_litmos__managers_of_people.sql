@@ -1,1 +1,3 @@
-{{ litmos.ancestors(ref('int_litmos__people'), 'user_id', 'manager_id', 'full_name') }}
+{{ litmos.ancestors(
+    ref('int_litmos__people'), 'user_id', 'manager_id', 'full_name', parent_name='manager_name'
+) }}

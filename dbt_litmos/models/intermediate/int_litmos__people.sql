@@ -7,6 +7,7 @@ select
     job_title,
     access_level,
     nullif(nullif(manager_id, '0'), '') as manager_id,
+    manager_name,
     is_active,
     is_deleted,
     coalesce(is_active, true) and not is_deleted as is_current,

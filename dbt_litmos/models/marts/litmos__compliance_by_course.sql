@@ -19,6 +19,7 @@ names as (
 
 select
     names.course_name,
+    course.code as course_code,
     course.compliant_till_days as repeated_after_days,
     figures.*
 from figures

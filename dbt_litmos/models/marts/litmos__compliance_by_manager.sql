@@ -31,13 +31,23 @@ line as (
     from results
     group by manager_id
 
+),
+
+-- For managers who were not loaded: those whom they lead name them.
+names as (
+
+    select manager_id, max(manager_name) as manager_name
+    from {{ ref('litmos__users') }}
+    group by manager_id
+
 )
 
 select
     line.manager_id,
-    manager.full_name as manager_name,
+    names.manager_name,
     manager.manager_path,
     {{ litmos.figures_beside_those_of_all('reports', 'line') }}
 from line
 left join reports on reports.manager_id = line.manager_id
+left join names on names.manager_id = line.manager_id
 left join {{ ref('litmos__users') }} as manager on manager.user_id = line.manager_id

@@ -62,6 +62,7 @@ paired as (
             ) as is_assigned_anew,
         assigned.last_changed as assigned_date,
         result.name as course_name,
+        result.user_name,
         result.created_date,
         result.started_date,
         result.completed_date,
@@ -84,6 +85,7 @@ valid as (
         user_id,
         course_id,
         course_name,
+        user_name,
         is_assigned,
         is_active or is_assigned_anew as is_active,
         has_result and not is_assigned_anew as has_result,
@@ -105,7 +107,7 @@ facts as (
 
     select
         valid.user_id,
-        person.full_name,
+        coalesce(person.full_name, valid.user_name) as full_name,
         person.manager_id,
         valid.course_id,
         coalesce(course.name, valid.course_name) as course_name,

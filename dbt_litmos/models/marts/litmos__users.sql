@@ -29,7 +29,7 @@ select
     person.is_deleted,
     person.is_current,
     person.manager_id,
-    manager.full_name as manager_name,
+    coalesce(manager.full_name, person.manager_name) as manager_name,
     managers.path as manager_path,
     coalesce(managers.distance, 0) as managers_above,
     coalesce(teams.teams, 0) as teams,
