@@ -83,4 +83,6 @@ def test_the_picture_joins_rooms_of_which_one_imports_the_other() -> None:
 
 def test_the_developers_find_every_room() -> None:
     text = (ROOT / "docs" / "development.md").read_text("utf-8")
-    assert sorted(re.findall(r"^  (\w+)\.py ", text, re.MULTILINE)) == sorted(ROOMS)
+    assert sorted(re.findall(r"^  (\w+)(?:\.py|/) ", text, re.MULTILINE)) == sorted(
+        [*ROOMS, "sandbox"]
+    )

@@ -16,8 +16,9 @@ from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, catalog_of
 import tap_litmos
 from tap_litmos.bookmark import Bookmark
 from tap_litmos.cli import Command, CommandLineTap, Writer
-from tap_litmos.client import ListingStream, LitmosStream
+from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
 from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sync_log import SyncLog
 from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
@@ -62,11 +63,24 @@ PRIVATE = {
     "fails sinks its stream alone",
     "_singer_catalog_entry": "so that listings are selected by a setting, not by the catalog",
     "_write_activate_version_message": "so that a version is announced after its rows",
+    "_write_batch_message": "so that the sync log goes into files where all rows do",
+    "_write_record_message": "so that the sync log is written while other streams are read",
+    "_write_schema_message": "so that the sync log has its SCHEMA before its first row",
     "_write_state_message": "so that STATE follows each window, not each so many rows",
 }
 """The private names of the SDK that the tap uses, and what for."""
 
-CLASSES = (LitmosStream, ListingStream, Bookmark, TapLitmos, CommandLineTap, Writer, Command)
+CLASSES = (
+    DeclaredStream,
+    LitmosStream,
+    ListingStream,
+    SyncLog,
+    Bookmark,
+    TapLitmos,
+    CommandLineTap,
+    Writer,
+    Command,
+)
 """The classes of the tap that derive from the SDK's."""
 
 
