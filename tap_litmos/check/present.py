@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -148,7 +149,7 @@ def _lateness(account: Account) -> Outcome:
         detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
         if hours < lookback:
             return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
-        return breaks(detail, f"Set lookback_hours to {int(hours) + 24}")
+        return breaks(detail, f"Set lookback_hours to {math.ceil(hours) + 24}")
     if late or age <= _SOON:
         return holds(seen)
     return unseen(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
 DEFAULT = [endpoint for endpoint in DELTAS if endpoint.selected_by_default]
-_OPTIONAL = [endpoint for endpoint in DELTAS if not endpoint.selected_by_default]
+OFF_BY_DEFAULT = [endpoint for endpoint in DELTAS if not endpoint.selected_by_default]
 _LISTINGS = [endpoint for endpoint in ENDPOINTS if endpoint.is_listing]
 
 _GOOD_CLOCK = 10
@@ -110,11 +110,12 @@ def _clock(account: Account) -> Outcome:
 
 def _optional(account: Account) -> Outcome:
     found = [
-        answer.endpoint.stream for answer in account.look_at(_OPTIONAL, account.open_window)
+        answer.endpoint.stream
+        for answer in account.look_at(OFF_BY_DEFAULT, account.open_window)
     ]
-    refused = _refused(account, _OPTIONAL)
+    refused = _refused(account, OFF_BY_DEFAULT)
     if not refused:
-        return holds(f"all {len(_OPTIONAL)} answered")
+        return holds(f"all {len(OFF_BY_DEFAULT)} answered")
     return harmless(
         f"the account has {', '.join(found) or 'none'}; not so {refused}. They are off by "
         "default",
