@@ -91,8 +91,8 @@ def _refused(account: Account, endpoints: Iterable[Endpoint]) -> str:
 
 def _key(account: Account) -> Outcome:
     """Say that the key was accepted: a wrong one has ended the check."""
-    where = "api_url" if account.config.get("api_url") else account.config["region"]
-    return holds(f"the host of {where} knows the key")
+    where = "the host in api_url" if account.config.get("api_url") else "the region's host"
+    return holds(f"{where} accepts the key")
 
 
 def _clock(account: Account) -> Outcome:
@@ -202,7 +202,7 @@ CLOCK = Check(
 OPTIONAL = Check(
     "optional_endpoints",
     "Reach",
-    "The account has the streams that are off by default",
+    "The streams that are off by default can be selected",
     "asked each for the newest rows",
     _optional,
 )
@@ -229,7 +229,7 @@ RATE = Check(
 OTHERS = Check(
     "other_endpoints",
     "Reach",
-    "Nothing is missed that the tap cannot read",
+    "The account answers nothing that the tap does not read",
     "asked undocumented endpoints for sessions, points, custom fields",
     _others,
 )
