@@ -183,7 +183,7 @@ def _ends(account: Account) -> Outcome:
         lost = "of the day" if "day" in {since.reading, to.reading} else "of the very second"
         return breaks(
             f"{detail}, so that rows {lost} at which two windows meet are never served",
-            "Report it: no setting helps",
+            "Report that windows include neither end: no setting helps",
         )
     return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
 
@@ -222,7 +222,9 @@ def _week(account: Account) -> Outcome:
         if account.look_at([pages[0].endpoint], account.finished_window()):
             break
     else:
-        return breaks("no finished window was answered, however short", "Report it")
+        return breaks(
+            "no finished window was answered, however short", "Report that windows fail"
+        )
     if account.span == LONGEST_DAYS:
         return holds(f"{LONGEST_DAYS} days were answered")
     detail = f"windows of {account.span} days and less were answered, longer ones refused"

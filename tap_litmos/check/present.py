@@ -106,7 +106,7 @@ def _zone(account: Account) -> Outcome:
     return harmless(
         f"{detail}; windows overlap enough that no row is lost, but date-times are written as "
         "they come, not in UTC",
-        f"Subtract {hours:g} hours where you query date-times",
+        f"{'Subtract' if hours > 0 else 'Add'} {abs(hours):g} hours where you query date-times",
     )
 
 

@@ -70,7 +70,7 @@ def _endpoints(account: Account) -> Outcome:
         )
     return breaks(
         f"{len(answers)} of {len(DEFAULT)} answered; not so {refused}",
-        "Use the key of an Account Owner, or deselect these streams in the catalog",
+        "Use the key of an Account Owner, or deselect the streams that are refused",
     )
 
 
@@ -161,7 +161,7 @@ def _refusals(account: Account) -> Outcome:
     return harmless(
         f"{account.rate.refusals} of {counted(requests, 'request')} refused (429 or 503) and "
         "sent again: others may use the key, or the service was busy",
-        f"If it stays, set requests_per_minute below {rate}, and rate_limit_file where several "
+        f"If refusals stay, set requests_per_minute below {rate}, and rate_limit_file where several "
         "runs share this machine",
     )
 
@@ -177,7 +177,7 @@ def _others(account: Account) -> Outcome:
         return holds(f"none of {len(_NOT_READ)} further endpoints answered")
     return harmless(
         f"the account answers {'; '.join(found)}. The tap does not read them",
-        "Attach the JSON to a request for a new stream if you need these",
+        "Attach the JSON to a request for a new stream if you need one of those",
     )
 
 
