@@ -289,8 +289,10 @@ class CommandLineTap(TapLitmos):
         with _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             report = check(tap.config, logger=cls.logger)
-            print(report.table(), file=sys.stderr)  # noqa: T201
-            writer.write_text(report.json())
+            try:
+                writer.write_text(report.json())
+            finally:  # last, as a terminal shows both
+                print(report.table(), file=sys.stderr)  # noqa: T201
         ctx.exit(int(report.breaks))
 
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.finder import finished_pages, is_served, open_pages, probes
 from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.check.reach import OFF_BY_DEFAULT
 from tap_litmos.summary import counted
 from tap_litmos.windows import LONGEST_DAYS
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from tap_litmos.check.account import Account
+    from tap_litmos.check.account import Account, Answer
     from tap_litmos.check.finder import Probe
     from tap_litmos.check.findings import Outcome
 
@@ -31,6 +33,9 @@ _FURTHEST = 14
 
 SAFE_LOOKBACK = 24
 """Hours of `lookback_hours` that make up for any zone."""
+
+_MOST_PROBES = 4
+"""Rows that are tried, each of another page."""
 
 _FEW_ROWS = 90
 """Rows of a window that surely fit a page."""
@@ -52,45 +57,60 @@ class End:
     shift: timedelta = timedelta(0)
 
 
-def _reading_probe(account: Account) -> Probe:
-    """Return a row whose neighbourhood is over, if possible on a whole second, of a few rows.
+def _read_ends(account: Account) -> tuple[Probe, End, End]:
+    """Return how `since` and `to` are read, and the row by which that was found out.
 
     Raises:
-        UnseenError: If there is none.
+        UnseenError: If no row could be used.
     """
-    latest = account.open_window.since - 2 * _DAY
-    found = [
-        (probe.date.microsecond > 0, answer.rows >= _FEW_ROWS, answer.rows, probe)
-        for answer in finished_pages(account)
-        for probe in probes(answer)
-        if answer.window.since <= probe.day <= latest
-        and probe.day + 2 * _SECOND < probe.date < probe.day + _DAY - 2 * _SECOND
-    ]
-    for *_, probe in sorted(found, key=lambda entry: entry[:3])[:3]:
-        # A row that was changed meanwhile is not there any more.
-        if is_served(account, probe, probe.day - _DAY, probe.day + 2 * _DAY):
-            return probe
+    found = _candidates(account, finished_pages(account))
+    if not any(_is_whole(probe) for probe in found):
+        # The logs have whole seconds, where an account has them.
+        logs = account.look_at(OFF_BY_DEFAULT, account.finished_window())
+        found = _candidates(account, logs) + found
+    for probe in found[:_MOST_PROBES]:
+        # There may be too many rows around it, or it was changed meanwhile.
+        with suppress(UnseenError):
+            if is_served(account, probe, probe.day - _DAY, probe.day + 2 * _DAY):
+                return probe, _read_since(account, probe), _read_to(account, probe)
     raise UnseenError("no row of the last weeks could be used")
 
 
-def _read_since(account: Account) -> tuple[Probe, End]:
+def _candidates(account: Account, pages: list[Answer]) -> list[Probe]:
+    """Return the best row of each page, the best first."""
+    latest = account.open_window.since - 2 * _DAY
+    found = []
+    for page in sorted(pages, key=lambda page: (page.rows >= _FEW_ROWS, page.rows)):
+        usable = [
+            probe
+            for probe in probes(page)
+            if page.window.since <= probe.day <= latest
+            and probe.day + 2 * _SECOND < probe.date < probe.day + _DAY - 2 * _SECOND
+        ]
+        found += sorted(usable, key=_is_whole)[-1:]
+    return sorted(found, key=_is_whole, reverse=True)
+
+
+def _is_whole(probe: Probe) -> bool:
+    return not probe.date.microsecond
+
+
+def _read_since(account: Account, probe: Probe) -> End:
     """Find the latest `since` with which a row is served."""
-    probe = _reading_probe(account)
 
     def serves(since: datetime) -> bool:
         return is_served(account, probe, since, probe.day + 2 * _DAY)
 
-    return probe, _read_end(probe, serves, forward=True)
+    return _read_end(probe, serves, forward=True)
 
 
-def _read_to(account: Account) -> tuple[Probe, End]:
+def _read_to(account: Account, probe: Probe) -> End:
     """Find the earliest `to` with which a row is served."""
-    probe = _reading_probe(account)
 
     def serves(to: datetime) -> bool:
         return is_served(account, probe, probe.day - _DAY, to)
 
-    return probe, _read_end(probe, serves, forward=False)
+    return _read_end(probe, serves, forward=False)
 
 
 def _read_end(probe: Probe, serves: Serves, *, forward: bool) -> End:
@@ -99,24 +119,21 @@ def _read_end(probe: Probe, serves: Serves, *, forward: bool) -> End:
     The likely ones are tried, each with the second after it.
     """
     step = _SECOND if forward else -_SECOND
-    whole = probe.date.replace(microsecond=0)
-    fraction = probe.date > whole
-    here = whole + _SECOND if fraction and not forward else whole
+    second = probe.date.replace(microsecond=0)
+    here = second if forward or _is_whole(probe) else second + _SECOND
     # Of a day, the last second of going forward is 23:59:59, that of going back 00:00:00.
     of_day = probe.day + _DAY - _SECOND if forward else probe.day
-    before = of_day - _DAY if forward else of_day + _DAY
-
-    def ends_at(last: datetime) -> bool:
-        return serves(last) and not serves(last + step)
-
-    if ends_at(here):
-        return End("moment", None if fraction else True)
-    if not fraction and ends_at(here - step):
-        return End("moment", included=False)
-    if ends_at(of_day):
-        return End("day", included=True)
-    if ends_at(before):
-        return End("day", included=False)
+    tomorrow = _DAY if forward else -_DAY
+    likely = (
+        (here, End("moment", True if _is_whole(probe) else None)),
+        (here - step, End("moment", included=False)),
+        (here + step, End("moment", included=True)),  # fractions are cut off, or rounded
+        (of_day, End("day", included=True)),
+        (of_day - tomorrow, End("day", included=False)),
+    )
+    for last, end in likely:
+        if serves(last) and not serves(last + step):
+            return end
     return End(None, shift=_shift(here, serves, forward=forward))
 
 
@@ -134,8 +151,7 @@ def _shift(here: datetime, serves: Serves, *, forward: bool) -> timedelta:
 
 
 def _reading(account: Account) -> Outcome:
-    probe, since = _read_since(account)
-    _, to = _read_to(account)
+    probe, since, to = _read_ends(account)
     where = f"(a row of {probe.endpoint.stream})"
     if since.reading is None or to.reading is None:
         return _judge_shift(account, where, since, to)
@@ -157,8 +173,7 @@ def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
 
 
 def _ends(account: Account) -> Outcome:
-    _, since = _read_since(account)
-    _, to = _read_to(account)
+    _, since, to = _read_ends(account)
     if since.reading is None or to.reading is None:
         return unseen("since and to are read neither as moments nor as days", "See above")
     detail = f"since is {_included(since)}, to is {_included(to)}"
@@ -168,9 +183,9 @@ def _ends(account: Account) -> Outcome:
         lost = "of the day" if "day" in {since.reading, to.reading} else "of the very second"
         return breaks(
             f"{detail}, so that rows {lost} at which two windows meet are never served",
-            "Report it: no setting helps",
+            "Report that windows include neither end: no setting helps",
         )
-    return unseen(f"{detail}: no row lies on a whole second", "Look at the activity streams")
+    return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
 
 
 def _included(end: End) -> str:
@@ -207,7 +222,9 @@ def _week(account: Account) -> Outcome:
         if account.look_at([pages[0].endpoint], account.finished_window()):
             break
     else:
-        return breaks("no finished window was answered, however short", "Report it")
+        return breaks(
+            "no finished window was answered, however short", "Report that windows fail"
+        )
     if account.span == LONGEST_DAYS:
         return holds(f"{LONGEST_DAYS} days were answered")
     detail = f"windows of {account.span} days and less were answered, longer ones refused"

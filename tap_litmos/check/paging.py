@@ -48,7 +48,7 @@ def _order(account: Account) -> Outcome:
         return breaks(
             f"rows changed places, and {answer.repeated:,} came twice ({named(answer)}), so "
             "that nothing proves that every row came. Such a stream fails",
-            "Report it: no setting helps",
+            "Report that rows move and come twice: no setting helps",
         )
     ties = "rows of the same second" if _only_ties(answer, again) else "rows"
     return harmless(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _WEST, _EAST = -13, 15
 """Hours; no zone is further from UTC."""
 
 _SOON = timedelta(minutes=7)
-"""Within that of now a row counts as new: less than half a step of zones."""
+"""Rows that appear within that time are not late."""
 
 
 def _newest(account: Account) -> tuple[Answer, datetime]:
@@ -44,14 +45,9 @@ def _newest(account: Account) -> tuple[Answer, datetime]:
     return answer, date
 
 
-def _nows(account: Account) -> list[datetime]:
-    """Return what this machine's clock and the server's showed when the check began."""
-    ahead = account.clock_ahead or 0.0
-    return [account.now, account.now - timedelta(seconds=ahead)]
-
-
-def _is_now(account: Account, date: datetime) -> bool:
-    return any(abs(date - now) <= _SOON for now in _nows(account))
+def _clocks(account: Account, now: datetime) -> list[datetime]:
+    """Return what this machine's clock and the server's show at a moment of the former."""
+    return [now, now - timedelta(seconds=account.clock_ahead or 0.0)]
 
 
 def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
@@ -65,34 +61,35 @@ def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
 def _find_zone(account: Account) -> float:
     """Return by how many hours the dates of rows are ahead of UTC.
 
-    Where the newest row is not of the last minutes, the service's own present tells: rows of
-    its today come only if `to` lies in its future (the document).
+    The service's own present tells: rows of its today come only if `to` lies in its future
+    (the document). Where they come in any case, rows that are new tell.
 
     Raises:
-        UnseenError: If it cannot be told.
+        UnseenError: If neither tells.
     """
     answer, newest = _newest(account)
-    if _is_now(account, newest):
-        return 0.0
-    probe = _first_of_its_day(answer, newest)
+    probe, now = _first_of_its_day(answer, newest), pendulum.now("UTC")
+
+    def at(steps: int) -> datetime:
+        """Return a moment between two steps of zones, as seen from now."""
+        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
+
     low, high = _WEST * 4, _EAST * 4
     while high - low > 1:
         middle = (low + high) // 2
-        if is_served(account, probe, probe.day - _DAY, _at(account, middle)):
+        if is_served(account, probe, probe.day - _DAY, at(middle)):
             high = middle
         else:
             low = middle
-    before, after = _at(account, low), _at(account, high)
-    if before <= probe.date or low == _WEST * 4:
-        raise UnseenError("the newest row is neither of the last minutes nor of today")
-    if before.date() != after.date():
-        raise UnseenError("today's rows come with any moment of tomorrow, which tells no hour")
-    return 0.0 if _is_now(account, after - STEP / 2) else high / 4
-
-
-def _at(account: Account, steps: int) -> datetime:
-    """Return a moment between two steps of zones, as seen from now."""
-    return (account.now + (steps + 0.5) * STEP).replace(microsecond=0)
+    is_within = low > _WEST * 4 and high < _EAST * 4
+    # At midnight it may be that only the day counts.
+    if is_within and at(low) > probe.date and at(low).date() == at(high).date():
+        moment = at(high) - STEP / 2
+        is_now = any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
+        return 0.0 if is_now else high / 4
+    if any(abs(newest - clock) < STEP / 2 for clock in _clocks(account, account.now)):
+        return 0.0
+    raise UnseenError("the newest row is neither of the last minutes nor of today")
 
 
 def _zone(account: Account) -> Outcome:
@@ -109,14 +106,14 @@ def _zone(account: Account) -> Outcome:
     return harmless(
         f"{detail}; windows overlap enough that no row is lost, but date-times are written as "
         "they come, not in UTC",
-        f"Subtract {hours:g} hours where you query date-times",
+        f"{'Subtract' if hours > 0 else 'Add'} {abs(hours):g} hours where you query date-times",
     )
 
 
 def _today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
     answer, newest = _newest(account)
-    here = min(_nows(account)) + timedelta(hours=account.zone or 0.0)
+    here = min(_clocks(account, pendulum.now("UTC"))) + timedelta(hours=account.zone or 0.0)
     if newest.date() < here.date():
         raise UnseenError("no row is of today")
     probe, past = _first_of_its_day(answer, newest), here - 60 * _SECOND
@@ -139,7 +136,7 @@ def _lateness(account: Account) -> Outcome:
         for probe in probes(again)
         if is_whole and probe.version not in known
     ]
-    age = min(abs(now + zone - newest) for now in _nows(account))
+    age = min(abs(now + zone - newest) for now in _clocks(account, account.now))
     seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     latest = max(late, default=timedelta(0))
     hours = latest.total_seconds() / 3600
@@ -148,7 +145,7 @@ def _lateness(account: Account) -> Outcome:
         detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
         if hours < lookback:
             return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
-        return breaks(detail, f"Set lookback_hours to {int(hours) + 24}")
+        return breaks(detail, f"Set lookback_hours to {math.ceil(hours) + 24}")
     if late or age <= _SOON:
         return holds(seen)
     return unseen(

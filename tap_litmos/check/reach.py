@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
 DEFAULT = [endpoint for endpoint in DELTAS if endpoint.selected_by_default]
-_OPTIONAL = [endpoint for endpoint in DELTAS if not endpoint.selected_by_default]
+OFF_BY_DEFAULT = [endpoint for endpoint in DELTAS if not endpoint.selected_by_default]
 _LISTINGS = [endpoint for endpoint in ENDPOINTS if endpoint.is_listing]
 
 _GOOD_CLOCK = 10
@@ -70,7 +70,7 @@ def _endpoints(account: Account) -> Outcome:
         )
     return breaks(
         f"{len(answers)} of {len(DEFAULT)} answered; not so {refused}",
-        "Use the key of an Account Owner, or deselect these streams in the catalog",
+        "Use the key of an Account Owner, or deselect the streams that are refused",
     )
 
 
@@ -91,8 +91,8 @@ def _refused(account: Account, endpoints: Iterable[Endpoint]) -> str:
 
 def _key(account: Account) -> Outcome:
     """Say that the key was accepted: a wrong one has ended the check."""
-    where = "api_url" if account.config.get("api_url") else account.config["region"]
-    return holds(f"the host of {where} knows the key")
+    where = "the host in api_url" if account.config.get("api_url") else "the region's host"
+    return holds(f"{where} accepts the key")
 
 
 def _clock(account: Account) -> Outcome:
@@ -110,11 +110,12 @@ def _clock(account: Account) -> Outcome:
 
 def _optional(account: Account) -> Outcome:
     found = [
-        answer.endpoint.stream for answer in account.look_at(_OPTIONAL, account.open_window)
+        answer.endpoint.stream
+        for answer in account.look_at(OFF_BY_DEFAULT, account.open_window)
     ]
-    refused = _refused(account, _OPTIONAL)
+    refused = _refused(account, OFF_BY_DEFAULT)
     if not refused:
-        return holds(f"all {len(_OPTIONAL)} answered")
+        return holds(f"all {len(OFF_BY_DEFAULT)} answered")
     return harmless(
         f"the account has {', '.join(found) or 'none'}; not so {refused}. They are off by "
         "default",
@@ -160,8 +161,8 @@ def _refusals(account: Account) -> Outcome:
     return harmless(
         f"{account.rate.refusals} of {counted(requests, 'request')} refused (429 or 503) and "
         "sent again: others may use the key, or the service was busy",
-        f"If it stays, set requests_per_minute below {rate}, and rate_limit_file where several "
-        "runs share this machine",
+        f"If refusals stay, set requests_per_minute below {rate}, and rate_limit_file where "
+        "several runs share this machine",
     )
 
 
@@ -176,7 +177,7 @@ def _others(account: Account) -> Outcome:
         return holds(f"none of {len(_NOT_READ)} further endpoints answered")
     return harmless(
         f"the account answers {'; '.join(found)}. The tap does not read them",
-        "Attach the JSON to a request for a new stream if you need these",
+        "Attach the JSON to a request for a new stream if you need one of those",
     )
 
 
@@ -201,7 +202,7 @@ CLOCK = Check(
 OPTIONAL = Check(
     "optional_endpoints",
     "Reach",
-    "The account has the streams that are off by default",
+    "The streams that are off by default can be selected",
     "asked each for the newest rows",
     _optional,
 )
@@ -228,7 +229,7 @@ RATE = Check(
 OTHERS = Check(
     "other_endpoints",
     "Reach",
-    "Nothing is missed that the tap cannot read",
+    "The account answers nothing that the tap does not read",
     "asked undocumented endpoints for sessions, points, custom fields",
     _others,
 )

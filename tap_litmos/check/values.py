@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MOST = 40
 """How many names are listed."""
 
+_MANY = 5
+"""Streams that are counted, not listed."""
+
 _IN_DOCUMENT = {"module_results.OriginalModuleId as OrginalModuleId"}
 """How Litmos' own document misspells a field."""
 
@@ -47,10 +50,13 @@ def _unknown(account: Account) -> Outcome:
     for name in sorted(survey.unknown):
         stream, _, element = name.partition(".")
         streams.setdefault(element, []).append(stream)
-    met = [f"{element} in {', '.join(found)}" for element, found in streams.items()]
+    met = [
+        f"{element} in {', '.join(found) if len(found) < _MANY else f'{len(found)} streams'}"
+        for element, found in streams.items()
+    ]
     return harmless(
         f"also {'; '.join(met[:_MOST])}. They are kept in OtherFields",
-        "Report these names, so that they become fields",
+        "Report the unknown fields, so that they are declared",
     )
 
 
@@ -77,7 +83,7 @@ def _fit(account: Account) -> Outcome:
     return harmless(
         f"not so {_listed(survey.misfits)}; the field is null then, and the text in "
         "OtherFields",
-        "Report these names",
+        "Report the fields whose values do not fit",
     )
 
 
@@ -88,7 +94,9 @@ def _shapes(account: Account) -> Outcome:
     strange = [name for name in survey.misfits if name.endswith("(datetime)")]
     detail = f"{_listed(survey.shapes)} (9 is a digit, .9 any fraction)"
     if strange:
-        return harmless(f"{detail}; null where they are not dates", "Report these shapes")
+        return harmless(
+            f"{detail}; null where they are not dates", "Report how dates are written"
+        )
     return holds(detail)
 
 
@@ -103,7 +111,7 @@ def _keys(account: Account) -> Outcome:
         return breaks(
             f"not so {_listed(survey.keyless)}; such rows are skipped, and the bookmark stays "
             "before them",
-            "Correct these rows in Litmos; a sync names them",
+            "Correct the rows without key in Litmos; a sync names them",
         )
     if survey.defaulted:
         return harmless(f"{_listed(survey.defaulted)} missing; false is taken")
