@@ -22,6 +22,7 @@ from typing_extensions import override
 from tap_litmos import log, settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.settings import FILES
+from tap_litmos.streams import ENDPOINTS
 from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
@@ -288,7 +289,8 @@ class CommandLineTap(TapLitmos):
 
         with _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
-            report = check(tap.config, logger=cls.logger)
+            transport = tap.transport(ENDPOINTS, patience=0.25)
+            report = check(tap.config, transport, logger=cls.logger)
             try:
                 writer.write_text(report.json())
             finally:  # last, as a terminal shows both

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from tap_litmos import settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
 from tap_litmos.progress import Progress, duration
 from tap_litmos.redact import RedactKey
 from tap_litmos.summary import RunSummary, counted
-from tap_litmos.transport import Transport
 from tap_litmos.windows import WHOLE_LIST
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
     from tap_litmos.declaration import Endpoint
     from tap_litmos.errors import StreamFailedError
+    from tap_litmos.transport import Transport
     from tap_litmos.windows import Window
 
     Plan = Mapping[Endpoint, Sequence[Window]]
@@ -40,6 +39,7 @@ class Run:
         self,
         config: Mapping[str, Any],
         plan: Plan,
+        transport: Transport,
         *,
         logger: logging.Logger,
         one_page: bool = False,
@@ -49,6 +49,7 @@ class Run:
         Args:
             config: The settings, valid and with their defaults.
             plan: For each stream of the run the windows to read, in the order of the sync.
+            transport: What to fetch with; the run closes it.
             logger: Where messages go.
             one_page: Whether this is a test: the first page of each window is enough.
         """
@@ -63,17 +64,6 @@ class Run:
             endpoint.stream: WindowPaginator(windows, limit)
             for endpoint, windows in plan.items()
         }
-        transport = Transport(
-            api_url=settings.base_url(config),
-            api_key=config["api_key"],
-            source=config["source"],
-            requests_per_minute=self._rate,
-            connections=config["max_concurrent_requests"],
-            timeout=config["request_timeout"],
-            paths=[endpoint.path for endpoint in plan],
-            rate_limit_file=config.get("rate_limit_file"),
-            patience=0.25 if one_page else 1.0,
-        )
         self._limit = transport.rate
         self._key_filter = RedactKey(config["api_key"])
         self.fetcher = Fetcher(

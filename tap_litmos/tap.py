@@ -11,16 +11,19 @@ from typing_extensions import override
 from tap_litmos import settings
 from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
+from tap_litmos.rate import MINUTE
 from tap_litmos.run import Run
 from tap_litmos.settings import did_you_mean
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.sync_log import SyncLog
+from tap_litmos.transport import Transport
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_litmos.client import DeclaredStream
+    from tap_litmos.declaration import Endpoint
 
 
 class TapLitmos(Tap):
@@ -29,6 +32,8 @@ class TapLitmos(Tap):
     name = "tap-litmos"
     package_name = "tap-litmos"
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
+    minute: ClassVar[float] = MINUTE
+    """How long a minute takes, in seconds: a test may be in a hurry."""
 
     @override
     def discover_streams(self) -> Sequence[DeclaredStream]:
@@ -71,6 +76,26 @@ class TapLitmos(Tap):
             )
         super().load_state({"bookmarks": bookmarks})
 
+    def transport(self, endpoints: Sequence[Endpoint], *, patience: float) -> Transport:
+        """Return a transport for the account.
+
+        Args:
+            endpoints: What will be asked.
+            patience: Minutes for which a host is tried that refuses from the first contact on.
+        """
+        return Transport(
+            api_url=settings.base_url(self.config),
+            api_key=self.config["api_key"],
+            source=self.config["source"],
+            requests_per_minute=self.config["requests_per_minute"],
+            connections=self.config["max_concurrent_requests"],
+            timeout=self.config["request_timeout"],
+            paths=[endpoint.path for endpoint in endpoints],
+            rate_limit_file=self.config.get("rate_limit_file"),
+            patience=patience,
+            minute=self.minute,
+        )
+
     def prepare_run(self) -> Run:
         """Plan a sync of the selected streams, and hand the run to them."""
         now = pendulum.now("UTC")
@@ -83,7 +108,8 @@ class TapLitmos(Tap):
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
         one_page = any(stream.is_test for stream in selected)
-        run = Run(self.config, plan, logger=self.logger, one_page=one_page)
+        transport = self.transport([*plan], patience=0.25 if one_page else 1.0)
+        run = Run(self.config, plan, transport, logger=self.logger, one_page=one_page)
         for stream in self.litmos_streams:
             stream.run = run
         return run

@@ -53,9 +53,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-litmos")
 
-MINUTE = rate.MINUTE
-"""The span of Litmos' rate limit in seconds; all waits are counted in it."""
-
 LONGEST_RETRY_AFTER = 10
 """Minutes that a `Retry-After` is followed for, at most."""
 
@@ -140,7 +137,7 @@ class Transport:
         paths: Sequence[str] = (),
         rate_limit_file: str | None = None,
         patience: float = 1.0,
-        minute: float | None = None,
+        minute: float = rate.MINUTE,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
@@ -154,14 +151,14 @@ class Transport:
             paths: The paths of the endpoints that the run asks.
             rate_limit_file: Path of a file that all processes with this key share.
             patience: Minutes for which a host is tried that refuses from the first contact on.
-            minute: How long a minute takes, in seconds. None: `MINUTE`.
+            minute: How long a minute takes, in seconds: all waits are counted in it.
         """
         self._url = api_url.rstrip("/")
         self._key = api_key
         self._hiding = RedactKey(api_key)
         self._source = source
         self._timeout = timeout
-        self._minute = MINUTE if minute is None else minute
+        self._minute = minute
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._closed = threading.Event()
         self._lock = threading.Lock()

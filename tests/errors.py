@@ -40,7 +40,8 @@ class Case:
         messages: After how many messages the target closes the pipe.
         stdout_error: How stdout fails then.
         threads: How many threads for requests the machine starts.
-        constants: Constants of the transport that are smaller than in life.
+        minute: How many seconds a minute takes.
+        memory: Bytes that all bodies may take together, if less than usual.
     """
 
     what: str
@@ -54,7 +55,8 @@ class Case:
     messages: int | None = None
     stdout_error: OSError = field(default_factory=BrokenPipeError)
     threads: int = 1000
-    constants: dict[str, float] = field(default_factory=lambda: {"MINUTE": 0.01})
+    minute: float = 0.01
+    memory: int | None = None
 
 
 def always(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -386,7 +388,7 @@ ERRORS: dict[str, Case] = {
         what=f"{PATH}: the answer is larger than 1 MB",
         next="Check that api_url is really Litmos",
         answer=always(200, gzip.compress(b" " * (2 << 20)), Content_Encoding="gzip"),
-        constants={"MEMORY": 9 << 20},
+        memory=9 << 20,
     ),
     # Rows
     "a row without key": Case(

@@ -167,6 +167,7 @@ def run_tap(
     env: Mapping[str, str] | None = None,
     messages: int | None = None,
     stdout_error: OSError | None = None,
+    minute: float | None = None,
 ) -> Run:
     """Run the command line in this process, which is faster than in one of its own.
 
@@ -178,6 +179,7 @@ def run_tap(
         env: The settings in the environment.
         messages: After how many messages the reader closes the pipe. None: it reads all.
         stdout_error: How writing fails then, if otherwise.
+        minute: How long a minute takes, in seconds: all waits are counted in it.
     """
     pipe, log = _Pipe(messages, stdout_error or BrokenPipeError()), io.StringIO()
     output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
@@ -194,7 +196,7 @@ def run_tap(
         warnings.catch_warnings(),
     ):
         try:
-            CommandLineTap.cli(line)
+            command_line(minute).cli(line)
         except SystemExit as stop:
             status = stop.code
         finally:
@@ -206,6 +208,13 @@ def run_tap(
             for each, handler in signals.items():
                 signal.signal(each, handler)
     return Run(int(status or 0), pipe.getvalue(), log.getvalue())
+
+
+def command_line(minute: float | None) -> type[CommandLineTap]:
+    """Return the tap as a command, for which a minute takes so many seconds."""
+    if minute is None:
+        return CommandLineTap
+    return type("CommandLineTap", (CommandLineTap,), {"minute": minute})
 
 
 def run_process(
@@ -402,8 +411,8 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
 def command_with_minute(seconds: float) -> tuple[str, ...]:
     """Return the command with a minute of that many seconds, in which all waits are counted."""
     code = (
-        f"import tap_litmos.transport as t; t.MINUTE = {seconds!r}; "
-        "from tap_litmos.__main__ import main; main()"
+        "from tap_litmos.cli import CommandLineTap; "
+        f"type('CommandLineTap', (CommandLineTap,), {{'minute': {seconds!r}}}).cli()"
     )
     return sys.executable, "-c", code
 

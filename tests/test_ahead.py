@@ -93,16 +93,13 @@ def test_what_is_asked_for_and_delivered_is_what_a_sequential_tap_would(most: in
     assert several.output == one.output
 
 
-def test_rows_leave_in_order_although_answers_do_not_come_in_order(
-    org: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.6)
+def test_rows_leave_in_order_although_answers_do_not_come_in_order(org: Organisation) -> None:
     with Sandbox(org) as box:
         config = config_for(box, page_size=40, max_concurrent_requests=1)
-        expected = run_tap(config=config, catalog=catalog_of(*FEW))
+        expected = run_tap(config=config, catalog=catalog_of(*FEW), minute=0.6)
     with Sandbox(org, on_request=lambda each: "500" if each.number % 3 == 0 else None) as box:
         config = config_for(box, page_size=40, max_concurrent_requests=12)
-        run = run_tap(config=config, catalog=catalog_of(*FEW))
+        run = run_tap(config=config, catalog=catalog_of(*FEW), minute=0.6)
     answered = [each.since for each in box.requests if each.since and each.status == 200]
     assert answered != sorted(answered)
     assert [each["record"] for each in run.of_type("RECORD")] == [

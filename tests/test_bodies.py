@@ -44,7 +44,7 @@ def sync_as(charset: str, body: bytes) -> Run:
 
     with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
         config = config_for(box, start_date=days_ago(1))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 0
     return run
 
@@ -52,15 +52,10 @@ def sync_as(charset: str, body: bytes) -> Run:
 def sync(body: bytes, *, status: int = 0) -> Run:
     with serving({STREAM: body}) as box:
         config = config_for(box, start_date=days_ago(2))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == status
     assert "Traceback" not in run.log
     return run
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.02)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +184,6 @@ def test_bytes_that_a_charset_lacks_are_replaced() -> None:
     assert ": repaired 1 undecodable byte" in run.warnings[0]
 
 
-@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("charset", ["nonsense", "rot13", "base64", "a\x00b", "undefined"])
 def test_a_charset_that_is_none_fails_the_stream(charset: str) -> None:
     with pytest.raises(BadBodyError, match="encoding cannot be read"):
@@ -218,7 +212,6 @@ TRANSIENT = {
 }
 
 
-@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("what", TRANSIENT)
 def test_what_is_no_page_is_asked_for_again(what: str) -> None:
     whole = page(STREAM, *rows("x", "y"))
@@ -228,14 +221,13 @@ def test_what_is_no_page_is_asked_for_again(what: str) -> None:
 
     with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
         config = config_for(box, start_date=days_ago(2))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 0
     assert len(box.requests) == 3
     assert [each["Code"] for each in run.records(STREAM)] == ["x", "y"]
     assert len(run.warnings) == 2
 
 
-@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("what", TRANSIENT)
 def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
     def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
@@ -243,7 +235,7 @@ def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
 
     with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
         config = config_for(box, start_date=days_ago(2))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 1
     assert "Traceback" not in run.log
     assert run.failed == ["courses"]
@@ -251,7 +243,6 @@ def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
     assert "replication_key_value" not in json.dumps(run.states)
 
 
-@pytest.mark.usefixtures("short")
 def test_rows_of_another_name_are_not_skipped_in_silence() -> None:
     body = page(STREAM, *rows("x")).replace(b"Course>", b"Kurs>")
     run = sync(body, status=1)
@@ -311,7 +302,7 @@ def test_pages_of_rows_without_key_are_paged_to_their_end() -> None:
     )
     with Sandbox(org) as box:
         config = config_for(box, start_date=days_ago(2), page_size=7)
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 1
     assert len(run.rows(STREAM)) == 14
     assert run.stats(STREAM)["reread"] == "0"
@@ -350,7 +341,7 @@ def test_a_body_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
         config = config_for(box, start_date=days_ago(2))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 1
     assert "the answer is larger than 1 MB" in run.errors[-1]
 
@@ -363,6 +354,6 @@ def test_packed_pages_are_read() -> None:
 
     with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer) as box:
         config = config_for(box, start_date=days_ago(2))
-        run = run_tap(config=config, catalog=catalog_of(STREAM))
+        run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 0
     assert run.records(STREAM)[0]["Code"] == "x" * 100_000

@@ -74,14 +74,15 @@ def check(case: Case, run: Run) -> None:
 
 def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> Run:
     with monkeypatch.context() as patch, Sandbox(org, on_request=case.answer) as box:
-        for name, value in case.constants.items():
-            patch.setattr(transport, name, value)
+        if case.memory is not None:
+            patch.setattr(transport, "MEMORY", case.memory)
         limit_threads(case.threads, patch)
         return run_tap(
             *case.arguments,
             **arguments(case, box),
             messages=case.messages,
             stdout_error=case.stdout_error,
+            minute=case.minute,
         )
 
 
@@ -125,6 +126,6 @@ def test_a_process_ends_with_the_same_line(name: str, org: Organisation) -> None
         run = run_process(
             *case.arguments,
             **arguments(case, box),
-            command=command_with_minute(case.constants["MINUTE"]),
+            command=command_with_minute(case.minute),
         )
     check(case, run)

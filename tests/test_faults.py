@@ -22,7 +22,6 @@ from support import (
     truth,
 )
 
-from tap_litmos import transport
 from tap_litmos.sandbox import FAULT_KINDS, Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -36,26 +35,18 @@ def org() -> Organisation:
     return Organisation(users=30, years=0.1, live=False)
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Make a minute last so many seconds."""
-    return lambda seconds: monkeypatch.setattr(transport, "MINUTE", seconds)
-
-
 FEW = ("courses", "module_results", "users")
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_a_quarter_of_all_requests_may_fail_in_one_way(
-    kind: str, org: Organisation, short: Callable[[float], None]
-) -> None:
+def test_a_quarter_of_all_requests_may_fail_in_one_way(kind: str, org: Organisation) -> None:
     # A date in Retry-After, and a time-out, mean a second, however short the minute.
-    short(2.0 if kind in {"timeout", "429"} else 0.3)
+    minute = 2.0 if kind in {"timeout", "429"} else 0.3
     streams = FEW if kind in {"timeout", "429"} else DEFAULT_STREAMS
     with Sandbox(org, faults=0.25, fault_kinds=(kind,), timeout_hold=1.5, retry_after=0) as box:
         patience = 1 if kind == "timeout" else 60
         config = config_for(box, request_timeout=patience, window_days=5)
-        run = run_tap(config=config, catalog=catalog_of(*streams))
+        run = run_tap(config=config, catalog=catalog_of(*streams), minute=minute)
     assert run.status == 0
     assert not run.errors
     for stream in streams:
@@ -111,12 +102,9 @@ def test_the_first_wait_is_a_second_or_two(org: Organisation) -> None:
     assert gaps(box)[0] >= 1
 
 
-def test_waits_grow_up_to_a_minute_and_last_five_in_all(
-    org: Organisation, short: Callable[[float], None]
-) -> None:
-    short(0.3)
+def test_waits_grow_up_to_a_minute_and_last_five_in_all(org: Organisation) -> None:
     with Sandbox(org, refuse={ENDPOINT["users"].path: 500}) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.3)
     assert run.status == 1
     waits = gaps(box)
     second = 0.3 / 60
@@ -128,11 +116,7 @@ def test_waits_grow_up_to_a_minute_and_last_five_in_all(
 
 @pytest.mark.parametrize("status", [429, 503, 500])
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_followed(
-    form: str, status: int, org: Organisation, short: Callable[[float], None]
-) -> None:
-    short(1.0)  # it is followed for no more than ten minutes
-
+def test_retry_after_is_followed(form: str, status: int, org: Organisation) -> None:
     def refuse(incoming: Incoming) -> Answer | None:
         if incoming.number > 1:
             return None
@@ -141,38 +125,31 @@ def test_retry_after_is_followed(
         return status, {"Retry-After": after}, b""
 
     with Sandbox(org, on_request=refuse) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=1.0)
     assert run.status == 0
     assert gaps(box)[0] >= 2
 
 
 @pytest.mark.parametrize("after", ["86400", "9" * 30, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_retry_after_is_not_followed_for_ever(
-    after: str, org: Organisation, short: Callable[[float], None]
-) -> None:
-    short(0.05)
+def test_retry_after_is_not_followed_for_ever(after: str, org: Organisation) -> None:
     hook = failing(1, (429, {"Retry-After": after}, b""))
     with Sandbox(org, on_request=hook) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.05)
     assert run.status == 0
     assert gaps(box)[0] >= 0.5
 
 
 @pytest.mark.parametrize("after", ["soon", "", "-3", "Mon, 99 Foo 2026"])
-def test_a_retry_after_that_says_nothing_is_not_followed(
-    after: str, org: Organisation, short: Callable[[float], None]
-) -> None:
-    short(0.1)
+def test_a_retry_after_that_says_nothing_is_not_followed(after: str, org: Organisation) -> None:
     with Sandbox(org, on_request=failing(1, (429, {"Retry-After": after}, b""))) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
+        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.1)
     assert run.status == 0
 
 
 def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(
-    org: Organisation, short: Callable[[float], None]
+    org: Organisation,
 ) -> None:
     minute, concurrency = 1.5, 4
-    short(minute)
     refused: list[Incoming] = []
     never = threading.Event()
 
@@ -186,7 +163,7 @@ def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(
 
     with Sandbox(org, on_request=hook) as box:
         config = config_for(box, max_concurrent_requests=concurrency, window_days=1)
-        run = run_tap(config=config, catalog=catalog_of("users"))
+        run = run_tap(config=config, catalog=catalog_of("users"), minute=minute)
     assert run.status == 0
     since = refused[1].seen.time
     pause = [each for each in box.requests if since < each.time < since + 0.9 * minute]
@@ -195,16 +172,15 @@ def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(
     assert run.rows("users") == truth(org, "users")
 
 
-def test_the_rate_is_kept_with_all_retries(
-    org: Organisation, short: Callable[[float], None]
-) -> None:
+def test_the_rate_is_kept_with_all_retries(org: Organisation) -> None:
     minute, rate = 1.0, 40
-    short(minute)
     with Sandbox(org, faults=0.3, fault_kinds=("500", "reset", "cut", "html")) as box:
         config = config_for(
             box, requests_per_minute=rate, max_concurrent_requests=12, window_days=2
         )
-        run = run_tap(config=config, catalog=catalog_of(*FEW, "teams", "modules"))
+        run = run_tap(
+            config=config, catalog=catalog_of(*FEW, "teams", "modules"), minute=minute
+        )
     assert run.status == 0
     times = [each.time for each in box.requests]
     assert len(times) > 1.5 * rate
@@ -214,12 +190,13 @@ def test_the_rate_is_kept_with_all_retries(
     )
 
 
-def test_the_rate_limit_of_litmos_is_waited_for(short: Callable[[float], None]) -> None:
+def test_the_rate_limit_of_litmos_is_waited_for() -> None:
     """Other programs may use up the rate, too."""
-    short(1.0)
     org = Organisation(users=5, years=0.1, live=False)
     with Sandbox(org, requests_per_minute=20, minute=1.0) as box:
-        run = run_tap(config=config_for(box), catalog=catalog_of(*FEW, "teams", "modules"))
+        run = run_tap(
+            config=config_for(box), catalog=catalog_of(*FEW, "teams", "modules"), minute=1.0
+        )
     assert run.status == 0
     assert 503 in {each.status for each in box.requests}
     for stream in FEW:

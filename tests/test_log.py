@@ -27,7 +27,7 @@ from support import (
     truth,
 )
 
-from tap_litmos import progress, transport
+from tap_litmos import progress
 from tap_litmos.progress import Progress
 from tap_litmos.rate import RateLimit
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
@@ -158,11 +158,10 @@ def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
 # How far it is
 
 
-def test_the_plan_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.05)
+def test_the_plan_is_told_first() -> None:
     with Sandbox(Organisation(users=1, years=0.1, live=False)) as opened:
         config = config_for(opened, start_date=days_ago(20), requests_per_minute=2)
-        run = run_tap(config=config, catalog=catalog_of("teams", "courses"))
+        run = run_tap(config=config, catalog=catalog_of("teams", "courses"), minute=0.05)
     assert run.status == 0
     count = len(opened.requests)
     assert count >= 4

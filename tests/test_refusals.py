@@ -13,7 +13,6 @@ from support import (
     truth,
 )
 
-from tap_litmos import transport
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 OTHERS = [stream for stream in DEFAULT_STREAMS if stream != "courses"]
@@ -121,16 +120,13 @@ def test_a_stream_that_is_refused_sinks_no_other(org: Organisation) -> None:
     assert "403" in run.errors[-1]
 
 
-def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(
-    org: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(org: Organisation) -> None:
     with Sandbox(org) as box:
         before = run_tap(config=config_for(box)).state
-    monkeypatch.setattr(transport, "MINUTE", 0.1)
     org.touch("courses", 3)
     org.touch("users", 3)
     with Sandbox(org, refuse={ENDPOINT["courses"].path: 500}) as box:
-        run = run_tap(config=config_for(box), state=before)
+        run = run_tap(config=config_for(box), state=before, minute=0.1)
     assert run.status == 1
     assert run.state["bookmarks"]["courses"] == before["bookmarks"]["courses"]
     for stream in OTHERS:
@@ -140,7 +136,7 @@ def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(
     assert run.failed == ["courses"]
     assert "keeps failing after 5 minutes of trying: Litmos returned 500" in run.errors[-1]
     with Sandbox(org) as box:
-        then = run_tap(config=config_for(box), state=run.state)
+        then = run_tap(config=config_for(box), state=run.state, minute=0.1)
     assert then.status == 0
     changed = truth(org, "courses")
     assert then.rows("courses").items() <= changed.items()
@@ -178,13 +174,10 @@ def test_every_failed_stream_is_named(org: Organisation) -> None:
         assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in run.errors[-1]
 
 
-def test_a_server_that_is_not_there_ends_the_run_once(
-    monkeypatch: pytest.MonkeyPatch, org: Organisation
-) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.05)
+def test_a_server_that_is_not_there_ends_the_run_once(org: Organisation) -> None:
     with Sandbox(org) as box:
         config = config_for(box)
-    run = run_tap(config=config)
+    run = run_tap(config=config, minute=0.05)
     assert run.status == 1
     [line] = run.errors
     assert "does not answer: the connection failed (" in line

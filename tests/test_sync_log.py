@@ -31,7 +31,7 @@ from support import (
     truth,
 )
 
-from tap_litmos import sync_log, transport
+from tap_litmos import sync_log
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -211,10 +211,7 @@ def test_a_row_that_changes_while_its_window_is_read_counts_in_its_last_state() 
     assert row["Digest"] == digest("teams", run.rows("teams").values())
 
 
-def test_what_a_window_took_is_counted(
-    org: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "MINUTE", 0.3)
+def test_what_a_window_took_is_counted(org: Organisation) -> None:
     with Sandbox(org, faults=0.3, fault_kinds=("500",)) as box:
         run = logged(box, "module_results", page_size=50)
     assert run.status == 0

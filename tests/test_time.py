@@ -23,7 +23,6 @@ from support import (
     truth,
 )
 
-from tap_litmos import transport
 from tap_litmos.errors import RunFailedError, StreamFailedError
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.transport import Transport
@@ -55,12 +54,6 @@ class Counts:
 
     def retried(self) -> None:
         self.retries += 1
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Make a minute last so many seconds."""
-    return lambda seconds: monkeypatch.setattr(transport, "MINUTE", seconds)
 
 
 @pytest.fixture
@@ -288,9 +281,8 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_endpoint_that_fails_alone_from_the_start_fails_its_stream(
-    kind: str, concurrency: int, org: Organisation, short: Callable[[float], None]
+    kind: str, concurrency: int, org: Organisation
 ) -> None:
-    short(0.5)
     first = "achievements"
     with Sandbox(org, on_request=alone(first, kind=KINDS[kind]), timeout_hold=1.5) as box:
         config = config_for(
@@ -300,7 +292,7 @@ def test_an_endpoint_that_fails_alone_from_the_start_fails_its_stream(
             start_date=days_ago(2),
         )
         everything = {**truth_of(box, config), first: {}}
-        run = run_tap(config=config)
+        run = run_tap(config=config, minute=0.5)
     assert box.requests[0].stream == first
     assert run.status == 1
     assert {stream: run.rows(stream) for stream in DEFAULT_STREAMS} == everything
@@ -317,14 +309,11 @@ def truth_of(box: Sandbox, config: dict[str, Any]) -> dict[str, Any]:
     return {stream: run.rows(stream) for stream in DEFAULT_STREAMS}
 
 
-def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(
-    org: Organisation, short: Callable[[float], None]
-) -> None:
+def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(org: Organisation) -> None:
     """Others wait meanwhile: so one that answered before is asked whether it still does."""
-    short(1.0)
     failing = ("achievements", "course_modules")
     with Sandbox(org, on_request=alone(*failing, kind="reset")) as box:
-        run = run_tap(config=config_for(box, window_days=1))
+        run = run_tap(config=config_for(box, window_days=1), minute=1.0)
     assert run.status == 1
     for stream in DEFAULT_STREAMS:
         assert run.rows(stream) == ({} if stream in failing else truth(org, stream))
@@ -336,9 +325,8 @@ def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(
 
 @pytest.mark.parametrize("concurrency", [1, 5])
 def test_a_host_that_is_silent_ends_the_run_for_all_streams(
-    concurrency: int, serve: Serve, short: Callable[[float], None]
+    concurrency: int, serve: Serve
 ) -> None:
-    short(0.2)
     asked: Counter[str] = Counter()
     config = {
         "api_key": "k",
@@ -348,7 +336,7 @@ def test_a_host_that_is_silent_ends_the_run_for_all_streams(
         "requests_per_minute": 1_000_000,
         "max_concurrent_requests": concurrency,
     }
-    run = run_tap(config=config)
+    run = run_tap(config=config, minute=0.2)
     assert run.status == 1
     assert 2 <= len(asked) <= 6
     [line] = run.lines("CRITICAL")
@@ -359,10 +347,8 @@ def test_a_host_that_is_silent_ends_the_run_for_all_streams(
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("kind", ["reset", "timeout"])
 def test_an_outage_in_mid_run_ends_it_for_all_streams(
-    kind: str, concurrency: int, org: Organisation, short: Callable[[float], None]
+    kind: str, concurrency: int, org: Organisation
 ) -> None:
-    short(0.2)
-
     def hook(incoming: Incoming) -> str | None:
         return kind if incoming.number > 20 else None
 
@@ -370,7 +356,7 @@ def test_an_outage_in_mid_run_ends_it_for_all_streams(
         config = config_for(
             box, request_timeout=1, max_concurrent_requests=concurrency, window_days=1
         )
-        run = run_tap(config=config)
+        run = run_tap(config=config, minute=0.2)
     assert run.status == 1
     # Others are asked once, to see whether it is the host.
     asked = Counter(each.stream for each in box.requests[20:])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping
 
+    from tap_litmos.transport import Transport
+
 __all__ = ["BUDGET", "CHECKS", "Check", "Finding", "Report", "Verdict", "check"]
 
 CHECKS: tuple[Check, ...] = (
@@ -68,17 +70,18 @@ _SETTINGS = (
 """The settings that a bug report needs; none of them tells who asks."""
 
 
-def check(config: Mapping[str, Any], *, logger: logging.Logger) -> Report:
+def check(config: Mapping[str, Any], transport: Transport, *, logger: logging.Logger) -> Report:
     """Ask an account, at most 150 times, and return what was found.
 
     Args:
         config: The settings, valid and with their defaults.
+        transport: What to ask with; it is closed in the end.
         logger: Where progress and warnings go.
 
     Raises:
         RunFailedError: If the key is refused, or the host does not answer.
     """
-    with Account(config, logger=logger) as account:
+    with Account(config, transport, logger=logger) as account:
         findings = [each.find(account) for each in CHECKS]
     findings.sort(key=lambda finding: _TOPICS.index(finding.topic))
     about: dict[str, object] = {

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pendulum
 
-from tap_litmos import settings
 from tap_litmos.check.survey import Survey
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import Position
 from tap_litmos.progress import Progress
 from tap_litmos.redact import RedactKey
 from tap_litmos.rows import RowReader
-from tap_litmos.streams import ENDPOINTS
 from tap_litmos.summary import RunSummary
 from tap_litmos.transport import FetchedPage, Transport
 from tap_litmos.windows import WHOLE_LIST, Window
@@ -122,11 +120,14 @@ class Account:
         slowest: Seconds that the slowest answer took.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, logger: logging.Logger) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], transport: Transport, *, logger: logging.Logger
+    ) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             config: The settings, valid and with their defaults.
+            transport: What to ask with; the account closes it.
             logger: Where progress goes.
         """
         self.config = config
@@ -142,18 +143,8 @@ class Account:
         self._asked = 0
         self._known: dict[Question, Answer | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
-        self._transport = Transport(
-            api_url=settings.base_url(config),
-            api_key=config["api_key"],
-            source=config["source"],
-            requests_per_minute=config["requests_per_minute"],
-            connections=config["max_concurrent_requests"],
-            timeout=config["request_timeout"],
-            paths=[endpoint.path for endpoint in ENDPOINTS],
-            rate_limit_file=config.get("rate_limit_file"),
-            patience=0.25,
-        )
-        self.rate = self._transport.rate
+        self._transport = transport
+        self.rate = transport.rate
         self._summary = RunSummary(logger)
         self._progress = Progress(
             self._summary,
