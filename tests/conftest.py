@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+from tap_litmos.sandbox import Organisation, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 settings.register_profile("tap", deadline=None, derandomize=True)
 settings.load_profile("tap")
+
+
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    """Return a small organisation in which nothing happens by itself."""
+    return Organisation(users=20, years=0.1, live=False)
+
+
+@pytest.fixture
+def box(org: Organisation) -> Iterator[Sandbox]:
+    """Yield a sandbox of it that listens."""
+    with Sandbox(org) as opened:
+        yield opened

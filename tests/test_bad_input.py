@@ -13,25 +13,14 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Organisation, Sandbox
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from support import Run
 
+    from tap_litmos.sandbox import Organisation, Sandbox
+
 KEY = "UpdatedDate"
-
-
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=15, years=0.1, live=False)
-
-
-@pytest.fixture
-def box(org: Organisation) -> Iterator[Sandbox]:
-    with Sandbox(org) as opened:
-        yield opened
 
 
 def state_of(value: Any, **more: Any) -> dict[str, Any]:

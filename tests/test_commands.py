@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support import (
@@ -28,20 +28,6 @@ from support import (
 )
 
 from tap_litmos.sandbox import Organisation, Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=20, years=40 / 365, seed=7, live=False)
-
-
-@pytest.fixture
-def box(org: Organisation) -> Iterator[Sandbox]:
-    with Sandbox(org) as opened:
-        yield opened
 
 
 def check_one_line(run: Run, *words: str) -> None:

@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=30, years=0.1, live=False)
-
-
 FEW = ("courses", "module_results", "users")
 
 

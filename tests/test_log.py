@@ -49,17 +49,6 @@ PROGRESS = re.compile(
 """How far a sync is, in a line."""
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=30, years=0.3, live=False)
-
-
-@pytest.fixture(scope="module")
-def box(org: Organisation) -> Iterator[Sandbox]:
-    with Sandbox(org) as opened:
-        yield opened
-
-
 # What is said, and what is not
 
 

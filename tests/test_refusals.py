@@ -18,11 +18,6 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 OTHERS = [stream for stream in DEFAULT_STREAMS if stream != "courses"]
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=20, years=0.1, live=False)
-
-
 @pytest.mark.parametrize(
     ("status", "meaning"),
     [

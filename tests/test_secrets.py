@@ -51,11 +51,6 @@ SPELLINGS = {
 DEBUG = {"TAP_LITMOS_LOGLEVEL": "DEBUG", "SINGER_SDK_LOGLEVEL": "DEBUG"}
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=5, years=0.1, live=False)
-
-
 def run(config: dict[str, Any], env: dict[str, str] | None = None, *streams: str) -> Run:
     """Run the tap as loud as it can be, and check that it says no word of the key."""
     done = run_process(

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import Run, config_for, days_ago, page, run_process, run_tap, serving
 
-from tap_litmos.sandbox import Organisation, Sandbox
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tap_litmos.sandbox import Sandbox
 
 SETTINGS: dict[str, Any] = {
     "api_key": None,
@@ -111,12 +109,6 @@ VALID = [
     ("detect_deletes", True),
     ("detect_deletes", False),
 ]
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    with Sandbox(Organisation(users=1, years=0.1, live=False)) as opened:
-        yield opened
 
 
 def in_environment(config: dict[str, Any]) -> dict[str, str]:

@@ -43,12 +43,6 @@ def org(afternoon: None) -> Organisation:  # noqa: ARG001 - it is to be that aft
     return Organisation(users=20, years=60 / 365, seed=11, live=False)
 
 
-@pytest.fixture
-def box(org: Organisation) -> Iterator[Sandbox]:
-    with Sandbox(org) as opened:
-        yield opened
-
-
 def midnight(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
 

@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=30, years=0.1, live=False)
-
-
 @pytest.fixture
 def log_config(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which the log consists of structured records."""
