@@ -51,6 +51,13 @@ AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:([A-Z]+): )?.*")
 """A line of the log: a date, a time, the level where it is not INFO, and text."""
 
+# What the tap says, where several tests look for it; `errors.py` has all that ends a run.
+ACCOUNT = "Read "
+INVALID_KEY = "the API key is not valid"
+KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
+NO_ANSWER = "does not answer: "
+NOT_PROVED = "cannot prove that every row"
+
 UNLIMITED = 1_000_000
 """Requests a minute, where the rate is not what a test is about."""
 

@@ -15,6 +15,8 @@ import pyte
 import pytest
 import yaml
 from support import (
+    ACCOUNT,
+    INVALID_KEY,
     LOG_LINE,
     Run,
     catalog_of,
@@ -152,7 +154,7 @@ def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
     assert run.status == 1
     assert "stream " not in run.log
     [line] = [*run.warnings, *run.errors]
-    assert "the API key is not valid" in line
+    assert INVALID_KEY in line
 
 
 # How far it is
@@ -364,7 +366,7 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
     whole = [line for line in terminal.written if LOG_LINE.fullmatch(line)]
     assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
     if width == 300:
-        table = next(at for at, line in enumerate(terminal.shown) if "Read " in line)
+        table = next(at for at, line in enumerate(terminal.shown) if ACCOUNT in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
         listed = [line.split()[0] for line in terminal.shown[table:]]
         assert [name for name in listed if name in FEW] == sorted(FEW)

@@ -6,6 +6,9 @@ import pytest
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
+    INVALID_KEY,
+    KEEPS_FAILING,
+    NO_ANSWER,
     catalog_of,
     config_for,
     days_ago,
@@ -97,7 +100,7 @@ def test_a_key_that_is_revoked_meanwhile_ends_the_run(org: Organisation) -> None
         run = run_tap(config=config_for(box, max_concurrent_requests=1))
     assert run.status == 1
     assert len(box.requests) == 21
-    assert "the API key is not valid" in run.errors[-1]
+    assert INVALID_KEY in run.errors[-1]
 
 
 def test_a_refusal_whose_body_is_cut_is_final_all_the_same(org: Organisation) -> None:
@@ -105,7 +108,7 @@ def test_a_refusal_whose_body_is_cut_is_final_all_the_same(org: Organisation) ->
         run = run_tap(config=config_for(box, api_key="wrong-key"))
     assert run.status == 1
     assert len(box.requests) == 1
-    assert "the API key is not valid" in run.errors[-1]
+    assert INVALID_KEY in run.errors[-1]
 
 
 def test_a_stream_that_is_refused_sinks_no_other(org: Organisation) -> None:
@@ -138,7 +141,7 @@ def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(
             "replication_key_value"
         ].removesuffix("Z")
     assert run.failed == ["courses"]
-    assert "keeps failing after 5 minutes of trying: Litmos returned 500" in run.errors[-1]
+    assert f"{KEEPS_FAILING}Litmos returned 500" in run.errors[-1]
     with Sandbox(org) as box:
         then = run_tap(config=config_for(box), state=run.state)
     assert then.status == 0
@@ -187,6 +190,6 @@ def test_a_server_that_is_not_there_ends_the_run_once(
     run = run_tap(config=config)
     assert run.status == 1
     [line] = run.errors
-    assert "does not answer: the connection failed (" in line
+    assert f"{NO_ANSWER}the connection failed (" in line
     assert "Connection refused" in line
     assert "Traceback" not in run.log
