@@ -48,8 +48,11 @@ NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
 
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:([A-Z]+): )?.*")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:(?P<level>[A-Z]+): )?.*")
 """A line of the log: a date, a time, the level where it is not INFO, and text."""
+
+SDK_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| .*")
+"""A line of the SDK's own log, for which a level is set."""
 
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
 ACCOUNT = "Read "
@@ -119,8 +122,11 @@ class Run:
 
     def lines(self, *levels: str) -> list[str]:
         """Return the lines of the log at these levels."""
-        found = map(LOG_LINE.fullmatch, self.log.splitlines())
-        return [line[0] for line in found if line and (line[1] or "INFO") in levels]
+        found = [
+            LOG_LINE.fullmatch(line) or SDK_LOG_LINE.fullmatch(line)
+            for line in self.log.splitlines()
+        ]
+        return [line[0] for line in found if line and (line["level"] or "INFO") in levels]
 
     @property
     def failed(self) -> list[str]:
