@@ -131,7 +131,8 @@ class Run:
     @property
     def failed(self) -> list[str]:
         """The streams that failed, as the last line says."""
-        return re.findall(r"(\w+) failed: ", self.errors[-1])
+        found = re.search(r"((?:\w+, )*\w+) failed[:,] ", self.errors[-1])
+        return found[1].split(", ") if found else []
 
     def stats(self, stream: str) -> dict[str, str]:
         """Return a stream's line of the table at the end of the run, and what it notes.

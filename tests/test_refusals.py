@@ -177,8 +177,21 @@ def test_every_failed_stream_is_named(org: Organisation) -> None:
     with Sandbox(org, refuse=refused) as box:
         run = run_tap(config=config_for(box, start_date=days_ago(2)))
     assert run.status == 1
-    for stream in ("courses", "users", "teams"):
-        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in run.errors[-1]
+    assert run.failed == ["courses", "teams", "users"]
+    *reasons, _ = run.errors
+    for stream, reason in zip(run.failed, reasons, strict=True):
+        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in reason
+
+
+def test_different_reasons_are_all_given_though_no_stream_succeeds(org: Organisation) -> None:
+    refused = {ENDPOINT["courses"].path: 403, ENDPOINT["users"].path: 404}
+    with Sandbox(org, refuse=refused) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of("courses", "users"))
+    assert run.status == 1
+    assert run.failed == ["courses", "users"]
+    courses, users, _ = run.errors
+    assert "courses failed: GET /org/courses returned 403: " in courses
+    assert f"users failed: GET {ENDPOINT['users'].path} returned 404: " in users
 
 
 def test_a_server_that_is_not_there_ends_the_run_once(
