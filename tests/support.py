@@ -259,8 +259,9 @@ def _command_line(
 
 
 def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the environment with no settings of the tap but these."""
-    inherited = {name: each for name, each in os.environ.items() if "TAP_LITMOS" not in name}
+    """Return the environment with no settings of the tap or of logging but these."""
+    names = re.compile("TAP_LITMOS|^LOGLEVEL$|^SINGER_SDK_LOG_CONFIG$")
+    inherited = {name: each for name, each in os.environ.items() if not names.search(name)}
     return {**inherited, **(settings or {})}
 
 

@@ -48,6 +48,7 @@ def check_end(run: Run, how: signal.Signals) -> None:
         return
     assert run.status == 128 + how
     assert ACCOUNT in run.log
+    assert "Interrupted. The next sync resumes from " in run.log.splitlines()[-1]
     assert "Traceback" not in run.log
     assert "ignored" not in run.log
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
 import re
+import sys
 import termios
 import threading
 from datetime import UTC, datetime
@@ -253,6 +255,18 @@ def test_the_line_says_when_the_rate_limit_is_waited_for(
     assert {line["waiting"] for line in shown} == {"12"}
 
 
+def progress_of(
+    summary: RunSummary, left: int = 1, rate: int = 90, waiting: float = 0.0
+) -> Progress:
+    return Progress(
+        summary,
+        requests_per_minute=rate,
+        requests_left=lambda: left,
+        waiting=lambda: waiting,
+        logger=summary.logger,
+    )
+
+
 @pytest.mark.parametrize(
     ("left", "rate", "waiting", "expected"),
     [
@@ -268,13 +282,7 @@ def test_percent_and_time_follow_from_what_is_left(
     summary = RunSummary(logging.getLogger("test"))
     stats = summary.of("users")
     stats.requests, stats.retries, stats.rows = 25, 5, 1
-    shown = Progress(
-        summary,
-        requests_per_minute=rate,
-        requests_left=lambda: left,
-        waiting=lambda: waiting,
-        logger=summary.logger,
-    )
+    shown = progress_of(summary, left, rate, waiting)
     assert shown.line() == expected
 
 
@@ -331,8 +339,7 @@ class Terminal:
     @property
     def written(self) -> list[str]:
         """The lines that were written, which the terminal may have wrapped."""
-        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self._raw).decode()
-        return re.split(r"[\r\n]+", text)
+        return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._raw.decode()))
 
 
 @pytest.mark.usefixtures("no_variables")
@@ -396,3 +403,20 @@ def test_on_a_terminal_each_window_reaches_the_target_at_once(org: Organisation)
         terminal.close()
     assert run.status == 0
     assert in_time == [True]
+
+
+class DumbTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_no_line_can_be_erased_the_log_tells_how_far_it_is(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "stderr", DumbTerminal())
+    shown = progress_of(RunSummary(logging.getLogger("tap-litmos")))
+    shown.reached("users", "2026-01-01 to 2026-01-08")
+    with shown:
+        assert lines.came.acquire(timeout=30)
