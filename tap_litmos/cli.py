@@ -167,7 +167,7 @@ class Command(SingerCommand):
         except StoppedError:
             _silence_stdout()
             self.logger.warning(
-                "Interrupted. To resume, sync with the last state that the target saved"
+                "Interrupted. The next sync resumes from the last state that the target saved"
             )
             raise
         except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:

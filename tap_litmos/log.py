@@ -15,7 +15,7 @@ from singer_sdk.logging import ConsoleFormatter
 from singer_sdk.metrics import METRICS_LOGGER_NAME
 from typing_extensions import override
 
-_SDK = str(Path(singer_sdk.__file__).parent)
+_SDK = f"{Path(singer_sdk.__file__).parent}{os.sep}"
 
 
 class Plain(logging.Formatter):

@@ -216,7 +216,7 @@ class RateLimit:
         if share < self._rate:
             if not self.slowdowns:
                 logger.warning(
-                    "Somebody else uses this key: slowing to %.0f requests a minute", share
+                    "Somebody else uses this key: slowing to a rate of %.0f a minute", share
                 )
             self.slowdowns += 1
         self._share, self._share_since = share, since

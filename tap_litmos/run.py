@@ -113,35 +113,33 @@ class Run:
         """
         self.progress.__exit__()
         self.fetcher.close()
-        if kind is not None:  # otherwise the verdict tells of them
-            self._log_failures()
         alike = self._failed_alike()
-        if alike is None and not self._is_test:
-            self.summary.close(self._limit.slowdowns)
+        if alike is None:
+            # The verdict says why a stream failed if it is the only one.
+            if kind is not None or len(self._failed) > 1:
+                self._log_failures()
+            if not self._is_test:
+                self.summary.close(self._limit.slowdowns)
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self._key_filter)
-        if kind is not None:
-            return
-        problems = [alike] if alike else self.summary.problems
-        if self._is_test:
-            self._end_test(problems)
-        elif problems:
-            raise RunFailedError(alike or "Sync incomplete: " + "; ".join(problems))
+        if kind is None:
+            self._judge(alike or self.summary.problem)
 
-    def _end_test(self, problems: list[str]) -> None:
-        """Log which endpoints do not answer, and why, then how many do."""
-        for problem in problems:
-            self._logger.error("%s", problem)
-        answering = [stats.failure for stats in self.summary.streams.values()].count(None)
-        verdict = f"{answering} of {counted(len(self.plan), 'endpoint')} answer"
-        if problems:
-            raise RunFailedError(f"{verdict}; not ready to sync")
-        self._logger.info("%s; ready to sync", verdict)
+    def _judge(self, problem: str | None) -> None:
+        """Log that all is well, or raise what is not."""
+        if self._is_test:
+            answering = [stats.failure for stats in self.summary.streams.values()].count(None)
+            verdict = f"{answering} of {counted(len(self.plan), 'endpoint')} answer"
+            if problem:
+                raise RunFailedError(f"{verdict}; not ready to sync: {problem}")
+            self._logger.info("%s; ready to sync", verdict)
+        elif problem:
+            raise RunFailedError(f"Sync incomplete: {problem}")
 
     def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
         """Mark a stream as failed; the others go on."""
         self.summary.of(endpoint.stream).failure = str(error)
-        self._failed.append(f"{endpoint.stream}: giving up: {error}")
+        self._failed.append(f"{endpoint.stream} failed: {error}")
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:
             self._log_failures()
 
@@ -161,4 +159,4 @@ class Run:
         if len(failures) < 2 or len(reasons) > 1 or "" in failures.values():  # noqa: PLR2004
             return None
         first = next(iter(failures.values()))
-        return f"All {len(failures)} streams failed for the same reason: {first}"
+        return f"all {len(failures)} streams failed for the same reason: {first}"

@@ -209,21 +209,23 @@ class RunSummary:
         return self.streams.setdefault(stream, StreamStats(stream, self.logger))
 
     @property
-    def problems(self) -> list[str]:
-        """One line for each reason why the run is not a full success."""
-        left_out = (
-            "%s: %s without primary key; the bookmark stays before the first. Correct them in "
-            "Litmos"
-        )
-        streams = self.streams.values()
-        return [
-            f"{stats.stream} failed: {stats.failure}" for stats in streams if stats.failure
-        ] + [
-            left_out
-            % (stats.stream, counted(stats.rows_without_key, _NOTES["rows_without_key"]))
-            for stats in streams
-            if stats.rows_without_key
-        ]
+    def problem(self) -> str:
+        """Why the run is not a full success, in a line; nothing if it is."""
+        failed = [stats for stats in self.streams.values() if stats.failure]
+        keyless = [stats for stats in self.streams.values() if stats.rows_without_key]
+        reasons = []
+        if len(failed) == 1:
+            reasons.append(f"{failed[0].stream} failed: {failed[0].failure}")
+        elif failed:
+            reasons.append(f"{_names(failed)} failed, each for the reason logged above")
+        if keyless:
+            rows = sum(stats.rows_without_key for stats in keyless)
+            skipped = counted(rows, _NOTES["rows_without_key"])
+            reasons.append(
+                f"{_names(keyless)}: {skipped} without primary key; the bookmark stays before "
+                "the first. Correct them in Litmos"
+            )
+        return "; ".join(reasons)
 
     def close(self, slowdowns: int = 0) -> None:
         """Log what was read: a table, and the same figures as a record named `run_summary`.
@@ -262,6 +264,10 @@ class RunSummary:
                 yield f"{stats.stream}: {notes}"
         if slowdowns:
             yield f"Slowed down {counted(slowdowns, 'time')}, as somebody else uses this key"
+
+
+def _names(streams: Sequence[StreamStats]) -> str:
+    return ", ".join(stats.stream for stats in streams)
 
 
 def _table(streams: Mapping[str, Mapping[str, Any]], totals: Mapping[str, Any]) -> list[str]:

@@ -160,11 +160,11 @@ class Transport:
         self._timeout = timeout
         self._minute = minute
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
+        self._told_until: dict[str, float] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
-        self._told_until: dict[str, float] = {}
         self.clock_ahead: float | None = None
         self._host = HostHealth(paths, patience=patience, minute=self._minute)
         self.rate = rate.RateLimit(

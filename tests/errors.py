@@ -311,14 +311,14 @@ ERRORS: dict[str, Case] = {
         answer=always(500),
     ),
     "404 for every stream": Case(
-        what=f"All 2 streams failed for the same reason: GET {PATH} returned 404",
+        what=f"all 2 streams failed for the same reason: GET {PATH} returned 404",
         next="Check the settings api_url, region and source",
         catalog=catalog_of(STREAM, "teams"),
         answer=always(404),
     ),
     "a test of an account that lacks an endpoint": Case(
-        what="16 of 17 endpoints answer",
-        next="not ready to sync",
+        what=f"16 of 17 endpoints answer; not ready to sync: {STREAM} failed: GET {PATH}",
+        next="Check the settings api_url, region and source",
         arguments=("--test",),
         catalog=None,
         answer=refusing(PATH, 404),

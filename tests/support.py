@@ -50,8 +50,18 @@ NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
 
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:([A-Z]+): )?.*")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:(?P<level>[A-Z]+): )?.*")
 """A line of the log: a date, a time, the level where it is not INFO, and text."""
+
+SDK_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| .*")
+"""A line of the SDK's own log, for which a level is set."""
+
+# What the tap says, where several tests look for it; `errors.py` has all that ends a run.
+ACCOUNT = "Read "
+INVALID_KEY = "the API key is not valid"
+KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
+NO_ANSWER = "does not answer: "
+NOT_PROVED = "cannot prove that every row"
 
 UNLIMITED = 1_000_000
 """Requests a minute, where the rate is not what a test is about."""
@@ -114,13 +124,17 @@ class Run:
 
     def lines(self, *levels: str) -> list[str]:
         """Return the lines of the log at these levels."""
-        found = map(LOG_LINE.fullmatch, self.log.splitlines())
-        return [line[0] for line in found if line and (line[1] or "INFO") in levels]
+        found = [
+            LOG_LINE.fullmatch(line) or SDK_LOG_LINE.fullmatch(line)
+            for line in self.log.splitlines()
+        ]
+        return [line[0] for line in found if line and (line["level"] or "INFO") in levels]
 
     @property
     def failed(self) -> list[str]:
         """The streams that failed, as the last line says."""
-        return re.findall(r"(\w+) failed: ", self.errors[-1])
+        found = re.search(r"((?:\w+, )*\w+) failed[:,] ", self.errors[-1])
+        return found[1].split(", ") if found else []
 
     def stats(self, stream: str) -> dict[str, str]:
         """Return a stream's line of the table at the end of the run, and what it notes.
@@ -256,8 +270,9 @@ def _command_line(
 
 
 def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the environment with no settings of the tap but these."""
-    inherited = {name: each for name, each in os.environ.items() if "TAP_LITMOS" not in name}
+    """Return the environment with no settings of the tap or of logging but these."""
+    names = re.compile("TAP_LITMOS|^LOGLEVEL$|^SINGER_SDK_LOG_CONFIG$")
+    inherited = {name: each for name, each in os.environ.items() if not names.search(name)}
     return {**inherited, **(settings or {})}
 
 

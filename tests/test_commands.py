@@ -124,7 +124,8 @@ def test_test_says_which_endpoints_do_not_answer_and_why(org: Organisation) -> N
         assert len(box.requests) == 17
     assert run.status == 1
     *reasons, verdict = run.errors
-    assert verdict.endswith("15 of 17 endpoints answer; not ready to sync")
+    assert "15 of 17 endpoints answer; not ready to sync: " in verdict
+    assert run.failed == list(refused)
     for (stream, status), reason in zip(refused.items(), reasons, strict=True):
         assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}: " in reason
 
@@ -134,9 +135,9 @@ def test_test_says_once_why_no_endpoint_answers(box: Sandbox) -> None:
     config["api_url"] += "/elsewhere"
     run = run_tap("--test", config=config)
     assert run.status == 1
-    reason, verdict = run.errors
-    assert "All 17 streams failed for the same reason: " in reason
-    assert verdict.endswith("0 of 17 endpoints answer; not ready to sync")
+    [verdict] = run.errors
+    assert "0 of 17 endpoints answer; not ready to sync: all 17 streams failed for " in verdict
+    assert f"GET {ENDPOINT[DEFAULT_STREAMS[0]].path} returned 404" in verdict
 
 
 def test_test_asks_for_no_more_when_pages_are_full() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import (
+    ACCOUNT,
     DEFAULT_STREAMS,
     Record,
     Run,
@@ -46,7 +47,8 @@ def check_end(run: Run, how: signal.Signals) -> None:
         assert run.status == -signal.SIGKILL
         return
     assert run.status == 128 + how
-    assert "Read " in run.log
+    assert ACCOUNT in run.log
+    assert "Interrupted. The next sync resumes from " in run.log.splitlines()[-1]
     assert "Traceback" not in run.log
     assert "ignored" not in run.log
 
@@ -210,4 +212,4 @@ def test_a_target_that_closes_the_pipe_ends_the_run_with_a_line() -> None:
     assert "Traceback" not in log
     assert "BrokenPipe" not in log
     assert "The target closed the pipe" in log.splitlines()[-1]
-    assert "Read " in log
+    assert ACCOUNT in log

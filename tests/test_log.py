@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
 import re
+import sys
 import termios
 import threading
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ import pyte
 import pytest
 import yaml
 from support import (
+    ACCOUNT,
+    INVALID_KEY,
     LOG_LINE,
     Run,
     catalog_of,
@@ -141,7 +145,7 @@ def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
     assert run.status == 1
     assert "stream " not in run.log
     [line] = [*run.warnings, *run.errors]
-    assert "the API key is not valid" in line
+    assert INVALID_KEY in line
 
 
 # How far it is
@@ -239,6 +243,18 @@ def test_the_line_says_when_the_rate_limit_is_waited_for(
     assert {line["waiting"] for line in shown} == {"12"}
 
 
+def progress_of(
+    summary: RunSummary, left: int = 1, rate: int = 90, waiting: float = 0.0
+) -> Progress:
+    return Progress(
+        summary,
+        requests_per_minute=rate,
+        requests_left=lambda: left,
+        waiting=lambda: waiting,
+        logger=summary.logger,
+    )
+
+
 @pytest.mark.parametrize(
     ("left", "rate", "waiting", "expected"),
     [
@@ -254,13 +270,7 @@ def test_percent_and_time_follow_from_what_is_left(
     summary = RunSummary(logging.getLogger("test"))
     stats = summary.of("users")
     stats.requests, stats.retries, stats.rows = 25, 5, 1
-    shown = Progress(
-        summary,
-        requests_per_minute=rate,
-        requests_left=lambda: left,
-        waiting=lambda: waiting,
-        logger=summary.logger,
-    )
+    shown = progress_of(summary, left, rate, waiting)
     assert shown.line() == expected
 
 
@@ -317,8 +327,7 @@ class Terminal:
     @property
     def written(self) -> list[str]:
         """The lines that were written, which the terminal may have wrapped."""
-        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self._raw).decode()
-        return re.split(r"[\r\n]+", text)
+        return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._raw.decode()))
 
 
 @pytest.mark.usefixtures("no_variables")
@@ -352,7 +361,7 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
     whole = [line for line in terminal.written if LOG_LINE.fullmatch(line)]
     assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
     if width == 300:
-        table = next(at for at, line in enumerate(terminal.shown) if "Read " in line)
+        table = next(at for at, line in enumerate(terminal.shown) if ACCOUNT in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
         listed = [line.split()[0] for line in terminal.shown[table:]]
         assert [name for name in listed if name in FEW] == sorted(FEW)
@@ -382,3 +391,20 @@ def test_on_a_terminal_each_window_reaches_the_target_at_once(org: Organisation)
         terminal.close()
     assert run.status == 0
     assert in_time == [True]
+
+
+class DumbTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_no_line_can_be_erased_the_log_tells_how_far_it_is(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "stderr", DumbTerminal())
+    shown = progress_of(RunSummary(logging.getLogger("tap-litmos")))
+    shown.reached("users", "2026-01-01 to 2026-01-08")
+    with shown:
+        assert lines.came.acquire(timeout=30)

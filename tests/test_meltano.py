@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,13 @@ def check_that_it_syncs_everything_and_goes_on_from_meltanos_state(
     warnings = [line for line in said.splitlines() if "[warning " in line]
     assert all("No state was found" in each for each in warnings), warnings
     assert box.api_key not in said
+    assert "METRIC" not in said
+    assert "Skipping" not in said
+    # Its lines have no prefix, so that they are no wider than elsewhere.
+    *table, total = [line for line in said.splitlines() if re.match("[a-z_]+  +[0-9]", line)]
+    assert [line.split()[0] for line in table] == DEFAULT_STREAMS
+    assert total.startswith("total ")
+    assert len(total) <= 80
 
     before, rows = len(box.requests), {each: loaded(files, each) for each in DEFAULT_STREAMS}
     [changed] = box.org.touch("courses", 1, Name="Renamed")

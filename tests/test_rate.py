@@ -200,7 +200,9 @@ def test_what_others_leave_is_used(
     assert litmos.refused_other < 0.05 * 60 * other
     assert limit.slowdowns > 1
     [line] = caplog.messages
-    assert re.fullmatch(r"Somebody else uses this key: slowing to \d\d requests a minute", line)
+    assert re.fullmatch(
+        r"Somebody else uses this key: slowing to a rate of \d\d a minute", line
+    )
 
 
 def test_the_share_is_won_back(clock: Clock) -> None:

@@ -6,6 +6,9 @@ import pytest
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
+    INVALID_KEY,
+    KEEPS_FAILING,
+    NO_ANSWER,
     catalog_of,
     config_for,
     days_ago,
@@ -91,7 +94,7 @@ def test_a_key_that_is_revoked_meanwhile_ends_the_run(org: Organisation) -> None
         run = run_tap(config=config_for(box, max_concurrent_requests=1))
     assert run.status == 1
     assert len(box.requests) == 21
-    assert "the API key is not valid" in run.errors[-1]
+    assert INVALID_KEY in run.errors[-1]
 
 
 def test_a_refusal_whose_body_is_cut_is_final_all_the_same(org: Organisation) -> None:
@@ -99,7 +102,7 @@ def test_a_refusal_whose_body_is_cut_is_final_all_the_same(org: Organisation) ->
         run = run_tap(config=config_for(box, api_key="wrong-key"))
     assert run.status == 1
     assert len(box.requests) == 1
-    assert "the API key is not valid" in run.errors[-1]
+    assert INVALID_KEY in run.errors[-1]
 
 
 def test_a_stream_that_is_refused_sinks_no_other(org: Organisation) -> None:
@@ -129,7 +132,7 @@ def test_five_minutes_of_500_sink_one_stream_and_leave_its_bookmark(org: Organis
             "replication_key_value"
         ].removesuffix("Z")
     assert run.failed == ["courses"]
-    assert "keeps failing after 5 minutes of trying: Litmos returned 500" in run.errors[-1]
+    assert f"{KEEPS_FAILING}Litmos returned 500" in run.errors[-1]
     with Sandbox(org) as box:
         then = run_tap(config=config_for(box), state=run.state, minute=0.1)
     assert then.status == 0
@@ -165,8 +168,21 @@ def test_every_failed_stream_is_named(org: Organisation) -> None:
     with Sandbox(org, refuse=refused) as box:
         run = run_tap(config=config_for(box, start_date=days_ago(2)))
     assert run.status == 1
-    for stream in ("courses", "users", "teams"):
-        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in run.errors[-1]
+    assert run.failed == ["courses", "teams", "users"]
+    *reasons, _ = run.errors
+    for stream, reason in zip(run.failed, reasons, strict=True):
+        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned 403" in reason
+
+
+def test_different_reasons_are_all_given_though_no_stream_succeeds(org: Organisation) -> None:
+    refused = {ENDPOINT["courses"].path: 403, ENDPOINT["users"].path: 404}
+    with Sandbox(org, refuse=refused) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of("courses", "users"))
+    assert run.status == 1
+    assert run.failed == ["courses", "users"]
+    courses, users, _ = run.errors
+    assert "courses failed: GET /org/courses returned 403: " in courses
+    assert f"users failed: GET {ENDPOINT['users'].path} returned 404: " in users
 
 
 def test_a_server_that_is_not_there_ends_the_run_once(org: Organisation) -> None:
@@ -175,6 +191,6 @@ def test_a_server_that_is_not_there_ends_the_run_once(org: Organisation) -> None
     run = run_tap(config=config, minute=0.05)
     assert run.status == 1
     [line] = run.errors
-    assert "does not answer: the connection failed (" in line
+    assert f"{NO_ANSWER}the connection failed (" in line
     assert "Connection refused" in line
     assert "Traceback" not in run.log

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from support import (
+    ACCOUNT,
     DEFAULT_STREAMS,
     ENDPOINT,
     catalog_of,
@@ -156,7 +157,7 @@ def test_it_is_noted_that_others_use_the_key(log_config: dict[str, str]) -> None
         )
     assert run.status == 0
     assert record(run.log)["slowdowns"] == 1
-    [message] = [each["message"] for each in structured(run.log) if "Read " in each["message"]]
+    [message] = [each["message"] for each in structured(run.log) if ACCOUNT in each["message"]]
     *_, retries, slowdowns = message.splitlines()
     assert retries == "users: 1 retry"
     assert slowdowns == "Slowed down 1 time, as somebody else uses this key"
