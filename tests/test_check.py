@@ -205,7 +205,7 @@ CASES: dict[str, Case] = {
     "windows-1252": Case({"charset": "windows-1252"}, {"encoding": (HARMLESS, "windows-1252")}),
     "raw ampersands": Case({"raw": True}, {"repairs": (HARMLESS, "invalid entities")}),
     "unknown fields": Case(
-        {"unknown_fields": True}, {"unknown_fields": (HARMLESS, "JobRole in 1")}
+        {"unknown_fields": True}, {"unknown_fields": (HARMLESS, "JobRole in 7 streams")}
     ),
     "rows without key": Case(
         {"keyless": 0.1}, {"keys": (BREAKS, "Correct the rows without key")}

@@ -287,16 +287,19 @@ class Account:
         with ThreadPoolExecutor(self.config["max_concurrent_requests"]) as pool:
             try:
                 return first + list(pool.map(fetch, questions[alone:]))
+            except RuntimeError:  # this machine starts no more threads
+                pool.shutdown(cancel_futures=True)
             except BaseException:
                 self._transport.close()  # so that no thread is waited for
                 pool.shutdown(cancel_futures=True)
                 raise
+        return first + list(map(fetch, questions[alone:]))
 
     def _fetch(self, question: Question) -> FetchedPage:
         endpoint, position = question.endpoint, question.position
+        stats = self._summary.of(endpoint.stream)
         self._progress.reached(endpoint.stream, str(position.window))
-        most = _TRIES if endpoint.nesting else _FEW_TRIES
-        tries = _Tries(self, self._summary.of(endpoint.stream), most)
+        tries = _Tries(self, stats, _TRIES if endpoint.nesting else _FEW_TRIES)
         page = self._transport.fetch(endpoint, position.query(question.limit), tries)
         self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
         return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,25 +30,35 @@ _SOON = timedelta(minutes=7)
 
 
 def _newest(account: Account) -> tuple[Answer, datetime]:
-    """Return the page with the newest row, and its date.
+    """Return the page with the newest row, and its date; whole pages are preferred.
 
     Raises:
         UnseenError: If nothing has changed in the last days.
     """
     pages = [
-        (max(dates), place, answer)
+        (answer.rows < account.cut_from, max(dates), place, answer)
         for place, answer in enumerate(open_pages(account))
         if (dates := [date for date in answer.dates if date is not None])
     ]
     if not pages:
         raise UnseenError("nothing has changed in the last days")
-    date, _, answer = max(pages)
+    _, date, _, answer = max(pages)
     return answer, date
+
+
+def _newest_date(account: Account) -> datetime:
+    """Return the newest date of any row, on whichever page."""
+    return max(date for page in open_pages(account) for date in page.dates if date is not None)
 
 
 def _clocks(account: Account, now: datetime) -> list[datetime]:
     """Return what this machine's clock and the server's show at a moment of the former."""
     return [now, now - timedelta(seconds=account.clock_ahead or 0.0)]
+
+
+def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
+    """Return whether either clock shows a moment, as exactly as zones need it."""
+    return any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
 
 
 def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
@@ -56,6 +67,30 @@ def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
         (probe for probe in probes(answer) if probe.date.date() == date.date()),
         key=lambda probe: probe.date,
     )
+
+
+def _earliest_to(account: Account, probe: Probe, now: datetime) -> tuple[datetime, datetime]:
+    """Return the last `to` that does not bring a row, and the first that does.
+
+    They are a step of zones apart, and half of one from what the clocks of all zones show.
+
+    Raises:
+        UnseenError: If there is none of both within a day.
+    """
+
+    def at(steps: int) -> datetime:
+        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
+
+    low, high = _WEST * 4, _EAST * 4
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_served(account, probe, probe.day - _DAY, at(middle)):
+            high = middle
+        else:
+            low = middle
+    if low == _WEST * 4 or high == _EAST * 4:
+        raise UnseenError("the newest row is not of today")
+    return at(low), at(high)
 
 
 def _find_zone(account: Account) -> float:
@@ -68,26 +103,16 @@ def _find_zone(account: Account) -> float:
         UnseenError: If neither tells.
     """
     answer, newest = _newest(account)
-    probe, now = _first_of_its_day(answer, newest), pendulum.now("UTC")
-
-    def at(steps: int) -> datetime:
-        """Return a moment between two steps of zones, as seen from now."""
-        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
-
-    low, high = _WEST * 4, _EAST * 4
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_served(account, probe, probe.day - _DAY, at(middle)):
-            high = middle
-        else:
-            low = middle
-    is_within = low > _WEST * 4 and high < _EAST * 4
-    # At midnight it may be that only the day counts.
-    if is_within and at(low) > probe.date and at(low).date() == at(high).date():
-        moment = at(high) - STEP / 2
-        is_now = any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
-        return 0.0 if is_now else high / 4
-    if any(abs(newest - clock) < STEP / 2 for clock in _clocks(account, account.now)):
+    now = pendulum.now("UTC")
+    probe = _first_of_its_day(answer, newest)
+    with suppress(UnseenError):
+        before, after = _earliest_to(account, probe, now)
+        # At midnight it may be that only the day counts.
+        if probe.date < before and before.date() == after.date():
+            here = after - STEP / 2
+            hours = (here - now).total_seconds() / 3600
+            return 0.0 if _is_now(account, here, now) else round(4 * hours) / 4
+    if _is_now(account, _newest_date(account), account.now):
         return 0.0
     raise UnseenError("the newest row is neither of the last minutes nor of today")
 
@@ -126,7 +151,7 @@ def _today(account: Account) -> Outcome:
 
 def _lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do those appear that are older than the first reading?"""
-    answer, newest = _newest(account)
+    answer, _ = _newest(account)
     zone = timedelta(hours=account.zone or 0.0)
     again = account.ask_again(answer.question)
     known = set(answer.versions)
@@ -136,6 +161,7 @@ def _lateness(account: Account) -> Outcome:
         for probe in probes(again)
         if is_whole and probe.version not in known
     ]
+    newest = _newest_date(account)
     age = min(abs(now + zone - newest) for now in _clocks(account, account.now))
     seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     latest = max(late, default=timedelta(0))

@@ -161,8 +161,8 @@ def _refusals(account: Account) -> Outcome:
     return harmless(
         f"{account.rate.refusals} of {counted(requests, 'request')} refused (429 or 503) and "
         "sent again: others may use the key, or the service was busy",
-        f"If refusals stay, set requests_per_minute below {rate}, and rate_limit_file where several "
-        "runs share this machine",
+        f"If refusals stay, set requests_per_minute below {rate}, and rate_limit_file where "
+        "several runs share this machine",
     )
 
 
