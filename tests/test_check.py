@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -447,6 +448,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     bodies: dict[str, tuple[int, dict[str, str], bytes]] = {
         "/sessions/past": (200, {}, session),
         "/users/details": (200, {}, page("users", user)),
+        "/bulkimports": (200, {}, b"<html><body>Sign in</body></html>"),
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
     }
     with Sandbox(org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
@@ -456,7 +458,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     assert "SessionCourses/SessionCourse/Sessions/Session/Days/SessionDay" in found.detail
     assert "Users/User/Points" in found.detail
     assert "UserName" not in found.detail
-    assert "/coursecustomfields" not in found.detail
+    assert not {"/coursecustomfields", "/bulkimports"} & set(re.findall(r"/\w+", found.detail))
     for value in ("Fire", "Monday", "olga", "4711", "Birthday"):
         assert value not in run.output.decode() + run.log
     assert run.status == 0
@@ -511,6 +513,30 @@ def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
     assert "returned 401" in run.errors[-1]
     assert "wrong-key" not in run.log
     assert "Traceback" not in run.log
+
+
+def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> None:
+    with Sandbox(org, on_request=lambda _: (404, {}, b"")) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert run.status == 1
+    assert len(box.requests) == 17
+    assert list(findings_of(run)) == ["endpoints"]
+    assert "none of 17 answered: users (404)" in run.output.decode()
+
+
+def test_a_machine_that_starts_no_thread_checks_all_the_same(
+    org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Sandbox(org) as box:
+        check_case(box, Case({}))
 
 
 def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:

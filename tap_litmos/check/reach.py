@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.findings import Check, breaks, harmless, holds, unseen
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
+
+_HTML = re.compile(rb"\s*<html\b", re.IGNORECASE)
 
 DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
 DEFAULT = [endpoint for endpoint in DELTAS if endpoint.selected_by_default]
@@ -170,7 +173,7 @@ def _others(account: Account) -> Outcome:
     """Say what the account answers that the tap does not read, with the names of elements."""
     found = []
     for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
-        if not isinstance(body, StreamFailedError):
+        if not isinstance(body, StreamFailedError) and not _HTML.match(body.content):
             names = ", ".join(_new_names(element_paths(body.content))) or "no elements"
             found.append(f"{endpoint.stream} ({endpoint.path}): {names}")
     if not found:
