@@ -15,9 +15,10 @@ from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, hold
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
-    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.account import Account
     from tap_litmos.check.finder import Probe
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.pages import SeenPage
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -29,21 +30,21 @@ _SOON = timedelta(minutes=7)
 """Rows that appear within that time are not late."""
 
 
-def _newest(account: Account) -> tuple[Answer, datetime]:
+def _newest(account: Account) -> tuple[SeenPage, datetime]:
     """Return the page with the newest row, and its date; whole pages are preferred.
 
     Raises:
         UnseenError: If nothing has changed in the last days.
     """
     pages = [
-        (answer.rows < account.cut_from, max(dates), place, answer)
-        for place, answer in enumerate(open_pages(account))
-        if (dates := [date for date in answer.dates if date is not None])
+        (page.rows < account.cut_from, max(dates), place, page)
+        for place, page in enumerate(open_pages(account))
+        if (dates := [date for date in page.dates if date is not None])
     ]
     if not pages:
         raise UnseenError("nothing has changed in the last days")
-    _, date, _, answer = max(pages)
-    return answer, date
+    _, date, _, page = max(pages)
+    return page, date
 
 
 def _newest_date(account: Account) -> datetime:
@@ -61,10 +62,10 @@ def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
     return any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
 
 
-def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
+def _first_of_its_day(page: SeenPage, date: datetime) -> Probe:
     """Return the first row of the day of a date."""
     return min(
-        (probe for probe in probes(answer) if probe.date.date() == date.date()),
+        (probe for probe in probes(page) if probe.date.date() == date.date()),
         key=lambda probe: probe.date,
     )
 
@@ -102,9 +103,9 @@ def _find_zone(account: Account) -> float:
     Raises:
         UnseenError: If neither tells.
     """
-    answer, newest = _newest(account)
+    page, newest = _newest(account)
     now = pendulum.now("UTC")
-    probe = _first_of_its_day(answer, newest)
+    probe = _first_of_its_day(page, newest)
     with suppress(UnseenError):
         before, after = _earliest_to(account, probe, now)
         # At midnight it may be that only the day counts.
@@ -137,11 +138,11 @@ def _zone(account: Account) -> Outcome:
 
 def _today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
-    answer, newest = _newest(account)
+    page, newest = _newest(account)
     here = min(_clocks(account, pendulum.now("UTC"))) + timedelta(hours=account.zone or 0.0)
     if newest.date() < here.date():
         raise UnseenError("no row is of today")
-    probe, past = _first_of_its_day(answer, newest), here - 60 * _SECOND
+    probe, past = _first_of_its_day(page, newest), here - 60 * _SECOND
     if past.date() > probe.date.date() or past <= probe.date:
         return holds("rows of today came; none was old enough to ask for with an earlier to")
     if is_served(account, probe, probe.day - _DAY, past.replace(microsecond=0)):
@@ -151,13 +152,13 @@ def _today(account: Account) -> Outcome:
 
 def _lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do those appear that are older than the first reading?"""
-    answer, _ = _newest(account)
+    page, _ = _newest(account)
     zone = timedelta(hours=account.zone or 0.0)
-    again = account.ask_again(answer.question)
-    known = set(answer.versions)
-    is_whole = max(answer.rows, again.rows) < account.cut_from
+    again = account.fetch_again(page.request)
+    known = set(page.versions)
+    is_whole = max(page.rows, again.rows) < account.cut_from
     late = [
-        (answer.requested_at + zone) - pendulum.instance(probe.date)
+        (page.requested_at + zone) - pendulum.instance(probe.date)
         for probe in probes(again)
         if is_whole and probe.version not in known
     ]

@@ -61,18 +61,18 @@ them). Attendance has none that lists it: it costs a request for each session.""
 
 def _endpoints(account: Account) -> Outcome:
     """Ask each of the default endpoints for the newest rows."""
-    answers = account.look_at(DEFAULT, account.open_window)
+    pages = account.look_at(DEFAULT, account.open_window)
     refused = _refused(account, DEFAULT)
-    rows = counted(sum(answer.rows for answer in answers), "row")
+    rows = counted(sum(page.rows for page in pages), "row")
     if not refused:
         return holds(f"all {len(DEFAULT)} answered, with {rows} of the last days")
-    if not answers:
+    if not pages:
         return breaks(
             f"none of {len(DEFAULT)} answered: {refused}",
             "Check the settings api_url and region; run tap-litmos --test for the reason",
         )
     return breaks(
-        f"{len(answers)} of {len(DEFAULT)} answered; not so {refused}",
+        f"{len(pages)} of {len(DEFAULT)} answered; not so {refused}",
         "Use the key of an Account Owner, or deselect the streams that are refused",
     )
 
@@ -113,8 +113,7 @@ def _clock(account: Account) -> Outcome:
 
 def _optional(account: Account) -> Outcome:
     found = [
-        answer.endpoint.stream
-        for answer in account.look_at(OFF_BY_DEFAULT, account.open_window)
+        page.endpoint.stream for page in account.look_at(OFF_BY_DEFAULT, account.open_window)
     ]
     refused = _refused(account, OFF_BY_DEFAULT)
     if not refused:
@@ -127,10 +126,10 @@ def _optional(account: Account) -> Outcome:
 
 
 def _listings(account: Account) -> Outcome:
-    answers = account.look_at(_LISTINGS, WHOLE_LIST)
+    pages = account.look_at(_LISTINGS, WHOLE_LIST)
     refused = _refused(account, _LISTINGS)
     if not refused:
-        return holds(f"all {len(answers)} answered")
+        return holds(f"all {len(pages)} answered")
     if account.config["detect_deletes"]:
         return breaks(f"not so {refused}", "Set detect_deletes to false")
     return harmless(
