@@ -401,8 +401,9 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         assert secret not in run.output.decode() + run.log
 
 
-def test_rows_of_another_date_are_counted(org: Organisation) -> None:
-    row = "<Id>1</Id><UpdatedDate>2019-01-01T00:00:00</UpdatedDate>"
+@pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
+    row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"
 
     def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
@@ -411,6 +412,7 @@ def test_rows_of_another_date_are_counted(org: Organisation) -> None:
         found = findings_of(run_tap("--check", config=config_for(box)))
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
+    assert {found[name].verdict for name in ("zone", "today", "lateness")} == {"holds"}
 
 
 @pytest.mark.parametrize("hours", [-5, 9.5])

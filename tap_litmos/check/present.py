@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tap_litmos.check.pages import SeenPage
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 _WEST, _EAST = -13, 15
@@ -39,7 +40,7 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
     pages = [
         (page.rows < account.cut_from, max(dates), place, page)
         for place, page in enumerate(open_pages(account))
-        if (dates := [date for date in page.dates if date is not None])
+        if (dates := _recent(account, page))
     ]
     if not pages:
         raise UnseenError("nothing has changed in the last days")
@@ -49,7 +50,13 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
 
 def _newest_date(account: Account) -> datetime:
     """Return the newest date of any row, on whichever page."""
-    return max(date for page in open_pages(account) for date in page.dates if date is not None)
+    return max(date for page in open_pages(account) for date in _recent(account, page))
+
+
+def _recent(account: Account, page: SeenPage) -> list[datetime]:
+    """Return the dates of a page but those that are not of the present in any zone."""
+    first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
+    return [date for date in page.dates if date is not None and first <= date <= last]
 
 
 def _clocks(account: Account, now: datetime) -> list[datetime]:
