@@ -63,10 +63,7 @@ class StreamFailedError(Exception):
         status: The HTTP status of the refusal, or 0 where none came.
     """
 
-    def __init__(self, what: str, status: int = 0) -> None:
-        """Take what happened, where, and what to do."""
-        super().__init__(what)
-        self.status = status
+    status: int = 0
 
 
 class RunFailedError(BaseException):

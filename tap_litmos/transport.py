@@ -406,7 +406,9 @@ class Transport:
             message += f' Server said: "{said}".'
         if status == HTTPStatus.UNAUTHORIZED:
             return RunFailedError(f"{message} Check the settings api_key and region")
-        return StreamFailedError(f"{message} {_advice(endpoint, params, status)}", status)
+        refusal = StreamFailedError(f"{message} {_advice(endpoint, params, status)}")
+        refusal.status = status
+        return refusal
 
     def _meaning(self, response: requests.Response) -> str:
         """Return in words what a status means that is final."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ CASES: dict[str, Case] = {
     "windows-1252": Case({"charset": "windows-1252"}, {"encoding": (HARMLESS, "windows-1252")}),
     "raw ampersands": Case({"raw": True}, {"repairs": (HARMLESS, "invalid entities")}),
     "unknown fields": Case(
-        {"unknown_fields": True}, {"unknown_fields": (HARMLESS, "JobRole in 1")}
+        {"unknown_fields": True}, {"unknown_fields": (HARMLESS, "JobRole in 7 streams")}
     ),
     "rows without key": Case(
         {"keyless": 0.1}, {"keys": (BREAKS, "Correct the rows without key")}
@@ -398,8 +399,9 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         assert secret not in run.output.decode() + run.log
 
 
-def test_rows_of_another_date_are_counted(org: Organisation) -> None:
-    row = "<Id>1</Id><UpdatedDate>2019-01-01T00:00:00</UpdatedDate>"
+@pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
+    row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"
 
     def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
@@ -408,6 +410,7 @@ def test_rows_of_another_date_are_counted(org: Organisation) -> None:
         found = findings_of(run_tap("--check", minute=0.3, config=config_for(box)))
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
+    assert {found[name].verdict for name in ("zone", "today", "lateness")} == {"holds"}
 
 
 @pytest.mark.parametrize("hours", [-5, 9.5])
@@ -445,6 +448,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     bodies: dict[str, tuple[int, dict[str, str], bytes]] = {
         "/sessions/past": (200, {}, session),
         "/users/details": (200, {}, page("users", user)),
+        "/bulkimports": (200, {}, b"<html><body>Sign in</body></html>"),
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
     }
     with Sandbox(org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
@@ -454,7 +458,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     assert "SessionCourses/SessionCourse/Sessions/Session/Days/SessionDay" in found.detail
     assert "Users/User/Points" in found.detail
     assert "UserName" not in found.detail
-    assert "/coursecustomfields" not in found.detail
+    assert not {"/coursecustomfields", "/bulkimports"} & set(re.findall(r"/\w+", found.detail))
     for value in ("Fire", "Monday", "olga", "4711", "Birthday"):
         assert value not in run.output.decode() + run.log
     assert run.status == 0
@@ -509,6 +513,30 @@ def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
     assert "returned 401" in run.errors[-1]
     assert "wrong-key" not in run.log
     assert "Traceback" not in run.log
+
+
+def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> None:
+    with Sandbox(org, on_request=lambda _: (404, {}, b"")) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert run.status == 1
+    assert len(box.requests) == 17
+    assert list(findings_of(run)) == ["endpoints"]
+    assert "none of 17 answered: users (404)" in run.output.decode()
+
+
+def test_a_machine_that_starts_no_thread_checks_all_the_same(
+    org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "ThreadPool" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Sandbox(org) as box:
+        check_case(box, Case({}))
 
 
 def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:

@@ -81,8 +81,12 @@ def check(config: Mapping[str, Any], transport: Transport, *, logger: logging.Lo
     Raises:
         RunFailedError: If the key is refused, or the host does not answer.
     """
+    findings: list[Finding] = []
     with Account(config, transport, logger=logger) as account:
-        findings = [each.find(account) for each in CHECKS]
+        for each in CHECKS:
+            findings.append(each.find(account))
+            if not account.surveyed:  # no endpoint answers: there is nothing to look at
+                break
     findings.sort(key=lambda finding: _TOPICS.index(finding.topic))
     about: dict[str, object] = {
         "tap_litmos": version("tap-litmos"),

@@ -1,4 +1,4 @@
-"""The account that is checked: every question is asked once, and few enough of them."""
+"""The account that is checked: every request is asked once, and few enough of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import pendulum
 
+from tap_litmos.check.pages import LIMIT, PageRequest, SeenPage
 from tap_litmos.check.survey import Survey
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import Position
@@ -20,22 +19,17 @@ from tap_litmos.redact import RedactKey
 from tap_litmos.rows import RowReader
 from tap_litmos.summary import RunSummary
 from tap_litmos.transport import FetchedPage, Transport
-from tap_litmos.windows import WHOLE_LIST, Window
+from tap_litmos.windows import LONGEST_DAYS, WHOLE_LIST, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
-
-    from pendulum import DateTime
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.rows import Body, Page
+    from tap_litmos.rows import Body
     from tap_litmos.summary import StreamStats
 
 BUDGET = 150
 """The most requests of a check, retries included."""
-
-LIMIT = 1000
-"""The most rows that Litmos takes as `limit` (the document)."""
 
 _FEW = 10
 """Rows to ask for where only their elements are looked at."""
@@ -52,57 +46,6 @@ _FEW_TRIES = 2
 
 class BudgetSpentError(Exception):
     """No more requests may be sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A page to ask for.
-
-    Attributes:
-        endpoint: Where.
-        position: Which window, from which row on.
-        limit: How many rows.
-    """
-
-    endpoint: Endpoint
-    position: Position
-    limit: int = LIMIT
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The page that came, without its values.
-
-    Attributes:
-        question: What was asked.
-        versions: For each row its key and its date of change; see `rows.Page`.
-        keys: For each row its key.
-        dates: For each row its date of change; None where it has none, or no key.
-        repeated: How many rows with a key came once more.
-        requested_at: When it was asked for.
-    """
-
-    question: Question
-    versions: Sequence[Hashable]
-    keys: Sequence[Hashable]
-    dates: Sequence[datetime | None]
-    repeated: int
-    requested_at: DateTime
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The endpoint that was asked."""
-        return self.question.endpoint
-
-    @property
-    def window(self) -> Window:
-        """The window that was asked for."""
-        return self.question.position.window
-
-    @property
-    def rows(self) -> int:
-        """How many rows came."""
-        return len(self.keys)
 
 
 class Account:
@@ -133,15 +76,15 @@ class Account:
         self.config = config
         self.now = pendulum.now("UTC")
         self.survey = Survey()
-        self.surveyed: list[Answer] = []
-        self.span = 7
+        self.surveyed: list[SeenPage] = []
+        self.span = LONGEST_DAYS
         self.cut_from = LIMIT * 9 // 10
         self.zone: float | None = None
         self.slowest = 0.0
         self._lock = threading.Lock()
         self._key_filter = RedactKey(config["api_key"])
         self._asked = 0
-        self._known: dict[Question, Answer | StreamFailedError] = {}
+        self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
         self._transport = transport
         self.rate = transport.rate
@@ -194,80 +137,78 @@ class Account:
         today = self.now.start_of("day")
         return Window(today.subtract(days=1), today.add(days=2), is_open=True)
 
-    def finished_window(self, weeks: int = 1) -> Window:
+    def finished_window(self, back: int = 1) -> Window:
         """Return a finished window of full length.
 
         Args:
-            weeks: Which one before the open window, from 1.
+            back: Which one before the open window, from 1.
         """
-        to = self.open_window.since.subtract(days=self.span * (weeks - 1))
+        to = self.open_window.since.subtract(days=self.span * (back - 1))
         return Window(to.subtract(days=self.span), to)
 
     # Asking
 
-    def look_at(self, endpoints: Iterable[Endpoint], *windows: Window) -> list[Answer]:
-        """Return the first pages of windows, and look at their rows.
+    def look_at(self, endpoints: Iterable[Endpoint], window: Window) -> list[SeenPage]:
+        """Return the first page of a window at each endpoint, and look at their rows.
 
         Several are asked for at once. Those that did not come are left out.
         """
-        questions = [
-            Question(endpoint, Position(window)) for endpoint in endpoints for window in windows
-        ]
-        new = [question for question in questions if question not in self._known]
-        for question, result in zip(new, self._fetch_all(new), strict=True):
+        requests = [PageRequest(endpoint, Position(window)) for endpoint in endpoints]
+        new = [request for request in requests if request not in self._known]
+        for request, result in zip(new, self._fetch_all(new), strict=True):
             if isinstance(result, StreamFailedError):
-                self._known[question] = result
+                self._known[request] = result
             elif result is not None:
-                answer = self._known[question] = self._read(question, result, survey=True)
-                self.surveyed.append(answer)
-        found = map(self._known.get, questions)
-        return [answer for answer in found if isinstance(answer, Answer)]
+                page = self._known[request] = self._read(request, result, survey=True)
+                self.surveyed.append(page)
+        found = map(self._known.get, requests)
+        return [page for page in found if isinstance(page, SeenPage)]
 
-    def ask(self, question: Question) -> Answer:
+    def fetch(self, request: PageRequest) -> SeenPage:
         """Return a page, which is asked for once at most.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             BudgetSpentError: If no more requests may be sent.
         """
-        if question not in self._known:
+        if request not in self._known:
             try:
-                self._known[question] = self.ask_again(question)
+                self._known[request] = self.fetch_again(request)
             except StreamFailedError as error:
-                self._known[question] = error
-        known = self._known[question]
+                self._known[request] = error
+        known = self._known[request]
         if isinstance(known, StreamFailedError):
             raise known
         return known
 
-    def ask_again(self, question: Question) -> Answer:
-        """Return a page as it is now; the errors are those of `ask`."""
-        return self._read(question, self._fetch(question), survey=False)
+    def fetch_again(self, request: PageRequest) -> SeenPage:
+        """Return a page as it is now; the errors are those of `fetch`."""
+        return self._read(request, self._fetch(request), survey=False)
 
     def refusal(self, endpoint: Endpoint, window: Window) -> StreamFailedError | None:
         """Return why a window did not come, None if it did or was never asked for."""
-        known = self._known.get(Question(endpoint, Position(window)))
+        known = self._known.get(PageRequest(endpoint, Position(window)))
         return known if isinstance(known, StreamFailedError) else None
 
     def bodies(self, endpoints: Sequence[Endpoint]) -> list[Body | StreamFailedError]:
         """Return what endpoints answer that have no declared rows, or why they do not."""
-        questions = [
-            Question(endpoint, Position(WHOLE_LIST), limit=_FEW) for endpoint in endpoints
+        requests = [
+            PageRequest(endpoint, Position(WHOLE_LIST), limit=_FEW) for endpoint in endpoints
         ]
         spent = StreamFailedError("the budget of requests is spent")
         return [
             result.body if isinstance(result, FetchedPage) else result or spent
-            for result in self._fetch_all(questions)
+            for result in self._fetch_all(requests)
         ]
 
     def _fetch_all(
-        self, questions: Sequence[Question]
+        self, requests: Sequence[PageRequest]
     ) -> list[FetchedPage | StreamFailedError | None]:
         """Return pages, or why they did not come; None: the budget is spent."""
 
-        def fetch(question: Question) -> FetchedPage | StreamFailedError | None:
+        def fetch(request: PageRequest) -> FetchedPage | StreamFailedError | None:
             try:
-                return self._fetch(question)
+                return self._fetch(request)
             except StreamFailedError as error:
                 return error
             except BudgetSpentError:
@@ -275,21 +216,24 @@ class Account:
 
         # The first request of all goes alone, so that a wrong key is refused once.
         alone = 0 if self._asked else 1
-        first = list(map(fetch, questions[:alone]))
+        first = list(map(fetch, requests[:alone]))
         with ThreadPoolExecutor(self.config["max_concurrent_requests"]) as pool:
             try:
-                return first + list(pool.map(fetch, questions[alone:]))
+                return first + list(pool.map(fetch, requests[alone:]))
+            except RuntimeError:  # this machine starts no more threads
+                pool.shutdown(cancel_futures=True)
             except BaseException:
                 self._transport.close()  # so that no thread is waited for
                 pool.shutdown(cancel_futures=True)
                 raise
+        return first + list(map(fetch, requests[alone:]))
 
-    def _fetch(self, question: Question) -> FetchedPage:
-        endpoint, position = question.endpoint, question.position
+    def _fetch(self, request: PageRequest) -> FetchedPage:
+        endpoint, position = request.endpoint, request.position
+        stats = self._summary.of(endpoint.stream)
         self._progress.reached(endpoint.stream, str(position.window))
-        most = _TRIES if endpoint.nesting else _FEW_TRIES
-        tries = _Tries(self, self._summary.of(endpoint.stream), most)
-        page = self._transport.fetch(endpoint, position.query(question.limit), tries)
+        tries = _Tries(self, stats, _TRIES if endpoint.nesting else _FEW_TRIES)
+        page = self._transport.fetch(endpoint, position.query(request.limit), tries)
         self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
         return page
 
@@ -304,26 +248,19 @@ class Account:
                 raise BudgetSpentError(f"the budget of {BUDGET} requests was spent before")
             self._asked += 1
 
-    def _read(self, question: Question, page: FetchedPage, *, survey: bool) -> Answer:
-        endpoint = question.endpoint
+    def _read(self, request: PageRequest, fetched: FetchedPage, *, survey: bool) -> SeenPage:
+        endpoint = request.endpoint
         reader = self._readers.get((endpoint.stream, survey))
         if reader is None:
             fields = {field.name for field in endpoint.fields}
             heard = self.survey if survey and not endpoint.is_listing else Survey()
             reader = RowReader(endpoint, fields, heard.reporter(endpoint))
             self._readers[endpoint.stream, survey] = reader
-        rows = reader.read(page.body)
+        rows = reader.read(fetched.body)
         self._summary.of(endpoint.stream).rows += len(rows.keys)
         if survey and not endpoint.is_listing:
-            self.survey.take(endpoint, page.body, rows)
-        return Answer(
-            question,
-            rows.versions,
-            rows.keys,
-            _dates(endpoint, rows),
-            _repeated(rows),
-            page.requested_at,
-        )
+            self.survey.take(endpoint, fetched.body, rows)
+        return SeenPage.of(request, rows, fetched.requested_at)
 
 
 class _Tries:
@@ -345,16 +282,3 @@ class _Tries:
         if not self._left:
             raise StreamFailedError("it keeps failing")
         self._stats.retried()
-
-
-def _repeated(rows: Page) -> int:
-    """Return how many rows with a key came once more."""
-    keys = [key for key, record in zip(rows.keys, rows.records, strict=True) if record]
-    return len(keys) - len(set(keys))
-
-
-def _dates(endpoint: Endpoint, rows: Page) -> list[datetime | None]:
-    """Return when rows last changed, as they say."""
-    key = endpoint.replication_key
-    texts = [record and key and record[key] for record in rows.records]
-    return [datetime.fromisoformat(text) if text else None for text in texts]

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.account import Account
     from tap_litmos.check.finder import Probe
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.pages import SeenPage
 
     Serves = Callable[[datetime], bool]
 
@@ -76,7 +77,7 @@ def _read_ends(account: Account) -> tuple[Probe, End, End]:
     raise UnseenError("no row of the last weeks could be used")
 
 
-def _candidates(account: Account, pages: list[Answer]) -> list[Probe]:
+def _candidates(account: Account, pages: list[SeenPage]) -> list[Probe]:
     """Return the best row of each page, the best first."""
     latest = account.open_window.since - 2 * _DAY
     found = []
@@ -197,9 +198,9 @@ def _included(end: End) -> str:
 def _within(account: Account) -> Outcome:
     """Count rows whose date lies outside the finished window that served them."""
     rows = outside = 0
-    for answer in finished_pages(account):
-        since, to = answer.window.since - _DAY, answer.window.to + _DAY
-        dates = [date for date in answer.dates if date is not None]
+    for page in finished_pages(account):
+        since, to = page.window.since - _DAY, page.window.to + _DAY
+        dates = [date for date in page.dates if date is not None]
         rows += len(dates)
         outside += sum(not since <= date <= to for date in dates)
     if not rows:

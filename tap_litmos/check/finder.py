@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pendulum
 
-from tap_litmos.check.account import LIMIT, Question
 from tap_litmos.check.findings import UnseenError
+from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.check.reach import DEFAULT
 from tap_litmos.paginator import Position
 from tap_litmos.summary import counted
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from datetime import datetime
 
-    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.account import Account
+    from tap_litmos.check.pages import SeenPage
     from tap_litmos.declaration import Endpoint
 
 _MOST_PAGES = 4
@@ -34,47 +35,47 @@ _EARLIER = (
 """How many windows to go back while no page has so many rows."""
 
 
-def open_pages(account: Account) -> list[Answer]:
+def open_pages(account: Account) -> list[SeenPage]:
     """Return the newest pages of all endpoints that answer."""
     return account.look_at(DEFAULT, account.open_window)
 
 
-def finished_pages(account: Account) -> list[Answer]:
+def finished_pages(account: Account) -> list[SeenPage]:
     """Return pages of finished windows, those with the most rows first.
 
     That are the latest ones of all endpoints, and earlier ones until there are enough rows. As
     nothing is asked twice, this may be called again.
     """
     latest = account.look_at(
-        [answer.endpoint for answer in open_pages(account)], account.finished_window()
+        [page.endpoint for page in open_pages(account)], account.finished_window()
     )
     pages = _by_rows(latest)
-    busiest = [answer.endpoint for answer in pages[:2]]
+    busiest = [page.endpoint for page in pages[:2]]
     for back, wanted in _EARLIER:
         if pages and pages[0].rows < wanted:
             pages = _by_rows(pages + account.look_at(busiest, account.finished_window(back)))
     return pages
 
 
-def largest(account: Account, least: int = 2, most: int | None = None) -> Answer:
+def largest(account: Account, least: int = 2, most: int | None = None) -> SeenPage:
     """Return the page of a finished window with the most rows within bounds.
 
     Raises:
         UnseenError: If there is none.
     """
-    for answer in finished_pages(account):
-        if least <= answer.rows and (most is None or answer.rows <= most):
-            return answer
+    for page in finished_pages(account):
+        if least <= page.rows and (most is None or page.rows <= most):
+            return page
     raise UnseenError(f"no finished window had {counted(least, 'row')} or more")
 
 
-def named(answer: Answer) -> str:
+def named(page: SeenPage) -> str:
     """Return of what stream a page is, and how many rows it has."""
-    return f"{answer.endpoint.stream}, {counted(answer.rows, 'row')}"
+    return f"{page.endpoint.stream}, {counted(page.rows, 'row')}"
 
 
-def _by_rows(pages: list[Answer]) -> list[Answer]:
-    return sorted(pages, key=lambda answer: -answer.rows)
+def _by_rows(pages: list[SeenPage]) -> list[SeenPage]:
+    return sorted(pages, key=lambda page: -page.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,11 @@ class Probe:
         return self.date.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def probes(answer: Answer) -> Iterator[Probe]:
+def probes(page: SeenPage) -> Iterator[Probe]:
     """Yield the rows of a page that have a date."""
-    for version, date in zip(answer.versions, answer.dates, strict=True):
+    for version, date in zip(page.versions, page.dates, strict=True):
         if date is not None:
-            yield Probe(answer.endpoint, version, date)
+            yield Probe(page.endpoint, version, date)
 
 
 def is_served(account: Account, probe: Probe, since: datetime, to: datetime) -> bool:
@@ -109,7 +110,7 @@ def is_served(account: Account, probe: Probe, since: datetime, to: datetime) -> 
     window = Window(pendulum.instance(since), pendulum.instance(to))
     seen: set[Hashable] = set()
     for _ in range(_MOST_PAGES):
-        page = account.ask(Question(probe.endpoint, Position(window, len(seen))))
+        page = account.fetch(PageRequest(probe.endpoint, Position(window, len(seen))))
         if probe.version in page.versions:
             return True
         new = set(page.keys) - seen

@@ -6,17 +6,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.account import LIMIT, Question
 from tap_litmos.check.finder import largest, named
 from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
 from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.pages import SeenPage
 
 _SMALL = 10
 """A limit that is small enough to see whether it is kept."""
@@ -33,38 +34,38 @@ _DEFAULT_LIMIT = 100
 
 def _order(account: Account) -> Outcome:
     """Read a window that fits a page twice; a row that left it or came makes no difference."""
-    answer = largest(account)
-    again = account.ask_again(answer.question)
-    both = set(answer.versions) & set(again.versions)
+    sample = largest(account)
+    again = account.fetch_again(sample.request)
+    both = set(sample.versions) & set(again.versions)
 
-    def common(page: Answer) -> list[object]:
+    def common(page: SeenPage) -> list[object]:
         return [version for version in page.versions if version in both]
 
-    left = len(set(answer.versions) - both)
-    if common(answer) == common(again):
+    left = len(set(sample.versions) - both)
+    if common(sample) == common(again):
         changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
-        return holds(f"the same order twice ({named(answer)}){changed}")
-    if answer.repeated:
+        return holds(f"the same order twice ({named(sample)}){changed}")
+    if sample.repeated:
         return breaks(
-            f"rows changed places, and {answer.repeated:,} came twice ({named(answer)}), so "
+            f"rows changed places, and {sample.repeated:,} came twice ({named(sample)}), so "
             "that nothing proves that every row came. Such a stream fails",
             "Report that rows move and come twice: no setting helps",
         )
-    ties = "rows of the same second" if _only_ties(answer, again) else "rows"
+    ties = "rows of the same second" if _only_ties(sample, again) else "rows"
     return harmless(
-        f"{ties} changed places ({named(answer)}). The tap reads again until it can prove that "
+        f"{ties} changed places ({named(sample)}). The tap reads again until it can prove that "
         "every row came, which costs requests",
         "Keep page_size at 1000, so that fewer windows have several pages",
     )
 
 
-def _only_ties(answer: Answer, again: Answer) -> bool:
+def _only_ties(sample: SeenPage, again: SeenPage) -> bool:
     """Whether rows changed places only with those of the same second."""
 
-    def seconds(page: Answer) -> list[str]:
+    def seconds(page: SeenPage) -> list[str]:
         return [f"{date:%Y%m%d%H%M%S}" if date else "" for date in page.dates]
 
-    return seconds(answer) == seconds(again)
+    return seconds(sample) == seconds(again)
 
 
 @dataclass(slots=True)
@@ -86,14 +87,14 @@ class _InPages:
     failure: str = ""
 
 
-def _read_in_pages(account: Account, whole: Answer) -> _InPages:
+def _read_in_pages(account: Account, whole: SeenPage) -> _InPages:
     """Let the tap's own paginator read a window, about half of its rows at a time."""
     limit = max(_FEW, whole.rows // 2)
     paginator = WindowPaginator([whole.window], limit)
     read, most = _InPages(), min(_MOST_REQUESTS, account.requests_left - 1)
     while not read.is_over and read.pages < most:
         position = paginator.current_value
-        page = account.ask_again(Question(whole.endpoint, position, limit))
+        page = account.fetch_again(PageRequest(whole.endpoint, position, limit))
         try:
             paginator.advance(page)
         except RowsNotProvedError as error:
@@ -113,7 +114,7 @@ def _small_pages(account: Account) -> Outcome:
     except UnseenError:
         whole = largest(account, least=_FEW)
     read = _read_in_pages(account, whole)
-    then = account.ask_again(whole.question)
+    then = account.fetch_again(whole.request)
     left = len(set(whole.keys) - set(then.keys))
     missing = len(set(whole.keys) & set(then.keys) - read.keys)
     changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
@@ -143,34 +144,34 @@ def _small_pages(account: Account) -> Outcome:
 
 def _limit(account: Account) -> Outcome:
     """Ask behind the largest page whether it was cut."""
-    answer = largest(account)
+    sample = largest(account)
     page_size: int = account.config["page_size"]
-    if answer.rows >= LIMIT:
-        return holds(f"the largest page has {counted(answer.rows, 'row')}")
-    behind = account.ask(_behind(answer, answer.rows))
-    if not set(behind.keys) - set(answer.keys):
-        if answer.rows > 9 * LIMIT // 10:
-            return holds(f"the largest page has {counted(answer.rows, 'row')}, and none follow")
+    if sample.rows >= LIMIT:
+        return holds(f"the largest page has {counted(sample.rows, 'row')}")
+    behind = account.fetch(_behind(sample, sample.rows))
+    if not set(behind.keys) - set(sample.keys):
+        if sample.rows > 9 * LIMIT // 10:
+            return holds(f"the largest page has {counted(sample.rows, 'row')}, and none follow")
         return unseen(
-            f"the largest page has {counted(answer.rows, 'row')}, and none follow",
+            f"the largest page has {counted(sample.rows, 'row')}, and none follow",
             "Look at a week with more than 1,000 rows of one stream",
         )
-    account.cut_from = min(account.cut_from, answer.rows)
-    detail = f"pages end after {counted(answer.rows, 'row')} although more follow"
-    if answer.rows >= _DEFAULT_LIMIT or answer.rows >= page_size:
+    account.cut_from = min(account.cut_from, sample.rows)
+    detail = f"pages end after {counted(sample.rows, 'row')} although more follow"
+    if sample.rows >= _DEFAULT_LIMIT or sample.rows >= page_size:
         return harmless(f"{detail}; the tap sees that and reads on")
     return breaks(
-        f"{detail}, too few for the tap to see that", f"Set page_size to {answer.rows}"
+        f"{detail}, too few for the tap to see that", f"Set page_size to {sample.rows}"
     )
 
 
-def _behind(answer: Answer, start: int) -> Question:
-    return Question(answer.endpoint, Position(answer.window, start))
+def _behind(sample: SeenPage, start: int) -> PageRequest:
+    return PageRequest(sample.endpoint, Position(sample.window, start))
 
 
 def _small_limit(account: Account) -> Outcome:
-    answer = largest(account, least=_SMALL + 1)
-    page = account.ask(Question(answer.endpoint, Position(answer.window), limit=_SMALL))
+    sample = largest(account, least=_SMALL + 1)
+    page = account.fetch(PageRequest(sample.endpoint, Position(sample.window), limit=_SMALL))
     if page.rows == _SMALL:
         return holds(f"{_SMALL} rows for a limit of {_SMALL}")
     detail = f"{counted(page.rows, 'row')} for a limit of {_SMALL}"
@@ -180,13 +181,13 @@ def _small_limit(account: Account) -> Outcome:
 
 
 def _end(account: Account) -> Outcome:
-    answer = largest(account, least=1)
-    start = answer.rows + 10 * LIMIT
-    page = account.ask(_behind(answer, start))
+    sample = largest(account, least=1)
+    start = sample.rows + 10 * LIMIT
+    page = account.fetch(_behind(sample, start))
     if not page.rows:
-        return holds(f"no row from {start:,} on ({named(answer)})")
+        return holds(f"no row from {start:,} on ({named(sample)})")
     return breaks(
-        f"{counted(page.rows, 'row')} from {start:,} on ({named(answer)}): windows of more "
+        f"{counted(page.rows, 'row')} from {start:,} on ({named(sample)}): windows of more "
         "than a page cannot be read",
         "Set window_days to 1, so that more windows fit a page, and report it",
     )
@@ -196,9 +197,9 @@ def _repeats(account: Account) -> Outcome:
     """Count rows that come more than once in a page."""
     twice: Counter[str] = Counter()
     rows = 0
-    for answer in account.surveyed:
-        rows += answer.rows
-        twice[answer.endpoint.stream] += answer.repeated
+    for sample in account.surveyed:
+        rows += sample.rows
+        twice[sample.endpoint.stream] += sample.repeated
     twice = +twice
     if not rows:
         raise UnseenError("no rows came")

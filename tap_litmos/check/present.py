@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, hold
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
-    from tap_litmos.check.account import Account, Answer
+    from tap_litmos.check.account import Account
     from tap_litmos.check.finder import Probe
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.pages import SeenPage
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 _WEST, _EAST = -13, 15
@@ -28,21 +31,32 @@ _SOON = timedelta(minutes=7)
 """Rows that appear within that time are not late."""
 
 
-def _newest(account: Account) -> tuple[Answer, datetime]:
-    """Return the page with the newest row, and its date.
+def _newest(account: Account) -> tuple[SeenPage, datetime]:
+    """Return the page with the newest row, and its date; whole pages are preferred.
 
     Raises:
         UnseenError: If nothing has changed in the last days.
     """
     pages = [
-        (max(dates), place, answer)
-        for place, answer in enumerate(open_pages(account))
-        if (dates := [date for date in answer.dates if date is not None])
+        (page.rows < account.cut_from, max(dates), place, page)
+        for place, page in enumerate(open_pages(account))
+        if (dates := _recent(account, page))
     ]
     if not pages:
         raise UnseenError("nothing has changed in the last days")
-    date, _, answer = max(pages)
-    return answer, date
+    _, date, _, page = max(pages)
+    return page, date
+
+
+def _newest_date(account: Account) -> datetime:
+    """Return the newest date of any row, on whichever page."""
+    return max(date for page in open_pages(account) for date in _recent(account, page))
+
+
+def _recent(account: Account, page: SeenPage) -> list[datetime]:
+    """Return the dates of a page but those that are not of the present in any zone."""
+    first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
+    return [date for date in page.dates if date is not None and first <= date <= last]
 
 
 def _clocks(account: Account, now: datetime) -> list[datetime]:
@@ -50,12 +64,41 @@ def _clocks(account: Account, now: datetime) -> list[datetime]:
     return [now, now - timedelta(seconds=account.clock_ahead or 0.0)]
 
 
-def _first_of_its_day(answer: Answer, date: datetime) -> Probe:
+def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
+    """Return whether either clock shows a moment, as exactly as zones need it."""
+    return any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
+
+
+def _first_of_its_day(page: SeenPage, date: datetime) -> Probe:
     """Return the first row of the day of a date."""
     return min(
-        (probe for probe in probes(answer) if probe.date.date() == date.date()),
+        (probe for probe in probes(page) if probe.date.date() == date.date()),
         key=lambda probe: probe.date,
     )
+
+
+def _earliest_to(account: Account, probe: Probe, now: datetime) -> tuple[datetime, datetime]:
+    """Return the last `to` that does not bring a row, and the first that does.
+
+    They are a step of zones apart, and half of one from what the clocks of all zones show.
+
+    Raises:
+        UnseenError: If there is none of both within a day.
+    """
+
+    def at(steps: int) -> datetime:
+        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
+
+    low, high = _WEST * 4, _EAST * 4
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_served(account, probe, probe.day - _DAY, at(middle)):
+            high = middle
+        else:
+            low = middle
+    if low == _WEST * 4 or high == _EAST * 4:
+        raise UnseenError("the newest row is not of today")
+    return at(low), at(high)
 
 
 def _find_zone(account: Account) -> float:
@@ -67,27 +110,17 @@ def _find_zone(account: Account) -> float:
     Raises:
         UnseenError: If neither tells.
     """
-    answer, newest = _newest(account)
-    probe, now = _first_of_its_day(answer, newest), pendulum.now("UTC")
-
-    def at(steps: int) -> datetime:
-        """Return a moment between two steps of zones, as seen from now."""
-        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
-
-    low, high = _WEST * 4, _EAST * 4
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_served(account, probe, probe.day - _DAY, at(middle)):
-            high = middle
-        else:
-            low = middle
-    is_within = low > _WEST * 4 and high < _EAST * 4
-    # At midnight it may be that only the day counts.
-    if is_within and at(low) > probe.date and at(low).date() == at(high).date():
-        moment = at(high) - STEP / 2
-        is_now = any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
-        return 0.0 if is_now else high / 4
-    if any(abs(newest - clock) < STEP / 2 for clock in _clocks(account, account.now)):
+    page, newest = _newest(account)
+    now = pendulum.now("UTC")
+    probe = _first_of_its_day(page, newest)
+    with suppress(UnseenError):
+        before, after = _earliest_to(account, probe, now)
+        # At midnight it may be that only the day counts.
+        if probe.date < before and before.date() == after.date():
+            here = after - STEP / 2
+            hours = (here - now).total_seconds() / 3600
+            return 0.0 if _is_now(account, here, now) else round(4 * hours) / 4
+    if _is_now(account, _newest_date(account), account.now):
         return 0.0
     raise UnseenError("the newest row is neither of the last minutes nor of today")
 
@@ -112,11 +145,11 @@ def _zone(account: Account) -> Outcome:
 
 def _today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
-    answer, newest = _newest(account)
+    page, newest = _newest(account)
     here = min(_clocks(account, pendulum.now("UTC"))) + timedelta(hours=account.zone or 0.0)
     if newest.date() < here.date():
         raise UnseenError("no row is of today")
-    probe, past = _first_of_its_day(answer, newest), here - 60 * _SECOND
+    probe, past = _first_of_its_day(page, newest), here - 60 * _SECOND
     if past.date() > probe.date.date() or past <= probe.date:
         return holds("rows of today came; none was old enough to ask for with an earlier to")
     if is_served(account, probe, probe.day - _DAY, past.replace(microsecond=0)):
@@ -126,16 +159,17 @@ def _today(account: Account) -> Outcome:
 
 def _lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do those appear that are older than the first reading?"""
-    answer, newest = _newest(account)
+    page, _ = _newest(account)
     zone = timedelta(hours=account.zone or 0.0)
-    again = account.ask_again(answer.question)
-    known = set(answer.versions)
-    is_whole = max(answer.rows, again.rows) < account.cut_from
+    again = account.fetch_again(page.request)
+    known = set(page.versions)
+    is_whole = max(page.rows, again.rows) < account.cut_from
     late = [
-        (answer.requested_at + zone) - pendulum.instance(probe.date)
+        (page.requested_at + zone) - pendulum.instance(probe.date)
         for probe in probes(again)
         if is_whole and probe.version not in known
     ]
+    newest = _newest_date(account)
     age = min(abs(now + zone - newest) for now in _clocks(account, account.now))
     seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     latest = max(late, default=timedelta(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.findings import Check, breaks, harmless, holds, unseen
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
+
+_HTML = re.compile(rb"\s*<html\b", re.IGNORECASE)
 
 DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
 DEFAULT = [endpoint for endpoint in DELTAS if endpoint.selected_by_default]
@@ -58,18 +61,18 @@ them). Attendance has none that lists it: it costs a request for each session.""
 
 def _endpoints(account: Account) -> Outcome:
     """Ask each of the default endpoints for the newest rows."""
-    answers = account.look_at(DEFAULT, account.open_window)
+    pages = account.look_at(DEFAULT, account.open_window)
     refused = _refused(account, DEFAULT)
-    rows = counted(sum(answer.rows for answer in answers), "row")
+    rows = counted(sum(page.rows for page in pages), "row")
     if not refused:
         return holds(f"all {len(DEFAULT)} answered, with {rows} of the last days")
-    if not answers:
+    if not pages:
         return breaks(
             f"none of {len(DEFAULT)} answered: {refused}",
             "Check the settings api_url and region; run tap-litmos --test for the reason",
         )
     return breaks(
-        f"{len(answers)} of {len(DEFAULT)} answered; not so {refused}",
+        f"{len(pages)} of {len(DEFAULT)} answered; not so {refused}",
         "Use the key of an Account Owner, or deselect the streams that are refused",
     )
 
@@ -110,8 +113,7 @@ def _clock(account: Account) -> Outcome:
 
 def _optional(account: Account) -> Outcome:
     found = [
-        answer.endpoint.stream
-        for answer in account.look_at(OFF_BY_DEFAULT, account.open_window)
+        page.endpoint.stream for page in account.look_at(OFF_BY_DEFAULT, account.open_window)
     ]
     refused = _refused(account, OFF_BY_DEFAULT)
     if not refused:
@@ -124,10 +126,10 @@ def _optional(account: Account) -> Outcome:
 
 
 def _listings(account: Account) -> Outcome:
-    answers = account.look_at(_LISTINGS, WHOLE_LIST)
+    pages = account.look_at(_LISTINGS, WHOLE_LIST)
     refused = _refused(account, _LISTINGS)
     if not refused:
-        return holds(f"all {len(answers)} answered")
+        return holds(f"all {len(pages)} answered")
     if account.config["detect_deletes"]:
         return breaks(f"not so {refused}", "Set detect_deletes to false")
     return harmless(
@@ -170,7 +172,7 @@ def _others(account: Account) -> Outcome:
     """Say what the account answers that the tap does not read, with the names of elements."""
     found = []
     for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
-        if not isinstance(body, StreamFailedError):
+        if not isinstance(body, StreamFailedError) and not _HTML.match(body.content):
             names = ", ".join(_new_names(element_paths(body.content))) or "no elements"
             found.append(f"{endpoint.stream} ({endpoint.path}): {names}")
     if not found:
