@@ -271,8 +271,8 @@ def test_the_plan_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count >= 4
     [line] = [line for line in run.log.splitlines() if "Plan: " in line]
     assert line.endswith(
-        f"Plan: 2 streams, {count} windows; at least {count} requests and "
-        f"{(count - 1) // 2} min at 2 requests a minute"
+        f"Plan: 2 streams, {count} windows from {days_ago(21)} on; at least {count} requests "
+        f"and {(count - 1) // 2} min at 2 requests a minute"
     )
     lines = run.log.splitlines()
     assert lines.index(line) < next(at for at, each in enumerate(lines) if "sync of" in each)

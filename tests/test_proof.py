@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from support import (
 )
 from test_destinations import Jsonl, Pause, Pipeline, Postgres, postgres, statements
 
+from scripts.environment import ROOT
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ LISTINGS = {
 }
 LOADED = ("sync_log", *DEFAULT_STREAMS, *LISTINGS)
 
+PROOF = (ROOT / "docs" / "proof.md").read_text("utf-8")
 SPANS, HOLES, MISSING, DIGESTS, COUNTS, NEVER_ARRIVED, GONE = statements("", "docs/proof.md")
 
 TYPES = {
@@ -168,6 +171,10 @@ def check_spans(warehouse: Warehouse, streams: Sequence[str], start: datetime) -
         assert moment(row["ReadFrom"]) <= start
         assert now - timedelta(minutes=5) < moment(row["ReadTo"]) <= now
     assert warehouse.query(HOLES) == []
+    [late] = re.findall(r"`(least\(.*?\) as complete_to)`", PROOF, re.DOTALL)
+    for row in warehouse.query(SPANS.replace('"CompleteTo" as complete_to', late)):
+        assert row["Holes"] == 0
+        assert moment(row["ReadTo"]) <= now - timedelta(days=1)
 
 
 def missing(warehouse: Warehouse, stream: str) -> int:

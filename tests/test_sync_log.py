@@ -463,7 +463,9 @@ def test_a_total_is_read_in_any_shape(
     assert row["Rows"] == len(org.rows("users"))
 
 
-def test_the_sandbox_tells_the_total_and_the_summary_has_it(org: Organisation) -> None:
+def test_the_sandbox_tells_the_total_and_the_summary_has_it(
+    org: Organisation, caplog: pytest.LogCaptureFixture
+) -> None:
     with Sandbox(org) as box:
         run = logged(box, "user_ids", "team_ids", detect_deletes=True)
         asked = [seen for seen in box.requests if seen.path == "/users/paginated"]
@@ -473,6 +475,11 @@ def test_the_sandbox_tells_the_total_and_the_summary_has_it(org: Organisation) -
     assert row["TotalCount"] == row["Rows"] == len(org.rows("users"))
     [row] = log_of(run, "team_ids")
     assert row["TotalCount"] is None
+    [summary] = [
+        vars(each)["run_summary"] for each in caplog.records if "run_summary" in vars(each)
+    ]
+    assert summary["streams"]["user_ids"]["total_count"] == len(org.rows("users"))
+    assert "total_count" not in summary["streams"]["team_ids"]
 
 
 @pytest.mark.parametrize("how", [404, 403, 500, "reset", "empty"])
