@@ -320,6 +320,24 @@ def test_a_row_that_is_missing_is_counted(warehouse: Warehouse, stream: str) -> 
     assert missing(warehouse, stream) == 1
 
 
+def test_rows_can_be_counted_however_litmos_reads_dates() -> None:
+    org = Organisation(users=60, years=0.25, live=False)
+    with Sandbox(org, reading="day", zone=-8) as box:
+        catalog = catalog_of("sync_log", "course_results")
+        run = run_tap(config=config_for(box), catalog=catalog)
+    assert run.status == 0
+    loaded = {stream: run.records(stream) for stream in ("sync_log", "course_results")}
+    [wide] = re.findall(r"`(\"Since\" - [^`]*)`", PROOF)
+    widened = adapted(
+        MISSING.replace('"Since" as since, "To" as until', wide), "course_results"
+    )
+    with in_duckdb(upserted(loaded)) as warehouse:
+        assert missing(warehouse, "course_results") > 0
+        assert warehouse.query(widened)[0]["Missing"] == 0
+        warehouse.run("delete from course_results")
+        assert warehouse.query(widened)[0]["Missing"] == warehouse.query(widened)[0]["Rows"]
+
+
 def test_a_row_that_was_altered_changes_the_digest(records: dict[str, list[Record]]) -> None:
     with in_duckdb(upserted(records)) as warehouse:
         assert differing(warehouse, "users") == []
