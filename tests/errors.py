@@ -409,6 +409,12 @@ ERRORS: dict[str, Case] = {
         answer=always(200, page(STREAM, "<Id>c</Id><Name>x</Name>")),
         config={"stream_maps": {STREAM: {"Name": "int(Name)"}}},
     ),
+    "a stream map that fails on the sync log": Case(
+        what="sync_log: the stream map failed on a row (",
+        next="Correct stream_maps",
+        catalog=catalog_of(STREAM, "sync_log"),
+        config={"stream_maps": {"sync_log": {"Stream": "int(Stream)"}}},
+    ),
     "a service that ignores start": Case(
         what="it sends the same page again, whatever `start` asks for",
         next="The bookmark stays before it",

@@ -134,9 +134,11 @@ def check_that_what_is_off_by_default_can_be_asked_for(
     meltano: Meltano, box: Sandbox, files: Path
 ) -> None:
     before = len(box.requests)
-    chosen = json.dumps(["activity_logins.*", "users.Id", "users.Email"])
+    chosen = json.dumps(["activity_logins.*", "sync_log.*", "users.Id", "users.Email"])
     options = ("--full-refresh", "tap-litmos", "target-jsonl")
     meltano("run", *options, TAP_LITMOS__SELECT=chosen)
     assert {each.stream for each in box.requests[before:]} == {"activity_logins", "users"}
     assert len(loaded(files, "activity_logins")) == len(box.org.rows("activity_logins"))
     assert set(loaded(files, "users")[-1]) == {"Id", "Email", "UpdatedDate"}
+    logged = {each["Stream"] for each in loaded(files, "sync_log")}
+    assert logged == {"activity_logins", "users"}

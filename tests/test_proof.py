@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -25,6 +27,7 @@ from support import (
 )
 from test_destinations import Jsonl, Pause, Pipeline, Postgres, postgres, statements
 
+from scripts.environment import ROOT
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ LISTINGS = {
 }
 LOADED = ("sync_log", *DEFAULT_STREAMS, *LISTINGS)
 
+PROOF = (ROOT / "docs" / "proof.md").read_text("utf-8")
 SPANS, HOLES, MISSING, DIGESTS, COUNTS, NEVER_ARRIVED, GONE = statements("", "docs/proof.md")
 
 TYPES = {
@@ -74,14 +78,12 @@ class InDuckDB(Warehouse):
         self._database.execute("set timezone to 'UTC'")
         for stream, rows in records.items():
             fields = DECLARATION[stream].fields
-            columns = ", ".join(
-                f'"{field.name}" {TYPES.get(field.kind, "varchar")}' for field in fields
-            )
-            self.run(f"create table {stream} ({columns})")
-            if rows:
-                values = [[row.get(field.name) for field in fields] for row in rows]
-                marks = ", ".join("?" * len(fields))
-                self._database.executemany(f"insert into {stream} values ({marks})", values)  # noqa: S608
+            columns = {field.name: TYPES.get(field.kind, "varchar") for field in fields}
+            with NamedTemporaryFile("w", suffix=".jsonl") as file:
+                file.writelines(f"{json.dumps(row)}\n" for row in rows)
+                file.flush()
+                source = f"read_json('{file.name}', columns = {columns})"
+                self.run(f"create table {stream} as from {source}")
 
     def query(self, sql: str) -> list[Record]:
         rows = self._database.execute(f"select to_json(found) from ({sql}) found").fetchall()  # noqa: S608
@@ -166,8 +168,12 @@ def check_spans(warehouse: Warehouse, streams: Sequence[str], start: datetime) -
     for row in spans:
         assert row["Holes"] == 0
         assert moment(row["ReadFrom"]) <= start
-        assert now - timedelta(minutes=5) < moment(row["ReadTo"]) <= now
+        assert now - timedelta(hours=1) < moment(row["ReadTo"]) <= now
     assert warehouse.query(HOLES) == []
+    [late] = re.findall(r"`(least\(.*?\) as complete_to)`", PROOF, re.DOTALL)
+    for row in warehouse.query(SPANS.replace('"CompleteTo" as complete_to', late)):
+        assert row["Holes"] == 0
+        assert moment(row["ReadTo"]) <= now - timedelta(days=1)
 
 
 def missing(warehouse: Warehouse, stream: str) -> int:
@@ -311,6 +317,24 @@ def test_a_row_that_is_missing_is_counted(warehouse: Warehouse, stream: str) -> 
     same = " and ".join(f"\"{name}\" = '{lost[name]}'" for name in key)
     warehouse.run(f"delete from {stream} where {same}")  # noqa: S608
     assert missing(warehouse, stream) == 1
+
+
+def test_rows_can_be_counted_however_litmos_reads_dates() -> None:
+    org = Organisation(users=60, years=0.25, live=False)
+    with Sandbox(org, reading="day", zone=-8) as box:
+        catalog = catalog_of("sync_log", "course_results")
+        run = run_tap(config=config_for(box), catalog=catalog)
+    assert run.status == 0
+    loaded = {stream: run.records(stream) for stream in ("sync_log", "course_results")}
+    [wide] = re.findall(r"`(\"Since\" - [^`]*)`", PROOF)
+    widened = adapted(
+        MISSING.replace('"Since" as since, "To" as until', wide), "course_results"
+    )
+    with in_duckdb(upserted(loaded)) as warehouse:
+        assert missing(warehouse, "course_results") > 0
+        assert warehouse.query(widened)[0]["Missing"] == 0
+        warehouse.run("delete from course_results")
+        assert warehouse.query(widened)[0]["Missing"] == warehouse.query(widened)[0]["Rows"]
 
 
 def test_a_row_that_was_altered_changes_the_digest(records: dict[str, list[Record]]) -> None:
