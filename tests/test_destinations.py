@@ -369,9 +369,9 @@ def check_type(field: Field, value: Any) -> None:
         assert isinstance(value, bool) == (field.kind == "boolean")
 
 
-def statements(about: str) -> list[str]:
-    """Return the SQL statements of `docs/destinations.md` that name a table."""
-    text = (ROOT / "docs" / "destinations.md").read_text("utf-8")
+def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
+    """Return the SQL statements of a document that name a table."""
+    text = (ROOT / document).read_text("utf-8")
     found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     return [" ".join(each.split()) for each in found if about in each]
 
