@@ -144,7 +144,7 @@ def settings_table(told: Mapping[str, Any]) -> str:
         if name in told["settings"]["required"]:
             default = "**required**"
         lines.append(f"| `{name}` | {default.replace(chr(34), '')} | {each['description']} |")
-    return "\n".join([*lines, "", f"Every tap of its SDK also has {', '.join(added)}."])
+    return "\n".join([*lines, "", f"The SDK adds {', '.join(added)}."])
 
 
 def sample() -> str:
