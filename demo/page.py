@@ -229,7 +229,7 @@ def _next(recertifications: Rows, today: date) -> str:
         f"{escape(str(course))} ({number:,})" for course, number in courses.most_common(_NAMED)
     )
     if len(courses) > _NAMED:
-        listed += f", and {len(courses) - _NAMED} more courses"
+        listed += f", and {len(courses) - _NAMED} more"
     return (
         f"<p>{sum(months.values()):,} completions lapse in the rest of this month and the "
         f'twelve that follow, unless they are renewed.</p><div class="columns">{columns}</div>'

@@ -65,7 +65,9 @@ insert into litmos.user_ids values
 create table litmos.course_results (
     "ID" text, "USERID" text, "UPDATEDDATE" text, "COMPLETED" text
 );
-insert into litmos.course_results values ('c', 'a', '2026-03-10T23:30:00.250000Z', 'true');
+insert into litmos.course_results values
+    ('c', 'a', '2026-03-10T23:30:00.250000Z', 'true'),
+    ('c', 'a', '2026-03-10T23:30:00Z', 'false');
 """
 """Other case, other types, rows that were appended, columns and a table that are not there."""
 

@@ -4,6 +4,11 @@
     dbt run-operation litmos.page --quiet
 #}
 {% macro page() %}
+  {%- if execute and load_relation(ref('litmos__compliance')) is none -%}
+    {%- do exceptions.raise_compiler_error(
+        'There is no ' ~ ref('litmos__compliance') ~ ': dbt build --select package:litmos'
+    ) -%}
+  {%- endif -%}
   {%- set queries = {
       'overall': "select compliance.*, " ~ var('litmos__expiring_days')
           ~ " as expiring_days from " ~ ref('litmos__compliance') ~ " as compliance",

@@ -102,7 +102,7 @@ with loaded as (
             {%- endfor %}
             order by
             {%- if changed %}
-                {{ adapter.quote(columns[changed | lower].name) }} desc nulls last,
+                {{ litmos.typed(columns, changed, 'datetime') }} desc nulls last,
             {%- endif %}
             {%- for name in ['ListedAt'] + var('litmos__load_columns') if name | lower in columns %}
                 {{ adapter.quote(columns[name | lower].name) }} desc nulls last,
