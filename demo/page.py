@@ -107,6 +107,7 @@ def tiles(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{people - overall['people_behind']:,} of {people:,}", "people are fully compliant"),
         (f"{overall['overdue']:,}", "courses overdue"),
         (f"{overall['lapsed']:,}", "certifications lapsed"),
+        (f"{overall['due_soon']:,}", f"more fall due within {overall['expiring_days']} days"),
         (f"{overall['expiring']:,}", f"more lapse within {overall['expiring_days']} days"),
         (share(overall["percent_on_time"]), "of completions were on time, where that is known"),
     ]

@@ -211,6 +211,7 @@ def test_the_page_says_what_the_rows_say(demo: tuple[Path, str], truth: Truth) -
         f"{overall['people'] - overall['people_behind']:,} of {overall['people']:,} people",
         f"{overall['overdue']:,} courses overdue",
         f"{overall['lapsed']:,} certifications lapsed",
+        f"{overall['due_soon']:,} more fall due",
         f"{overall['expiring']:,} more lapse",
         f"{overall['percent_on_time']:.1f} % of completions",
     ):

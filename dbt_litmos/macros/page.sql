@@ -72,7 +72,7 @@
   select
       learning_path_id,
       learning_path_name,
-      {{ litmos.compliance_figures(on_time=false) }}
+      {{ litmos.compliance_figures(due_dates=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
   group by learning_path_id, learning_path_name
