@@ -53,14 +53,17 @@ class Marts:
             DbtError: If dbt fails.
         """
         told = self._run("run-operation", "litmos.page", "--quiet")
-        found: dict[str, Rows] = json.loads(told[told.index("{") :])
+        _, start, rest = told.partition("{")
+        if not start:
+            raise DbtError(f"{self._command} ran, but told nothing of the marts")
+        found: dict[str, Rows] = json.loads(start + rest)
         return {name: [_readable(row) for row in rows] for name, rows in found.items()}
 
     def _run(self, *arguments: str) -> str:
         try:
             done = subprocess.run(  # noqa: S603 - our own
                 [self._command, *arguments, *self._options],
-                env={**os.environ, **self._environment},
+                env={**os.environ, "NO_COLOR": "1", **self._environment},
                 check=False,
                 capture_output=True,
                 text=True,

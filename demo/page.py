@@ -107,6 +107,7 @@ def tiles(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{people - overall['people_behind']:,} of {people:,}", "people are fully compliant"),
         (f"{overall['overdue']:,}", "courses overdue"),
         (f"{overall['lapsed']:,}", "certifications lapsed"),
+        (f"{overall['due_soon']:,}", f"more fall due within {overall['expiring_days']} days"),
         (f"{overall['expiring']:,}", f"more lapse within {overall['expiring_days']} days"),
         (share(overall["percent_on_time"]), "of completions were on time, where that is known"),
     ]
@@ -229,7 +230,7 @@ def _next(recertifications: Rows, today: date) -> str:
         f"{escape(str(course))} ({number:,})" for course, number in courses.most_common(_NAMED)
     )
     if len(courses) > _NAMED:
-        listed += f", and {len(courses) - _NAMED} more courses"
+        listed += f", and {len(courses) - _NAMED} more"
     return (
         f"<p>{sum(months.values()):,} completions lapse in the rest of this month and the "
         f'twelve that follow, unless they are renewed.</p><div class="columns">{columns}</div>'

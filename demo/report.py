@@ -40,6 +40,13 @@ def main() -> int:
     except (DbtError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    except KeyError as error:
+        print(  # noqa: T201
+            f"{options.project_dir} has another version of dbt_litmos than this checkout: "
+            f"{error} is missing. Let packages.yml name this revision",
+            file=sys.stderr,
+        )
+        return 1
     [overall] = figures["overall"]
     print(f"{summary(overall)} See {options.output}")  # noqa: T201
     return 0

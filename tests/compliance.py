@@ -34,6 +34,7 @@ class Result:
     assigned: date | None
     completed: date | None
     due: date | None
+    due_soon: bool = False
 
 
 class Truth:
@@ -117,16 +118,18 @@ class Truth:
             if due is None and row["Completed"] and (not recurs or is_first):
                 due = limit(course, row["CreatedDate"])
             done = day(row["CompletedDate"])
+            status = self._status(row, day(row["DueDate"]), bool(row["Overdue"]))
             found.append(
                 Result(
                     *pair,
-                    self._status(row, day(row["DueDate"]), bool(row["Overdue"])),
+                    status,
                     self._counts(*pair) and row["Active"],
                     done <= day(due) if row["Completed"] and due and done else None,  # type: ignore[operator]
                     day(row["CompliantTillDate"]),
                     day(row["CreatedDate"]),
                     done,
                     day(due),
+                    due_soon=self._is_soon(status, day(due)),
                 )
             )
         found += [self._without_result(pair) for pair in set(self._changed) - seen]
@@ -136,7 +139,13 @@ class Truth:
         since = self._changed[pair]
         due = day(limit(self.courses[pair[1]], since))
         status = "overdue" if due and due < self.today else "not_started"
-        return Result(*pair, status, self._counts(*pair), None, None, day(since), None, due)
+        soon = self._is_soon(status, due)
+        counts = self._counts(*pair)
+        return Result(*pair, status, counts, None, None, day(since), None, due, due_soon=soon)
+
+    def _is_soon(self, status: str, due: date | None) -> bool:
+        open_still = status in {"not_started", "in_progress"}
+        return open_still and due is not None and due <= self.today + timedelta(days=30)
 
     def _counts(self, user: str, course: str) -> bool:
         return user in self.people and self.courses[course]["Active"] is not False
@@ -214,6 +223,7 @@ def figures(results: Iterable[Result]) -> dict[str, Any]:
         "completed": done,
         **{name: by_status[name] for name in ("expiring", "in_progress", "not_started")},
         **{name: by_status[name] for name in ("overdue", "lapsed")},
+        "due_soon": sum(each.due_soon for each in results),
         "percent_completed": percent(done, len(results)),
         "percent_compliant": percent(len(results) - len(late), len(results)),
         "percent_on_time": percent(sum(known), len(known)),

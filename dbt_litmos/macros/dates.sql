@@ -1,6 +1,8 @@
 {# A moment as a timestamp in UTC without zone, whatever the target made of it. #}
 {% macro as_utc(column, data_type) %}
-  {%- if 'with time zone' in (data_type | lower) or 'tz' in (data_type | lower) -%}
+  {%- set type = data_type | lower -%}
+  {#- Snowflake's timestamp_ntz has none: it would be taken for a moment in the session's. -#}
+  {%- if 'with time zone' in type or ('tz' in type and 'ntz' not in type) -%}
     {{ litmos.without_zone(column) }}
   {%- else -%}
     {#- Text ends in Z, and a cast leaves the hours as they are. -#}

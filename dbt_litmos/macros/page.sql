@@ -4,6 +4,11 @@
     dbt run-operation litmos.page --quiet
 #}
 {% macro page() %}
+  {%- if execute and load_relation(ref('litmos__compliance')) is none -%}
+    {%- do exceptions.raise_compiler_error(
+        'There is no ' ~ ref('litmos__compliance') ~ ': dbt build --select package:litmos'
+    ) -%}
+  {%- endif -%}
   {%- set queries = {
       'overall': "select compliance.*, " ~ var('litmos__expiring_days')
           ~ " as expiring_days from " ~ ref('litmos__compliance') ~ " as compliance",
@@ -67,7 +72,7 @@
   select
       learning_path_id,
       learning_path_name,
-      {{ litmos.compliance_figures(on_time=false) }}
+      {{ litmos.compliance_figures(due_dates=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
   group by learning_path_id, learning_path_name

@@ -64,7 +64,8 @@
   Select from a table as the tap's rows were loaded: snake case, typed, each key once.
 
   Of the rows with one key the one that changed last counts, and of those the one that was
-  loaded last: so a target that appends gives the same as one that replaces.
+  loaded last: so a target that appends gives the same as one that replaces. Of the listings
+  of ids the latest one counts.
 
   Args:
     stream: The name of the stream.
@@ -79,6 +80,7 @@
 {%- set columns = litmos.columns_by_name(table) -%}
 {%- set listed = litmos.loaded(listing) if listing else none -%}
 {%- set listed_columns = litmos.columns_by_name(listed) -%}
+{%- set id = fields | selectattr(0, 'equalto', key[0]) | map(attribute=1) | first -%}
 {%- set identity = key + ([changed] if every_version else []) -%}
 {%- if execute and table is none -%}
   {%- do litmos.fail_if_nothing_is_loaded() -%}
@@ -102,7 +104,7 @@ with loaded as (
             {%- endfor %}
             order by
             {%- if changed %}
-                {{ adapter.quote(columns[changed | lower].name) }} desc nulls last,
+                {{ litmos.typed(columns, changed, 'datetime') }} desc nulls last,
             {%- endif %}
             {%- for name in ['ListedAt'] + var('litmos__load_columns') if name | lower in columns %}
                 {{ adapter.quote(columns[name | lower].name) }} desc nulls last,
@@ -124,11 +126,18 @@ listed as (
 
 ),
 
+latest_list as (
+
+    select max(listed_at) as latest_listed_at
+    from listed
+
+),
+
 present as (
 
-    select id, listed_at
+    select distinct listed.id as present_id
     from listed
-    where listed_at = (select max(listed_at) from listed)
+    inner join latest_list on latest_list.latest_listed_at = listed.listed_at
 
 )
 {%- endif %}
@@ -142,15 +151,21 @@ select
     {%- if 'listedat' in listed_columns %}
     -- What was created while the list was read need not be in it.
     or (
-        {{ fields[0][1] }} not in (select id from present)
-        and coalesce(
-            coalesce(created_date, updated_date) < (select max(listed_at) from present), false
-        )
+        present_id is null
+        and coalesce(coalesce(created_date, updated_date) < latest_listed_at, false)
     )
     {%- endif %} as is_deleted
 {%- endif %}
 from loaded
+{%- if 'listedat' in listed_columns %}
+left join present on present.present_id = loaded.{{ id }}
+cross join latest_list
+{%- endif %}
 where latest = 1
+{%- if not changed and 'listedat' in columns %}
+    -- What only an earlier list has was deleted since.
+    and listed_at = (select max(listed_at) from loaded)
+{%- endif %}
 {% endmacro %}
 
 

@@ -37,9 +37,9 @@ end
   The figures of compliance over results, which are told the same way everywhere.
 
   Args:
-    on_time: Whether to tell how many were on time; false where due dates are not known.
+    due_dates: Whether there are any: learning paths have none.
 #}
-{% macro compliance_figures(on_time=true) -%}
+{% macro compliance_figures(due_dates=true) -%}
     count(distinct user_id) as people,
     count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
     count(*) as assigned,
@@ -53,7 +53,8 @@ end
         as percent_completed,
     {{ litmos.percent("count(case when status not in ('overdue', 'lapsed') then 1 end)", "count(*)") }}
         as percent_compliant
-  {%- if on_time %},
+  {%- if due_dates %},
+    count(case when is_due_soon then 1 end) as due_soon,
     {{ litmos.percent("count(case when is_on_time then 1 end)", "count(is_on_time)") }}
         as percent_on_time
   {%- endif %}
@@ -75,7 +76,7 @@ end
 {% macro figures_beside_those_of_all(direct, all) -%}
   {%- for name in [
       'people', 'people_behind', 'assigned', 'completed', 'expiring', 'in_progress',
-      'not_started', 'overdue', 'lapsed',
+      'not_started', 'overdue', 'lapsed', 'due_soon',
   ] %}
     coalesce({{ direct }}.{{ name }}, 0) as {{ name }},
   {%- endfor %}

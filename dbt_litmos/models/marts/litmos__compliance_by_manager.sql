@@ -5,7 +5,8 @@ with results as (
         line.distance,
         result.user_id,
         result.status,
-        result.is_on_time
+        result.is_on_time,
+        result.is_due_soon
     from {{ ref('int_litmos__managers_of_people') }} as line
     inner join {{ ref('litmos__course_results') }} as result on result.user_id = line.node_id
     where result.is_current

@@ -1,6 +1,12 @@
 with results as (
 
-    select people.team_id, people.is_direct, result.user_id, result.status, result.is_on_time
+    select
+        people.team_id,
+        people.is_direct,
+        result.user_id,
+        result.status,
+        result.is_on_time,
+        result.is_due_soon
     from {{ ref('int_litmos__people_of_teams') }} as people
     inner join {{ ref('litmos__course_results') }} as result on result.user_id = people.user_id
     where result.is_current

@@ -226,6 +226,11 @@ select
     completed_on,
     due_on,
     compliant_till_on,
+    coalesce(
+        status in ('not_started', 'in_progress')
+        and {{ litmos.days_between(litmos.today(), 'due_on') }} <= {{ var('litmos__expiring_days') }},
+        false
+    ) as is_due_soon,
     case when is_completed then completed_on <= due_on end as is_on_time,
     case when status = 'overdue' then {{ litmos.days_between('due_on', litmos.today()) }} end
         as days_overdue,
