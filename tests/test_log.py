@@ -56,6 +56,11 @@ PROGRESS = re.compile(
 # What is said, and what is not
 
 
+@pytest.fixture(scope="module")
+def org() -> Organisation:
+    return Organisation(users=30, years=0.3, live=False)
+
+
 def said_by_the_sdk(run: Run) -> list[str]:
     """Return which of the SDK's own lines are in a log."""
     lines = ("METRIC", "Beginning sync of", "Skipping deselected", "Skipping parse of env")
