@@ -50,11 +50,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) -> Table:
-    numbers = ("rows, 1st sync", "requests", "rows, 2nd sync", "requests", "new", "changed")
-    table = Table(title="What was read", title_justify="left", title_style="bold", box=SIMPLE)
-    table.add_column("stream")
-    for name in numbers:
-        table.add_column(name, justify="right")
+    numbers = ("rows,\n1st sync", "requests", "rows,\n2nd sync", "requests", "new", "changed")
+    table = _table("What was read", *numbers)
+    table.columns[0].no_wrap = True
     table.show_footer = True
     totals = [0] * len(numbers)
     for stream, before in first.streams.items():
@@ -77,6 +75,7 @@ def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) ->
 def _table(title: str, *columns: str) -> Table:
     """Return an empty table whose first column has the names."""
     table = Table("", title=title, title_justify="left", title_style="bold", box=SIMPLE)
+    table.pad_edge, table.collapse_padding = False, True
     for name in columns:
         table.add_column(name, justify="right")
     return table
