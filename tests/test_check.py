@@ -498,6 +498,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     assert not {"/coursecustomfields", "/bulkimports"} & set(re.findall(r"/\w+", found.detail))
     for value in ("Fire", "Monday", "olga", "4711", "Birthday"):
         assert value not in run.output.decode() + run.log
+    assert findings_of(run)["failures"].verdict == "holds"
     assert run.status == 0
 
 
@@ -518,8 +519,9 @@ def test_what_the_budget_does_not_allow_is_not_seen(
     assert run.status == 0
     found = findings_of(run)
     assert found["endpoints"].verdict == "holds"
-    assert found["order"].verdict == UNSEEN
-    assert "budget of 25 requests" in found["order"].detail
+    for name in ("order", "optional_endpoints", "listings", "other_endpoints"):
+        assert found[name].verdict == UNSEEN
+    assert "budget of 25 requests" in found["listings"].detail
 
 
 def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:
