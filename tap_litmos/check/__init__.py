@@ -80,8 +80,8 @@ def check(config: Mapping[str, Any], *, logger: logging.Logger) -> Report:
     """
     findings: list[Finding] = []
     with Account(config, logger=logger) as account:
-        for entry in CHECKS:
-            findings.append(entry.find(account))
+        for each in CHECKS:
+            findings.append(each.find(account))
             if not account.surveyed:  # no endpoint answers: there is nothing to look at
                 break
     findings.sort(key=lambda finding: _TOPICS.index(finding.topic))
