@@ -57,7 +57,7 @@ def org_of(newest: timedelta = timedelta(0), every: float = 240.0) -> Organisati
     just = AFTERNOON - newest - timedelta(seconds=37)
     dates += [just - timedelta(seconds=every * number) for number in range(150)]
     rows: list[Record] = [
-        {"Id": f"team-{number}", "CreatedDate": long_ago, "UpdatedDate": date}
+        {"Id": f"team-{number}", "CreatedDate": date, "UpdatedDate": date}
         for number, date in enumerate(dates)
     ]
     org.replace_rows(STREAM, rows)
@@ -430,6 +430,41 @@ def test_dates_that_are_read_in_another_zone_than_they_are_written_are_recognise
     assert found["ends"].verdict == UNSEEN
 
 
+@pytest.mark.parametrize("age", [10, 3 * 24 * 60])
+def test_rows_that_come_for_either_of_two_dates_are_understood(age: int) -> None:
+    """A row that was created minutes before it changed tells nothing of a window's ends."""
+    org = org_of()
+    for stream in {"course_modules", *KEPT}:
+        org.replace_rows(stream, [])
+    changed = [AFTERNOON - timedelta(days=4, minutes=number) for number in range(30)]
+    changed += [AFTERNOON - timedelta(minutes=2 + number) for number in range(30)]
+    rows = [(f"<Id>team-{number}</Id>", date) for number, date in enumerate(changed)]
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        seen = incoming.seen
+        if incoming.stream != STREAM or seen.since is None or seen.to is None:
+            return None
+        served = []
+        for text, date in rows:
+            created = date - timedelta(minutes=age)
+            if seen.since <= date <= seen.to or seen.since <= created <= seen.to:
+                dates = f"<CreatedDate>{created:%Y-%m-%dT%H:%M:%S}</CreatedDate>"
+                served.append(
+                    f"{text}{dates}<UpdatedDate>{date:%Y-%m-%dT%H:%M:%S}</UpdatedDate>"
+                )
+        start = seen.start or 0
+        return 200, {}, page(STREAM, *served[start : start + (seen.limit or 100)])
+
+    with Sandbox(org, on_request=answer) as box:
+        run = run_tap("--check", config=config_for(box))
+    assert run.status == 0
+    found = findings_of(run)
+    expected = UNSEEN if age < 24 * 60 else "holds"
+    assert {found[name].verdict for name in ("reading", "ends")} == {expected}
+    assert found["zone"].verdict == "holds"
+    assert found["small_pages"].verdict == "holds"
+
+
 def test_a_start_date_after_the_oldest_rows_is_told(org: Organisation) -> None:
     with Sandbox(org) as box:
         config = config_for(box, start_date="2026-03-09")
@@ -461,6 +496,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     assert not {"/coursecustomfields", "/bulkimports"} & set(re.findall(r"/\w+", found.detail))
     for value in ("Fire", "Monday", "olga", "4711", "Birthday"):
         assert value not in run.output.decode() + run.log
+    assert findings_of(run)["failures"].verdict == "holds"
     assert run.status == 0
 
 
@@ -481,8 +517,9 @@ def test_what_the_budget_does_not_allow_is_not_seen(
     assert run.status == 0
     found = findings_of(run)
     assert found["endpoints"].verdict == "holds"
-    assert found["order"].verdict == UNSEEN
-    assert "budget of 25 requests" in found["order"].detail
+    for name in ("order", "optional_endpoints", "listings", "other_endpoints"):
+        assert found[name].verdict == UNSEEN
+    assert "budget of 25 requests" in found["listings"].detail
 
 
 def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:

@@ -47,6 +47,10 @@ _FEW_TRIES = 2
 class BudgetSpentError(Exception):
     """No more requests may be sent."""
 
+    def __str__(self) -> str:
+        """Return why something could not be seen."""
+        return f"the budget of {BUDGET} requests was spent before"
+
 
 class Account:
     """The account of a config; a context manager.
@@ -191,14 +195,19 @@ class Account:
         return known if isinstance(known, StreamFailedError) else None
 
     def bodies(self, endpoints: Sequence[Endpoint]) -> list[Body | StreamFailedError]:
-        """Return what endpoints answer that have no declared rows, or why they do not."""
+        """Return what endpoints answer that have no declared rows, or why they do not.
+
+        Raises:
+            BudgetSpentError: If not all of them could be asked.
+        """
         requests = [
             PageRequest(endpoint, Position(WHOLE_LIST), limit=_FEW) for endpoint in endpoints
         ]
-        spent = StreamFailedError("the budget of requests is spent")
+        results = [result for result in self._fetch_all(requests) if result is not None]
+        if len(results) < len(requests):
+            raise BudgetSpentError
         return [
-            result.body if isinstance(result, FetchedPage) else result or spent
-            for result in self._fetch_all(requests)
+            result.body if isinstance(result, FetchedPage) else result for result in results
         ]
 
     def _fetch_all(
@@ -232,7 +241,7 @@ class Account:
         endpoint, position = request.endpoint, request.position
         stats = self._summary.of(endpoint.stream)
         self._progress.reached(endpoint.stream, str(position.window))
-        tries = _Tries(self, stats, _TRIES if endpoint.nesting else _FEW_TRIES)
+        tries = _Tries(self, stats, is_declared=bool(endpoint.nesting))
         page = self._transport.fetch(endpoint, position.query(request.limit), tries)
         self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
         return page
@@ -245,7 +254,7 @@ class Account:
         """
         with self._lock:
             if self._asked >= BUDGET:
-                raise BudgetSpentError(f"the budget of {BUDGET} requests was spent before")
+                raise BudgetSpentError
             self._asked += 1
 
     def _read(self, request: PageRequest, fetched: FetchedPage, *, survey: bool) -> SeenPage:
@@ -266,11 +275,12 @@ class Account:
 class _Tries:
     """Counts the tries of one request."""
 
-    def __init__(self, account: Account, stats: StreamStats, most: int) -> None:
+    def __init__(self, account: Account, stats: StreamStats, *, is_declared: bool) -> None:
         self.sent_at = 0.0
         self._account = account
         self._stats = stats
-        self._left = most
+        self._is_declared = is_declared
+        self._left = _TRIES if is_declared else _FEW_TRIES
 
     def requested(self) -> None:
         self._account.spend()
@@ -281,4 +291,6 @@ class _Tries:
     def retried(self) -> None:
         if not self._left:
             raise StreamFailedError("it keeps failing")
-        self._stats.retried()
+        # Of what is not documented, an answer that is none says nothing about the service.
+        if self._is_declared:
+            self._stats.retried()

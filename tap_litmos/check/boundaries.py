@@ -35,6 +35,8 @@ _FURTHEST = 14
 SAFE_LOOKBACK = 24
 """Hours of `lookback_hours` that make up for any zone."""
 
+_LATER = "Run it again in a week"
+
 _MOST_PROBES = 4
 """Rows that are tried, each of another page."""
 
@@ -85,7 +87,8 @@ def _candidates(account: Account, pages: list[SeenPage]) -> list[Probe]:
         usable = [
             probe
             for probe in probes(page)
-            if page.window.since <= probe.day <= latest
+            if probe.is_plain
+            and page.window.since <= probe.day <= latest
             and probe.day + 2 * _SECOND < probe.date < probe.day + _DAY - 2 * _SECOND
         ]
         found += sorted(usable, key=_is_whole)[-1:]
@@ -168,7 +171,9 @@ def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
     hours = max(abs(since.shift), abs(to.shift)) / timedelta(hours=1)
     detail = f"dates are read {hours:g} hours apart from how rows write them {where}"
     lookback: int = account.config["lookback_hours"]
-    if lookback >= SAFE_LOOKBACK and hours <= _FURTHEST:
+    if hours > _FURTHEST:
+        return unseen(f"windows include a row for another reason than its date {where}", _LATER)
+    if lookback >= SAFE_LOOKBACK:
         return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
     return breaks(detail, f"Set lookback_hours to {SAFE_LOOKBACK}")
 
@@ -186,7 +191,7 @@ def _ends(account: Account) -> Outcome:
             f"{detail}, so that rows {lost} at which two windows meet are never served",
             "Report that windows include neither end: no setting helps",
         )
-    return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
+    return unseen(f"{detail}: no row lies on a whole second", _LATER)
 
 
 def _included(end: End) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pendulum
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tap_litmos.check.account import Account
     from tap_litmos.check.pages import SeenPage
     from tap_litmos.declaration import Endpoint
+
+_DAY = timedelta(days=1)
 
 _MOST_PAGES = 4
 """Pages in which a row is looked for."""
@@ -86,11 +89,22 @@ class Probe:
         endpoint: Where it is served.
         version: What tells it from others.
         date: When it last changed, as it says.
+        created: When it was created, as it says.
     """
 
     endpoint: Endpoint
     version: Hashable
     date: datetime
+    created: datetime | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether windows around its date include it for this date alone.
+
+        "Created or updated" (the document) may mean either date.
+        """
+        created = self.created or self.date
+        return created == self.date or created < self.day - _DAY
 
     @property
     def day(self) -> datetime:
@@ -100,9 +114,10 @@ class Probe:
 
 def probes(page: SeenPage) -> Iterator[Probe]:
     """Yield the rows of a page that have a date."""
-    for version, date in zip(page.versions, page.dates, strict=True):
+    rows = zip(page.versions, page.dates, page.created, strict=True)
+    for version, date, created in rows:
         if date is not None:
-            yield Probe(page.endpoint, version, date)
+            yield Probe(page.endpoint, version, date, created)
 
 
 def is_served(account: Account, probe: Probe, since: datetime, to: datetime) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -43,7 +43,8 @@ class SeenPage:
         request: What was asked.
         versions: For each row its key and its date of change; see `rows.Page`.
         keys: For each row its key.
-        dates: For each row its date of change; None where it has none, or no key.
+        dates: For each row when it last changed; None where it does not say, or has no key.
+        created: For each row when it was created, likewise.
         repeated: How many rows with a key came once more.
         requested_at: When it was asked for.
     """
@@ -52,6 +53,7 @@ class SeenPage:
     versions: Sequence[Hashable]
     keys: Sequence[Hashable]
     dates: Sequence[datetime | None]
+    created: Sequence[datetime | None]
     repeated: int
     requested_at: DateTime
 
@@ -73,13 +75,12 @@ class SeenPage:
     @classmethod
     def of(cls, request: PageRequest, rows: Page, requested_at: DateTime) -> SeenPage:
         """Return what is kept of the rows of a page."""
+        created = [_date(record, "CreatedDate") for record in rows.records]
+        changed = [_date(record, request.endpoint.replication_key) for record in rows.records]
+        # Of some rows the date of change is null until they change.
+        dates = [date or other for date, other in zip(changed, created, strict=True)]
         return cls(
-            request,
-            rows.versions,
-            rows.keys,
-            _dates(request.endpoint, rows),
-            _repeated(rows),
-            requested_at,
+            request, rows.versions, rows.keys, dates, created, _repeated(rows), requested_at
         )
 
 
@@ -89,8 +90,7 @@ def _repeated(rows: Page) -> int:
     return len(keys) - len(set(keys))
 
 
-def _dates(endpoint: Endpoint, rows: Page) -> list[datetime | None]:
-    """Return when rows last changed, as they say."""
-    key = endpoint.replication_key
-    texts = [record and key and record[key] for record in rows.records]
-    return [datetime.fromisoformat(text) if text else None for text in texts]
+def _date(record: dict[str, Any] | None, name: str | None) -> datetime | None:
+    """Return a date of a row, None if it has none."""
+    text = record.get(name) if record and name else None
+    return datetime.fromisoformat(text) if text else None

@@ -70,11 +70,17 @@ def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
 
 
 def _first_of_its_day(page: SeenPage, date: datetime) -> Probe:
-    """Return the first row of the day of a date."""
-    return min(
-        (probe for probe in probes(page) if probe.date.date() == date.date()),
-        key=lambda probe: probe.date,
-    )
+    """Return the first row of the day of a date.
+
+    Raises:
+        UnseenError: If there is none that is included for this date alone.
+    """
+    found = [
+        probe for probe in probes(page) if probe.is_plain and probe.date.date() == date.date()
+    ]
+    if not found:
+        raise UnseenError("the rows of that day were created the day before")
+    return min(found, key=lambda probe: probe.date)
 
 
 def _earliest_to(account: Account, probe: Probe, now: datetime) -> tuple[datetime, datetime]:
@@ -112,8 +118,8 @@ def _find_zone(account: Account) -> float:
     """
     page, newest = _newest(account)
     now = pendulum.now("UTC")
-    probe = _first_of_its_day(page, newest)
     with suppress(UnseenError):
+        probe = _first_of_its_day(page, newest)
         before, after = _earliest_to(account, probe, now)
         # At midnight it may be that only the day counts.
         if probe.date < before and before.date() == after.date():

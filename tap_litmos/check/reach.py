@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tap_litmos.check.account import BudgetSpentError
 from tap_litmos.check.findings import Check, breaks, harmless, holds, unseen
 from tap_litmos.check.survey import element_paths
 from tap_litmos.declaration import Endpoint
@@ -14,10 +15,12 @@ from tap_litmos.summary import counted
 from tap_litmos.windows import WHOLE_LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.check.pages import SeenPage
+    from tap_litmos.windows import Window
 
 _HTML = re.compile(rb"\s*<html\b", re.IGNORECASE)
 
@@ -61,8 +64,7 @@ them). Attendance has none that lists it: it costs a request for each session.""
 
 def _endpoints(account: Account) -> Outcome:
     """Ask each of the default endpoints for the newest rows."""
-    pages = account.look_at(DEFAULT, account.open_window)
-    refused = _refused(account, DEFAULT)
+    pages, refused = _ask(account, DEFAULT, account.open_window)
     rows = counted(sum(page.rows for page in pages), "row")
     if not refused:
         return holds(f"all {len(DEFAULT)} answered, with {rows} of the last days")
@@ -77,18 +79,24 @@ def _endpoints(account: Account) -> Outcome:
     )
 
 
-def _refused(account: Account, endpoints: Iterable[Endpoint]) -> str:
-    """Return the streams whose endpoints refuse, with the status."""
-    refusals = {
-        endpoint.stream: account.refusal(
-            endpoint, WHOLE_LIST if endpoint.is_listing else account.open_window
-        )
+def _ask(
+    account: Account, endpoints: Sequence[Endpoint], window: Window
+) -> tuple[list[SeenPage], str]:
+    """Return the pages of endpoints, and the streams of those that refuse, with the status.
+
+    Raises:
+        BudgetSpentError: If not all of them could be asked.
+    """
+    pages = account.look_at(endpoints, window)
+    refusals = [
+        (endpoint.stream, error)
         for endpoint in endpoints
-    }
-    return ", ".join(
-        f"{stream} ({error.status or 'keeps failing'})"
-        for stream, error in refusals.items()
-        if error is not None
+        if (error := account.refusal(endpoint, window)) is not None
+    ]
+    if len(pages) + len(refusals) < len(endpoints):
+        raise BudgetSpentError
+    return pages, ", ".join(
+        f"{stream} ({error.status or 'keeps failing'})" for stream, error in refusals
     )
 
 
@@ -112,12 +120,10 @@ def _clock(account: Account) -> Outcome:
 
 
 def _optional(account: Account) -> Outcome:
-    found = [
-        page.endpoint.stream for page in account.look_at(OFF_BY_DEFAULT, account.open_window)
-    ]
-    refused = _refused(account, OFF_BY_DEFAULT)
+    pages, refused = _ask(account, OFF_BY_DEFAULT, account.open_window)
     if not refused:
-        return holds(f"all {len(OFF_BY_DEFAULT)} answered")
+        return holds(f"all {len(pages)} answered")
+    found = [page.endpoint.stream for page in pages]
     return harmless(
         f"the account has {', '.join(found) or 'none'}; not so {refused}. They are off by "
         "default",
@@ -126,8 +132,7 @@ def _optional(account: Account) -> Outcome:
 
 
 def _listings(account: Account) -> Outcome:
-    pages = account.look_at(_LISTINGS, WHOLE_LIST)
-    refused = _refused(account, _LISTINGS)
+    pages, refused = _ask(account, _LISTINGS, WHOLE_LIST)
     if not refused:
         return holds(f"all {len(pages)} answered")
     if account.config["detect_deletes"]:
