@@ -105,7 +105,7 @@ def split_into_windows(
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. Finished windows span `days`, but for the last of them, which may be shorter.
     Without an end, the last window is open: it begins at least a day before now, ends at
-    least a day after it, and spans three to seven days, whatever `days` is.
+    least a day after it, and spans `days` at most, but three in any case.
 
     Args:
         since: The moment from which rows are wanted; the first window contains it.
@@ -118,7 +118,8 @@ def split_into_windows(
     if end is None:
         latest_start, last = today.subtract(days=1), today.add(days=2)
         since = min(since, latest_start)
-        while (last - since).days > LONGEST_DAYS:
+        longest = max(days, (last - latest_start).days)
+        while (last - since).days > longest:
             to = min(since.add(days=days), latest_start)
             yield Window(since, to)
             since = to

@@ -254,7 +254,7 @@ def findings_of(run: Run) -> dict[str, Finding]:
 
 def check_case(box: Sandbox, case: Case) -> Run:
     """Check that exactly what differs is found, within the budget."""
-    run = run_tap("--check", minute=0.3, config=config_for(box, **case.settings))
+    run = run_tap("--check", minute=1.0, config=config_for(box, **case.settings))
     findings = findings_of(run)
     differing = {
         name: Verdict(each.verdict)
@@ -320,7 +320,7 @@ def test_pages_that_go_round_are_recognised() -> None:
     for stream in {"course_modules", *KEPT}:
         org.replace_rows(stream, [])
     with Sandbox(org, wraps=True) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     assert run.status == 1
     assert len(box.requests) <= BUDGET
     found = findings_of(run)
@@ -347,7 +347,7 @@ def test_rows_that_appear_late_are_recognised(
     rows += [{"Id": f"late-{number}", "UpdatedDate": date} for number, date in enumerate(dates)]
     org.replace_rows(STREAM, rows)
     with Sandbox(org, late=3600 * hours) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     verdict, words = expected
     found = findings_of(run)["lateness"]
     assert found.verdict == verdict
@@ -367,7 +367,7 @@ def test_where_little_is_there_it_says_so(size: str) -> None:
         for stream in org.endpoints.keys() - org.listings.keys():
             org.replace_rows(stream, [])
     with Sandbox(org) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     assert run.status == 0
     assert len(box.requests) <= BUDGET
     unseen = {name for name, each in findings_of(run).items() if each.verdict == UNSEEN}
@@ -388,7 +388,7 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
 
     with Sandbox(org, on_request=odd) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)
     for kind in ("Active (boolean)", "Passmark (number)", "CreatedDate (datetime)"):
         assert f"modules.{kind}" in found["fit"].detail
@@ -407,7 +407,7 @@ def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
         return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
 
     with Sandbox(org, on_request=odd) as box:
-        found = findings_of(run_tap("--check", minute=0.3, config=config_for(box)))
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
     assert {found[name].verdict for name in ("zone", "today", "lateness")} == {"holds"}
@@ -424,7 +424,7 @@ def test_dates_that_are_read_in_another_zone_than_they_are_written_are_recognise
                 incoming.query[name] = at.isoformat(" ")
 
     with Sandbox(org, on_request=shift) as box:
-        found = findings_of(run_tap("--check", minute=0.3, config=config_for(box)))
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["reading"].verdict == HARMLESS
     assert f"{abs(hours):g} hours apart" in found["reading"].detail
     assert found["ends"].verdict == UNSEEN
@@ -468,7 +468,7 @@ def test_rows_that_come_for_either_of_two_dates_are_understood(age: int) -> None
 def test_a_start_date_after_the_oldest_rows_is_told(org: Organisation) -> None:
     with Sandbox(org) as box:
         config = config_for(box, start_date="2026-03-09")
-        found = findings_of(run_tap("--check", minute=0.3, config=config))
+        found = findings_of(run_tap("--check", minute=1.0, config=config))
     assert found["oldest"].verdict == HARMLESS
     assert re.search(r"Set start_date to 2026-0\d-01", found["oldest"].advice)
 
@@ -487,7 +487,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
     }
     with Sandbox(org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)["other_endpoints"]
     assert found.verdict == HARMLESS
     assert "SessionCourses/SessionCourse/Sessions/Session/Days/SessionDay" in found.detail
@@ -502,7 +502,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
 
 def test_the_budget_is_kept_whatever_fails(org: Organisation) -> None:
     with Sandbox(org, faults=0.6, fault_kinds=("500", "drop", "cut")) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     assert json.loads(run.output)["requests"] == len(box.requests) <= BUDGET
     assert "Traceback" not in run.log
 
@@ -512,7 +512,7 @@ def test_what_the_budget_does_not_allow_is_not_seen(
 ) -> None:
     monkeypatch.setattr(account, "BUDGET", 25)
     with Sandbox(org) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     assert len(box.requests) == 25
     assert run.status == 0
     found = findings_of(run)
@@ -527,7 +527,7 @@ def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:
         return (503, {}, b"") if incoming.number in {30, 31, 32} else None
 
     with Sandbox(org, on_request=refuse) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)["refusals"]
     assert found.verdict == HARMLESS
     assert found.detail.startswith("3 of ")
@@ -535,15 +535,15 @@ def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:
 
 
 def test_the_rate_is_kept(org: Organisation) -> None:
-    with Sandbox(org, requests_per_minute=40, minute=0.3) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box, requests_per_minute=40))
+    with Sandbox(org, requests_per_minute=40, minute=1.0) as box:
+        run = run_tap("--check", minute=1.0, config=config_for(box, requests_per_minute=40))
     assert findings_of(run)["refusals"].verdict == "holds"
     assert run.status == 0
 
 
 def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
     with Sandbox(org) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box, api_key="wrong-key"))
+        run = run_tap("--check", minute=1.0, config=config_for(box, api_key="wrong-key"))
     assert run.status == 1
     assert not run.output
     assert len(box.requests) == 1
@@ -577,7 +577,7 @@ def test_a_machine_that_starts_no_thread_checks_all_the_same(
 
 
 def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:
-    run = run_tap("--check", minute=0.3, config={"api_key": "k"})
+    run = run_tap("--check", minute=1.0, config={"api_key": "k"})
     assert run.status == 1
     assert not run.output
     assert "Setting 'start_date' is missing" in run.errors[-1]
@@ -585,7 +585,7 @@ def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:
 
 def test_nobody_takes_the_report(org: Organisation) -> None:
     with Sandbox(org) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box), messages=0)
+        run = run_tap("--check", minute=1.0, config=config_for(box), messages=0)
     assert run.status == 1
     assert "Traceback" not in run.log
 
@@ -594,7 +594,7 @@ def test_the_environment_is_enough(org: Organisation) -> None:
     with Sandbox(org) as box:
         config = config_for(box)
         env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
-        run = run_tap("--check", minute=0.3, env=env)
+        run = run_tap("--check", minute=1.0, env=env)
     assert run.status == 0
     assert box.requests
 
@@ -608,7 +608,7 @@ def finding(verdict: Verdict, detail: str = "so it is", advice: str = "") -> Fin
 
 def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> None:
     with Sandbox(org, page_cap=50, unknown_fields=True) as box:
-        run = run_tap("--check", minute=0.3, config=config_for(box))
+        run = run_tap("--check", minute=1.0, config=config_for(box))
     lines = run.log.splitlines()
     table = lines[lines.index(next(line for line in lines if line.startswith("topic "))) :]
     assert max(map(len, table)) <= 80

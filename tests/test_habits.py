@@ -100,6 +100,14 @@ def test_what_cannot_be_read_whole_is_said_and_holds_the_bookmark(habit: str) ->
         assert run.bookmark(STREAM) <= first
 
 
+@pytest.mark.parametrize("ago", range(1, 9))
+def test_six_days_are_short_enough_whenever_a_sync_begins(ago: int) -> None:
+    org = org_of(COUNT)
+    with Sandbox(org, longest_days=6) as box:
+        run = sync(box, start_date=days_ago(ago), window_days=6)
+    assert run.status == 0
+
+
 @pytest.mark.parametrize("order", ["id", "updated", "newest"])
 @pytest.mark.parametrize("habit", ["moving", "moving_without_date", "growing"])
 def test_rows_that_change_meanwhile_take_no_others_with_them(habit: str, order: str) -> None:
