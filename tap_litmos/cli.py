@@ -179,7 +179,7 @@ class Command(SingerCommand):
 
 
 class CommandLineTap(TapLitmos):
-    """The tap as a command."""
+    """Singer tap for the Litmos learning management system."""
 
     @classmethod
     @override

@@ -319,7 +319,7 @@ def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
     if encoding.get("format") == "parquet" and find_spec("pyarrow") is None:
         yield (
             "Setting 'batch_config.encoding.format' is 'parquet', which needs an extra: "
-            "install tap-litmos[parquet]"
+            "install the tap with its extra 'parquet'"
         )
     if batch.get("batch_size", 1) < 1:
         yield "Setting 'batch_config.batch_size' must be a whole number, 1 or more"
