@@ -20,6 +20,16 @@ class RedactKey(logging.Filter):
         self._spellings = (key, quote(key, safe=""), quote_plus(key), html.escape(key))
         self._any = re.compile("|".join(map(re.escape, self._spellings)), re.IGNORECASE)
 
+    def install(self) -> None:
+        """Hide the key in all that is logged from now on."""
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self)
+
+    def remove(self) -> None:
+        """Hide it no more."""
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self)
+
     def hide(self, text: str, *, cut: bool = False) -> str:
         """Return a text without the key.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from tap_litmos.errors import RunFailedError
@@ -14,6 +13,7 @@ from tap_litmos.summary import RunSummary, counted
 from tap_litmos.windows import WHOLE_LIST
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping, Sequence
 
     from tap_litmos.declaration import Endpoint
@@ -87,8 +87,7 @@ class Run:
             self._logger.warning("The catalog selects no stream: nothing to sync")
         elif not self._is_test:
             self._log_plan()
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(self._key_filter)
+        self._key_filter.install()
         self.progress.__enter__()
         return self
 
@@ -120,8 +119,7 @@ class Run:
                 self._log_failures()
             if not self._is_test:
                 self.summary.close(self._limit.slowdowns)
-        for handler in logging.getLogger().handlers:
-            handler.removeFilter(self._key_filter)
+        self._key_filter.remove()
         if kind is None:
             self._judge(alike or self.summary.problem)
 

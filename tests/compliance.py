@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Pair = tuple[str, str]
 
-WELL = {"completed", "expiring"}
 LATE = {"overdue", "lapsed"}
 
 

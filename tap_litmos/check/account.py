@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from tap_litmos.transport import FetchedPage, Transport
 from tap_litmos.windows import LONGEST_DAYS, WHOLE_LIST, Window
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterable, Mapping, Sequence
 
     from tap_litmos.declaration import Endpoint
@@ -103,8 +103,7 @@ class Account:
 
     def __enter__(self) -> Self:
         """Hide the key in what is logged, and begin to show progress."""
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(self._key_filter)
+        self._key_filter.install()
         self._progress.__enter__()
         return self
 
@@ -112,8 +111,7 @@ class Account:
         """Show progress no more, and end what is still in flight."""
         self._progress.__exit__()
         self._transport.close()
-        for handler in logging.getLogger().handlers:
-            handler.removeFilter(self._key_filter)
+        self._key_filter.remove()
 
     @property
     def requests(self) -> int:
