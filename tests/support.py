@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gzip
 import io
 import json
 import logging
@@ -21,6 +22,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tap_litmos.cli import CommandLineTap
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
@@ -251,6 +254,36 @@ def run_process(
     return Run(done.returncode, done.stdout, done.stderr.decode())
 
 
+def output_of(
+    program: Path,
+    *arguments: str | Path,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    status: int = 0,
+) -> str:
+    """Run the command of a tool; return all it says, stderr included.
+
+    Args:
+        program: The command.
+        arguments: Its arguments.
+        env: Its environment.
+        cwd: The folder to run it in. None: this one.
+        status: The exit status with which it has to end.
+    """
+    done = subprocess.run(  # noqa: S603
+        [program, *arguments],
+        cwd=cwd,
+        env=env,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
 @contextlib.contextmanager
 def _command_line(
     arguments: Sequence[str],
@@ -291,6 +324,15 @@ class _Pipe(io.BytesIO):
         if data and not lines:
             raise self._error
         return super().write(b"".join(lines))
+
+
+def rows_of(batch: Mapping[str, Any]) -> list[Record]:
+    """Return the rows of the files of a BATCH message."""
+    rows: list[Record] = []
+    for url in batch["manifest"]:
+        with gzip.open(url2pathname(urlsplit(url).path), "rt") as file:
+            rows += [json.loads(line) for line in file]
+    return rows
 
 
 # Settings and catalogs

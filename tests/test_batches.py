@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 import signal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 from support import (
@@ -18,6 +14,7 @@ from support import (
     config_for,
     days_ago,
     fold,
+    rows_of,
     run_process,
     started,
     truth,
@@ -49,16 +46,7 @@ def delivered(run: Run) -> dict[str, list[Record]]:
     """Return the rows of all announced files."""
     rows: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     for message in run.of_type("BATCH"):
-        rows[message["stream"]] += read(message)
-    return rows
-
-
-def read(batch: dict[str, Any]) -> list[Record]:
-    """Return the rows of the files of a BATCH message."""
-    rows: list[Record] = []
-    for url in batch["manifest"]:
-        with gzip.open(url2pathname(urlsplit(url).path), "rt") as file:
-            rows += [json.loads(line) for line in file]
+        rows[message["stream"]] += rows_of(message)
     return rows
 
 
@@ -67,7 +55,7 @@ def check_states(run: Run, org: Organisation, before: dict[str, list[Record]]) -
     had = {stream: list(each) for stream, each in before.items()}
     for message in run.messages:
         if message["type"] == "BATCH":
-            had[message["stream"]] += read(message)
+            had[message["stream"]] += rows_of(message)
         if message["type"] != "STATE":
             continue
         for stream, bookmark in message["value"]["bookmarks"].items():

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from compliance import Truth, figures
 from shared import once
-from support import DEFAULT_STREAMS, ENDPOINT, config_for, run_process
+from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_process
 from test_destinations import Postgres, postgres
 
 from demo.marts import PACKAGE
@@ -199,17 +199,8 @@ class Dbt:
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
         """Run a command of dbt; return what it says."""
-        done = subprocess.run(  # noqa: S603
-            [environment("dbt") / "dbt", *arguments, *self._options],
-            env=self._environment,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == status, done.stdout
-        return done.stdout
+        dbt, env = environment("dbt") / "dbt", self._environment
+        return output_of(dbt, *arguments, *self._options, env=env, status=status)
 
     def models(self, *names: str) -> dict[str, Rows]:
         """Return the rows of models, or of all."""

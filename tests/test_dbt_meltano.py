@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from datetime import date
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 from compliance import Truth, figures
-from support import DEFAULT_STREAMS, UNLIMITED
+from support import DEFAULT_STREAMS, UNLIMITED, output_of
 from test_destinations import Postgres, postgres
 
 from demo.marts import PACKAGE
@@ -105,18 +104,8 @@ def test_an_empty_project_ends_in_answers(tmp_path: Path) -> None:
         }
 
         def meltano(*arguments: str) -> str:
-            done = subprocess.run(  # noqa: S603
-                [environment("meltano") / "meltano", *arguments],
-                cwd=project,
-                env={**os.environ, **settings},
-                check=False,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=240,
-            )
-            assert done.returncode == 0, done.stdout
-            return done.stdout
+            program, environ = environment("meltano") / "meltano", {**os.environ, **settings}
+            return output_of(program, *arguments, env=environ, cwd=project)
 
         meltano("invoke", "dbt-postgres:deps")
         assert SCHEDULE["job"] == JOB["name"]

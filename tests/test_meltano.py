@@ -6,11 +6,10 @@ import fcntl
 import json
 import os
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import DEFAULT_STREAMS, UNLIMITED, canonical, fold, truth
+from support import DEFAULT_STREAMS, UNLIMITED, canonical, fold, output_of, truth
 
 from scripts.environment import ENVIRONMENTS, ROOT, environment
 from tap_litmos.sandbox import Organisation, Sandbox
@@ -51,18 +50,8 @@ def meltano(
     }
 
     def run(*arguments: str, **more: str) -> str:
-        done = subprocess.run(  # noqa: S603
-            [command, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **settings, **more},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        environ = {**os.environ, **settings, **more}
+        return output_of(command, *arguments, env=environ, cwd=ROOT)
 
     with (ENVIRONMENTS / "project.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs in one project disturb each other

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import random
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 from support import (
@@ -24,6 +21,7 @@ from support import (
     fold,
     moment,
     page,
+    rows_of,
     run_process,
     run_tap,
     serving,
@@ -291,7 +289,7 @@ def check_order(run: Run, org: Organisation, before: dict[str, list[Record]]) ->
         if message["type"] == "RECORD":
             arrive(message["stream"], [message["record"]], org, before)
         elif message["type"] == "BATCH":
-            arrive(message["stream"], read(message), org, before)
+            arrive(message["stream"], rows_of(message), org, before)
         elif message["type"] == "STATE":
             for stream, bookmark in message["value"]["bookmarks"].items():
                 if "replication_key_value" in bookmark:
@@ -317,15 +315,6 @@ def arrive(
             if row["Since"] <= changed(row["Stream"], each) < row["CompleteTo"]
         }
         assert promised <= fold(row["Stream"], before.get(row["Stream"], [])).keys()
-
-
-def read(batch: dict[str, Any]) -> list[Record]:
-    """Return the rows of the files of a BATCH message."""
-    rows: list[Record] = []
-    for url in batch["manifest"]:
-        with gzip.open(url2pathname(urlsplit(url).path), "rt") as file:
-            rows += [json.loads(line) for line in file]
-    return rows
 
 
 @pytest.mark.parametrize("in_batches", [False, True])
