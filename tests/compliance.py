@@ -47,6 +47,8 @@ class Truth:
     def __init__(self, rows: Mapping[str, list[Row]], today: date) -> None:
         self.rows, self.today = rows, today
         self.people = {row["Id"] for row in rows["users"] if row["Active"]}
+        # Who is not among the users was hired after they were read: results count all the same.
+        self.inactive = {row["Id"] for row in rows["users"] if not row["Active"]}
         self.courses = {row["Id"]: row for row in rows["courses"]}
         self._links = self._links_by_owner()
         self._changed = self._assigned_since()
@@ -92,7 +94,10 @@ class Truth:
     def _assigned_since(self) -> dict[Pair, datetime]:
         latest: dict[Pair, datetime] = {}
         for user, course, *_, since in self.assignments():
-            if user in self.people and self.courses.get(course, {"Active": True})["Active"]:
+            if (
+                user not in self.inactive
+                and self.courses.get(course, {"Active": True})["Active"]
+            ):
                 latest[user, course] = max(since, latest.get((user, course), since))
         return latest
 
@@ -147,7 +152,7 @@ class Truth:
         return open_still and due is not None and due <= self.today + timedelta(days=30)
 
     def _counts(self, user: str, course: str) -> bool:
-        return user in self.people and self.courses[course]["Active"] is not False
+        return user not in self.inactive and self.courses[course]["Active"] is not False
 
     def _status(self, row: Row, due: date | None, flagged: bool) -> str:  # noqa: FBT001
         till, done = day(row["CompliantTillDate"]), row["Completed"]
@@ -172,7 +177,7 @@ class Truth:
         for row in self.rows["learning_path_results"]:
             user, path = row["UserId"], row["Id"]
             behind = any((user, course) in late for course in courses[path])
-            counts = bool(row["Active"]) and user in self.people and path not in off
+            counts = bool(row["Active"]) and user not in self.inactive and path not in off
             status = self._status(row, None, behind)
             till, since = day(row["CompliantTillDate"]), day(row["CreatedDate"])
             done = day(row["FinishDate"])
