@@ -114,28 +114,16 @@ def _sources() -> dict[str, Any]:
     }
 
 
+def _key(endpoint: Endpoint, *, every_version: bool) -> list[str]:
+    """Return the columns that identify a row of a staging model."""
+    version = [endpoint.replication_key] if every_version and endpoint.replication_key else []
+    return [_renamed(endpoint, name) for name in (*endpoint.primary_key, *version)]
+
+
 def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str, Any]:
     """Return the description and the tests of a staging model."""
-    key = [_renamed(endpoint, name) for name in endpoint.primary_key]
-    if every_version and endpoint.replication_key:
-        key.append(_renamed(endpoint, endpoint.replication_key))
-    columns = []
-    for field in _fields(endpoint):
-        name = column(endpoint, field)
-        described: dict[str, Any] = {"name": name, "description": field.description}
-        tests: list[Any] = ["not_null"] if field.name in endpoint.primary_key else []
-        if key == [name]:
-            tests.insert(0, "unique")
-        if field.name in endpoint.references and not every_version:
-            tests.append(_relationship(endpoint, name, endpoint.references[field.name]))
-        if tests:
-            described["data_tests"] = tests
-        columns.append(described)
-    if not endpoint.is_listing:
-        columns += [
-            {"name": name, "description": description}
-            for name, description in _COMPUTED.items()
-        ]
+    key = _key(endpoint, every_version=every_version)
+    columns = _columns(endpoint, key, every_version=every_version)
     properties: dict[str, Any] = {
         "name": _name(endpoint, every_version=every_version),
         "description": endpoint.description
@@ -145,6 +133,28 @@ def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str,
     if len(key) > 1:
         properties["data_tests"] = [{"litmos.unique_key": {"arguments": {"key": key}}}]
     return properties
+
+
+def _columns(
+    endpoint: Endpoint, key: list[str], *, every_version: bool
+) -> list[dict[str, Any]]:
+    """Return the descriptions and the tests of the columns of a staging model."""
+    columns: list[dict[str, Any]] = []
+    for field in _fields(endpoint):
+        name = column(endpoint, field)
+        tests: list[Any] = ["unique"] if key == [name] else []
+        if field.name in endpoint.primary_key:
+            tests.append("not_null")
+        if field.name in endpoint.references and not every_version:
+            tests.append(_relationship(endpoint, name, endpoint.references[field.name]))
+        described = {"name": name, "description": field.description}
+        columns.append(described | ({"data_tests": tests} if tests else {}))
+    if not endpoint.is_listing:
+        columns += [
+            {"name": name, "description": description}
+            for name, description in _COMPUTED.items()
+        ]
+    return columns
 
 
 def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, Any]:
