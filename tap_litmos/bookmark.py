@@ -62,6 +62,7 @@ class Bookmark(StreamStateManager):
         self._warn = logger.warning
         self._read_from: DateTime | None = None
         self._read_to: DateTime | None = None
+        self._held_at: DateTime | None = None
 
     def plan(
         self,
@@ -119,6 +120,8 @@ class Bookmark(StreamStateManager):
             return
         if window.since > read_to or window.to < read_from:
             return
+        if self._held_at is not None and window.since >= self._held_at:
+            return
         self._read_from = min(read_from, window.since)
         self._read_to = max(read_to, window.bookmark(requested_at))
         self.is_flushed = False
@@ -127,6 +130,17 @@ class Bookmark(StreamStateManager):
             replication_key_value=format_moment(self._read_to),
             replicated_from=format_moment(self._read_from),
         )
+
+    def hold(self, window: Window) -> None:
+        """Let the bookmark pass no window after one of which rows were left out.
+
+        It may lie behind that window already, where the lookback reads it again: it stays.
+
+        Args:
+            window: The window.
+        """
+        if self._held_at is None:
+            self._held_at = window.since
 
     def _trusted(self, now: DateTime) -> DateTime | None:
         """Return the bookmark in the state, or None if there is none that can be trusted."""

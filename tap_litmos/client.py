@@ -303,6 +303,8 @@ class LitmosStream(DeclaredStream):
                 self._log.finish(position.window, requested_at)
                 if stats.rows_without_key == left_out:
                     self._finish(position.window, requested_at)
+                else:
+                    self.state_manager.hold(position.window)
 
     def _advance(self, page: Page) -> None:
         """Let the paginator decide which page is next.

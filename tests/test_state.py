@@ -435,6 +435,26 @@ def test_a_window_with_a_row_without_key_holds_the_bookmark_back() -> None:
     assert "skipped a row without primary key" in again.log
 
 
+def test_a_row_without_key_that_the_lookback_finds_holds_the_bookmark_where_it_is() -> None:
+    bad = ago(days=11)
+
+    def answer(incoming: Incoming) -> str | None:
+        since, to = incoming.seen.since, incoming.seen.to
+        assert since is not None
+        assert to is not None
+        return "<Name>x</Name>" if since <= bad < to else None
+
+    at = f"{ago(days=10):%Y-%m-%dT%H:%M:%S.%fZ}"
+    bookmark = {"replication_key": "UpdatedDate", "replication_key_value": at}
+    state = {"bookmarks": {"teams": bookmark}}
+    with answering(answer) as box:
+        config = config_for(box, start_date=days_ago(40), window_days=1)
+        run = run_tap(config=config, state=state, catalog=catalog_of("teams"))
+        again = run_tap(config=config, state=run.state, catalog=catalog_of("teams"))
+    assert run.status == again.status == 1
+    assert run.state["bookmarks"]["teams"]["replication_key_value"] == at
+
+
 # Listings
 
 
