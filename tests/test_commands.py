@@ -51,6 +51,40 @@ main()
 """
 
 
+# Streams that are closed, and logging that is set up wrongly
+
+
+def run_in_shell(redirection: str, *arguments: str, config: dict[str, Any]) -> Run:
+    """Run the tap with redirections of a shell."""
+    script = f'"$0" -m tap_litmos "$@" {redirection}'
+    shell = ("sh", "-c", script, sys.executable)
+    return run_process(*arguments, config=config, command=shell)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--test",), ("--check",)])
+def test_a_closed_stdout_ends_it_in_a_line(arguments: tuple[str, ...], box: Sandbox) -> None:
+    run = run_in_shell(">&-", *arguments, config=config_for(box))
+    check_one_line(run, "stdout is closed")
+    assert not box.requests
+
+
+@pytest.mark.parametrize("arguments", [(), ("--test",), ("--check",)])
+def test_a_closed_stderr_does_not_matter(arguments: tuple[str, ...], box: Sandbox) -> None:
+    run = run_in_shell("2>&-", *arguments, config=config_for(box))
+    assert run.status == 0
+    assert run.output
+
+
+def test_logging_that_cannot_be_set_up_ends_it_in_a_line(tmp_path: Path) -> None:
+    run = run_process(env={"LOGLEVEL": "loud"})
+    check_one_line(run, "Unknown level: 'LOUD'", "check LOGLEVEL")
+    path = tmp_path / "logging.yaml"
+    for content in ("a: [", "version: 2", "1", ""):
+        path.write_text(content)
+        run = run_process(env={"SINGER_SDK_LOG_CONFIG": str(path)})
+        check_one_line(run, "Logging cannot be set up", "SINGER_SDK_LOG_CONFIG")
+
+
 # About, version, discovery
 
 
