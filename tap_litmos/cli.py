@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from tap_litmos import log, settings
 from tap_litmos.errors import RunFailedError
+from tap_litmos.redact import RedactKey
 from tap_litmos.settings import FILES
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.tap import TapLitmos
@@ -290,10 +291,11 @@ class CommandLineTap(TapLitmos):
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             transport = tap.transport(ENDPOINTS, patience=0.25)
             report = check(tap.config, transport, logger=cls.logger)
+            hide = RedactKey(tap.config["api_key"]).hide  # an element's name may hold it
             try:
-                writer.write_text(report.json())
+                writer.write_text(hide(report.json()))
             finally:  # last, as a terminal shows both
-                print(report.table(), file=sys.stderr)  # noqa: T201
+                print(hide(report.table()), file=sys.stderr)  # noqa: T201
         ctx.exit(int(report.breaks))
 
     @classmethod

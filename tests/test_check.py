@@ -567,7 +567,7 @@ def test_a_machine_that_starts_no_thread_checks_all_the_same(
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if "ThreadPool" in thread.name:
+        if "(work)" in thread.name:
             raise RuntimeError("can't start new thread")
         start(thread)
 

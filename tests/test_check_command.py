@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import re
+import select
 import signal
+import socket
 import sys
 import threading
 
-from support import config_for, run_process, started
+from support import config_for, days_ago, page, run_process, started
 
 from tap_litmos.check import BUDGET, CHECKS
 from tap_litmos.sandbox import Organisation, Sandbox
@@ -67,4 +69,22 @@ def test_a_signal_ends_it_at_once() -> None:
             run = tap.finish()
     assert run.status == 128 + signal.SIGTERM
     assert not run.output
+    assert "Traceback" not in run.log
+
+
+def test_a_signal_ends_it_while_connections_are_made_to_a_host_that_is_silent_now() -> None:
+    empty = page("users")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1.svc"
+        config = {"api_key": "k", "start_date": days_ago(9), "api_url": url}
+        with started("--check", config=config) as tap:
+            with server.accept()[0] as first:
+                first.recv(1 << 16)
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(empty)}\r\n"
+                first.sendall(f"{head}Connection: close\r\n\r\n".encode() + empty)
+            # One connection waits to be accepted, and there is no room for the others.
+            select.select([server], [], [])
+            tap.process.send_signal(signal.SIGTERM)
+            run = tap.finish()
+    assert run.status == 128 + signal.SIGTERM
     assert "Traceback" not in run.log

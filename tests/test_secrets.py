@@ -151,6 +151,21 @@ def test_the_filter_hides_the_key_in_whatever_is_logged() -> None:
     assert not any(spelling in said for spelling in SPELLINGS)
 
 
+def test_the_key_is_hidden_by_the_handlers_of_every_logger(tmp_path: Path) -> None:
+    own = {"own": {"class": "logging.StreamHandler"}}
+    loggers = {"tap-litmos": {"handlers": ["own"], "propagate": False}}
+    path = tmp_path / "logging.json"
+    path.write_text(json.dumps({"version": 1, "handlers": own, "loggers": loggers}))
+    with serving(
+        {"users": page("users", f"<Id>1</Id><CreatedDate>{html.escape(KEY)}</CreatedDate>")}
+    ) as box:
+        config = config_for(box, api_key=KEY, start_date=days_ago(2))
+        done = run_process(config=config, env={"SINGER_SDK_LOG_CONFIG": str(path)})
+    assert done.status == 0
+    assert "users.CreatedDate: '***' is not a valid datetime" in done.log
+    assert KEY not in done.log
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(
     status: int, org: Organisation, stranger: http.server.HTTPServer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 import pendulum
@@ -22,11 +24,13 @@ from tap_litmos.windows import LONGEST_DAYS, WHOLE_LIST, Window
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tap_litmos.declaration import Endpoint
     from tap_litmos.rows import Body
     from tap_litmos.summary import StreamStats
+
+    _Answer = FetchedPage | StreamFailedError | None
 
 BUDGET = 150
 """The most requests of a check, retries included."""
@@ -208,12 +212,10 @@ class Account:
             result.body if isinstance(result, FetchedPage) else result for result in results
         ]
 
-    def _fetch_all(
-        self, requests: Sequence[PageRequest]
-    ) -> list[FetchedPage | StreamFailedError | None]:
+    def _fetch_all(self, requests: Sequence[PageRequest]) -> list[_Answer]:
         """Return pages, or why they did not come; None: the budget is spent."""
 
-        def fetch(request: PageRequest) -> FetchedPage | StreamFailedError | None:
+        def fetch(request: PageRequest) -> _Answer:
             try:
                 return self._fetch(request)
             except StreamFailedError as error:
@@ -224,16 +226,8 @@ class Account:
         # The first request of all goes alone, so that a wrong key is refused once.
         alone = 0 if self._asked else 1
         first = list(map(fetch, requests[:alone]))
-        with ThreadPoolExecutor(self.config["max_concurrent_requests"]) as pool:
-            try:
-                return first + list(pool.map(fetch, requests[alone:]))
-            except RuntimeError:  # this machine starts no more threads
-                pool.shutdown(cancel_futures=True)
-            except BaseException:
-                self._transport.close()  # so that no thread is waited for
-                pool.shutdown(cancel_futures=True)
-                raise
-        return first + list(map(fetch, requests[alone:]))
+        at_once: int = self.config["max_concurrent_requests"]
+        return first + _map_in_threads(fetch, requests[alone:], at_once)
 
     def _fetch(self, request: PageRequest) -> FetchedPage:
         endpoint, position = request.endpoint, request.position
@@ -268,6 +262,40 @@ class Account:
         if survey and not endpoint.is_listing:
             self.survey.take(endpoint, fetched.body, rows)
         return SeenPage.of(request, rows, fetched.requested_at)
+
+
+def _map_in_threads(
+    do: Callable[[PageRequest], _Answer], items: Sequence[PageRequest], threads: int
+) -> list[_Answer]:
+    """Return what comes of each item, in their order.
+
+    An exception, and so a signal, ends it at once: a thread that connects to a silent host may
+    hang for long, and is not waited for.
+    """
+    waiting = deque(enumerate(items))
+    came: SimpleQueue[tuple[int, _Answer, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                place, item = waiting.popleft()
+                try:
+                    came.put((place, do(item), None))
+                except BaseException as error:  # noqa: BLE001 - raised again below
+                    came.put((place, None, error))
+
+    try:
+        for _ in items[:threads]:
+            threading.Thread(target=work, daemon=True).start()
+    except RuntimeError:  # this machine starts no more threads
+        work()
+    answers: dict[int, _Answer] = {}
+    while len(answers) < len(items):
+        place, answer, error = came.get()
+        if error is not None:
+            raise error
+        answers[place] = answer
+    return [answers[place] for place in range(len(items))]
 
 
 class _Tries:
