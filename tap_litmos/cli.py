@@ -17,6 +17,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog, RecordMessage
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_litmos import log, settings
@@ -266,7 +267,7 @@ class CommandLineTap(TapLitmos):
     @classmethod
     @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        if value != "all":
+        if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
         with _wakeup() as wakeup, Writer(wakeup) as writer:
@@ -320,6 +321,7 @@ class CommandLineTap(TapLitmos):
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()
+                writer.flush()  # whatever the verdict will be
 
 
 @contextlib.contextmanager

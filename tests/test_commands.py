@@ -151,10 +151,13 @@ def test_test_costs_one_request_a_stream(page_size: int, org: Organisation) -> N
     assert len(run.log.splitlines()) == 1
 
 
-def test_test_says_which_endpoints_do_not_answer_and_why(org: Organisation) -> None:
+@pytest.mark.parametrize("option", ["--test", "--test=records"])
+def test_test_says_which_endpoints_do_not_answer_and_why(
+    option: str, org: Organisation
+) -> None:
     refused = {"courses": 404, "teams": 403}
     with Sandbox(org, refuse={ENDPOINT[each].path: refused[each] for each in refused}) as box:
-        run = run_tap("--test", config=config_for(box))
+        run = run_tap(option, config=config_for(box))
         assert len(box.requests) == 17
     assert run.status == 1
     *reasons, verdict = run.errors

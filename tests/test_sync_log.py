@@ -162,6 +162,14 @@ def test_rows_left_out_are_counted_and_their_window_vouches_for_nothing(
     assert run.bookmark("module_results") <= min(moment(row["Since"]) for row in odd)
 
 
+def test_the_last_window_of_all_is_logged_though_no_state_passes_it() -> None:
+    with serving({"users": page("users", "<UserName>x</UserName>", "<Id>1</Id>")}) as box:
+        run = logged(box, "users", start_date=days_ago(9))
+    assert run.status == 1
+    assert [row["LeftOut"] for row in log_of(run, "users")] == [0, 1]
+    assert [row["Id"] for row in run.records("users")] == ["1"]
+
+
 def test_a_window_that_fails_has_no_row(org: Organisation) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         since = incoming.seen.since
