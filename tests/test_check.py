@@ -561,6 +561,14 @@ def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> N
     assert "none of 17 answered: users (404)" in run.output.decode()
 
 
+def test_a_service_that_only_fails_is_not_asked_for_long(org: Organisation) -> None:
+    with Sandbox(org, on_request=lambda _: (503, {}, b"")) as box:
+        run = run_tap("--check", minute=0.01, config=config_for(box))
+    assert run.status == 1
+    assert len(box.requests) <= 7 + 16 * 2
+    assert list(findings_of(run)) == ["endpoints"]
+
+
 def test_a_machine_that_starts_no_thread_checks_all_the_same(
     org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

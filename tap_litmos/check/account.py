@@ -306,7 +306,9 @@ class _Tries:
         self._account = account
         self._stats = stats
         self._is_declared = is_declared
-        self._left = _TRIES if is_declared else _FEW_TRIES
+        # Where nothing ever came, patience with each endpoint would take half an hour.
+        is_dead = account.requests > 0 and not account.slowest
+        self._left = _TRIES if is_declared and not is_dead else _FEW_TRIES
 
     def requested(self) -> None:
         self._account.spend()
