@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 settings.register_profile("tap", deadline=None, derandomize=True)
 settings.load_profile("tap")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `-n auto` starts: most tests wait for the tap or a server."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="module")
