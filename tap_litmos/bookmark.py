@@ -145,7 +145,7 @@ class Bookmark(StreamStateManager):
                 f"{value!r:.50} belongs to replication key {state.get('replication_key')!r}"
             )
         elif at > now.add(minutes=_CLOCKS_MAY_DIFFER_MINUTES):
-            reason = f"{value!r:.50} lies in the future"
+            reason = f"{value!r:.50} is in the future"
         else:
             return at
         self._distrust(reason)

@@ -140,10 +140,10 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
     well-formed is never changed, but for its encoding.
 
     Args:
-        content: The body of the answer.
+        content: The body of the response.
         nesting: The element names from the expected root down to the row. Empty: they are not
             known, and any XML will do.
-        charset: The encoding by the answer's header; it counts where the body has none.
+        charset: The encoding by the Content-Type header; it counts where the body has none.
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
@@ -159,7 +159,7 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
-            raise BadBodyError(f"the answer is no XML ({what}: {where})") from None
+            raise BadBodyError(f"the response is not XML ({what}: {where})") from None
     if not nesting:
         return body
     if _is_plain(body.content, nesting):
@@ -178,7 +178,7 @@ def _decode(content: bytes, charset: str | None) -> Body:
         text = content.decode(encoding, "replace")
         lost = _undecodable(content, encoding)
     except (LookupError, ValueError) as error:
-        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
     text = _DECLARATION.sub(r"\1\2", text)
     utf8 = text.encode(errors="surrogatepass")
     return Body(utf8, undecodable_bytes=lost, encoding=encoding)
@@ -209,9 +209,9 @@ def _parse(content: bytes) -> None:
 
     def refuse(name: str, *_: object) -> None:
         if name.lower() == "html":
-            raise BadBodyError("the answer is an HTML page")
+            raise BadBodyError("the response is an HTML page")
         raise HostileBodyError(
-            "the answer declares a document type, which is refused: it could expand without "
+            "the response declares a document type, which is refused: it could expand without "
             "bounds or read files"
         )
 
@@ -219,7 +219,7 @@ def _parse(content: bytes) -> None:
     try:
         parser.Parse(content, True)  # noqa: FBT003
     except (LookupError, ValueError) as error:  # of a declaration that is written oddly
-        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
 
 
 def _repair(body: Body) -> None:
@@ -306,7 +306,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
         if depth == len(names):
             rows += 1
         elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the answer has a nil <{name}> in the place of rows")
+            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
 
     def end(_: str) -> None:
         nonlocal depth
@@ -315,7 +315,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
     def text(data: str) -> None:
         if depth < len(names) and data.strip(_WHITE):
             raise BadBodyError(
-                f"the answer has text in the place of rows: {data.strip()[:50]!r}"
+                f"the response has text in the place of rows: {data.strip()[:50]!r}"
             )
 
     parser.StartElementHandler = start
@@ -328,10 +328,10 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
 def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
     if is_row:
         return (
-            f"the answer has rows <{name}> instead of <{expected}>; "
+            f"the response has rows <{name}> instead of <{expected}>; "
             "a newer version of the tap may know them"
         )
-    return f"the answer is <{name}> instead of <{expected}>"
+    return f"the response is <{name}> instead of <{expected}>"
 
 
 def to_datetime(text: str) -> str | None:

@@ -237,7 +237,7 @@ def describe(error: ValidationError) -> str:
         )
     where = ".".join(str(each) for each in error.path)
     if where in _NOT_SHOWN:
-        return f"Setting '{where}' must be a text that is not empty"
+        return f"Setting '{where}' must be a non-empty string"
     schema = SETTINGS["properties"].get(where)
     if schema is None:
         return f"Setting '{where}': {error.message}"
@@ -253,8 +253,8 @@ def _rule(schema: dict[str, Any]) -> str:
     if "minimum" in schema:
         return f"a whole number, {schema['minimum']} or more"
     if "maxLength" in schema:
-        return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
-    return "true or false" if "boolean" in schema.get("type", ()) else "a text"
+        return f"a string of {schema['minLength']} to {schema['maxLength']} characters"
+    return "true or false" if "boolean" in schema.get("type", ()) else "a string"
 
 
 def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
@@ -275,9 +275,9 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
 
 def _broken_by_key(key: str) -> Iterator[str]:
     if not key.strip() or not key.isprintable():
-        yield "Setting 'api_key' must be a text that is not empty, on one line"
+        yield "Setting 'api_key' must be a non-empty string on one line"
     elif not key.isascii():
-        yield "Setting 'api_key' has characters that no key has: copy it again"
+        yield "Setting 'api_key' has characters that no API key contains: copy it again"
 
 
 def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
@@ -293,7 +293,7 @@ def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
                 )
     start, end = moments.get("start_date"), moments.get("end_date")
     if start and start > now:
-        yield f"Setting 'start_date' is {config['start_date']!r}, which lies in the future"
+        yield f"Setting 'start_date' is {config['start_date']!r}, which is in the future"
     if start and end and end <= start:
         yield (
             f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "
@@ -330,7 +330,7 @@ def _problem_of_url(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is no URL"
+        return "is not a valid URL"
     if parts.scheme not in {"https", "http"} or not host:
         return "must be a URL such as https://api.litmos.com/v1.svc"
     if parts.username or parts.password or parts.query or parts.fragment:

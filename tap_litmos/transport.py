@@ -364,7 +364,7 @@ class Transport:
                 break
             if content.tell() > self._largest_body:
                 size = self._largest_body >> 20
-                raise HostileBodyError(f"the answer is larger than {size} MB")
+                raise HostileBodyError(f"the response is larger than {size} MB")
         return content.getvalue()
 
     def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
@@ -418,7 +418,7 @@ class Transport:
                 f"it points to {self.redact(target)}, but redirects are not followed, as they "
                 "would carry the key along"
             )
-        return _FINAL.get(response.status_code, "Litmos does not document this answer")
+        return _FINAL.get(response.status_code, "Litmos does not document this status")
 
     def _said(self, response: requests.Response) -> str:
         """Return what the server says about a refusal."""
