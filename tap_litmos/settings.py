@@ -150,7 +150,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "on": True}
 _FLAGS |= {"false": False, "0": False, "no": False, "off": False}
 _Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
 
-_NOT_SHOWN = {name for name, each in SETTINGS["properties"].items() if each.get("secret")}
+_SECRETS = {name for name, rule in SETTINGS["properties"].items() if rule.get("secret")}
 
 
 def base_url(config: Mapping[str, Any]) -> str:
@@ -222,7 +222,7 @@ def checked(
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint with the known name that is most alike in any spelling, or nothing."""
-    spellings = {each.lower(): each for each in known}
+    spellings = {name.lower(): name for name in known}
     close = difflib.get_close_matches(name.lower(), spellings, n=1)
     return f"; did you mean {spellings[close[0]]!r}?" if close else ""
 
@@ -235,8 +235,8 @@ def describe(error: ValidationError) -> str:
             f"Setting '{name}' is missing: give it in the config file, or as "
             f"TAP_LITMOS_{name.upper()} in the environment"
         )
-    where = ".".join(str(each) for each in error.path)
-    if where in _NOT_SHOWN:
+    where = ".".join(map(str, error.path))
+    if where in _SECRETS:
         return f"Setting '{where}' must be a non-empty string"
     schema = SETTINGS["properties"].get(where)
     if schema is None:

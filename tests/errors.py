@@ -325,7 +325,7 @@ ERRORS: dict[str, Case] = {
     ),
     "no thread": Case(
         what="This machine starts no thread (can't start new thread)",
-        next="raise its limit of processes, or end some of them",
+        next="raise its process limit, or end some processes",
         threads=0,
     ),
     # Bodies
