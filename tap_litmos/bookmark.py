@@ -38,6 +38,7 @@ _KEYS = ("replication_key", "replication_key_value", "replicated_from")
 """What the state of a stream holds; other keys are left out."""
 
 _CLOCKS_MAY_DIFFER_MINUTES = 5
+"""A bookmark that another machine has just made is not of the future for that."""
 
 
 class Bookmark(StreamStateManager):
@@ -88,7 +89,7 @@ class Bookmark(StreamStateManager):
         read_to = self._trusted(now)
         if read_to is not None and read_to < since:
             self._warn(
-                "%s: start_date is later than the bookmark %s; what lies between is not read",
+                "%s: start_date is later than the bookmark %s; the time in between is not read",
                 self.stream_name,
                 read_to,
             )
@@ -129,13 +130,11 @@ class Bookmark(StreamStateManager):
 
     def _trusted(self, now: DateTime) -> DateTime | None:
         """Return the bookmark in the state, or None if there is none that can be trusted."""
-        if self._replication_key is None:
-            return None
         state = self._state
+        if self._replication_key is None or not state:
+            return None
         value = state.get("replication_key_value")
         at = _parsed(value)
-        if not state:
-            return None
         if value is None:
             reason = "has no value"
         elif at is None:
@@ -148,14 +147,11 @@ class Bookmark(StreamStateManager):
             reason = f"{value!r:.50} is in the future"
         else:
             return at
-        self._distrust(reason)
-        return None
-
-    def _distrust(self, reason: str) -> None:
         self._warn(
             "%s: the bookmark %s; reading from start_date again", self.stream_name, reason
         )
         self.stream_state.clear()
+        return None
 
     @property
     def _state(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -43,6 +42,7 @@ from tap_litmos.errors import (
 from tap_litmos.host import PATIENCE, HostHealth
 from tap_litmos.redact import RedactKey
 from tap_litmos.rows import Body, check
+from tap_litmos.windows import LONGEST_DAYS, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,12 +62,12 @@ PAGES_AHEAD = 4
 MEMORY = 1 << 30
 """Bytes that all bodies in flight or held ahead may take together, unpacked."""
 
-DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
-"""How Litmos takes `since` and `to` (the document)."""
-
 _LITMOS_BEGAN = 2007
 _LAST_YEAR = 9998
 """Between these years a server's clock is believed: none shows a time before Litmos began."""
+
+_CLOCKS_APART = 600
+"""Seconds by which the clocks may differ without a warning."""
 
 _RETRIED = {408, 429}
 _LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
@@ -80,6 +80,9 @@ _FINAL = {
 }
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+_NO_CONNECTION = (urllib3.exceptions.HTTPError, OSError)
+"""What a request or its answer may raise; all errors of requests are of `OSError`."""
 
 _AT_ONCE = (
     urllib3.exceptions.NewConnectionError,
@@ -160,7 +163,7 @@ class Transport:
         self._timeout = timeout
         self._minute = minute
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
-        self._told_until: dict[str, float] = {}
+        self._logged_until: dict[str, float] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._asking_others = threading.Lock()
@@ -279,12 +282,7 @@ class Transport:
         stats.requested()
         answer = b""
         with (
-            contextlib.suppress(
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-                OSError,
-                HostileBodyError,
-            ),
+            contextlib.suppress(*_NO_CONNECTION, HostileBodyError),
             self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2)) as response,
         ):
             if response.status_code == HTTPStatus.OK:
@@ -313,7 +311,7 @@ class Transport:
                     body = check(content, endpoint.nesting, _charset(response.headers))
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except _NO_CONNECTION as error:
             raise self._no_answer(error, answered=answered) from None
         except BadBodyError as error:
             raise TransientError(self.redact(str(error))) from None
@@ -333,9 +331,9 @@ class Transport:
         """Return whether to log a fault: not if another request waits because of it."""
         now = time.monotonic()
         with self._lock:
-            if now < self._told_until.get(fault, now):
+            if now < self._logged_until.get(fault, now):
                 return False
-            self._told_until[fault] = now + wait
+            self._logged_until[fault] = now + wait
             return True
 
     def _another_answers(self) -> bool:
@@ -348,7 +346,7 @@ class Transport:
                 sent_at = time.monotonic()
                 try:
                     self._get(path, {"limit": 1}, timeout).close()
-                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+                except _NO_CONNECTION:
                     self._host.is_suspect(path, sent_at, 0.0, at_once=False)
                 else:
                     self._host.answered(path)
@@ -378,7 +376,7 @@ class Transport:
         moment = date.add(seconds=1) - response.elapsed
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
-            if abs(ahead) > 10 * 60 and not self._clock_was_checked:
+            if abs(ahead) > _CLOCKS_APART and not self._clock_was_checked:
                 logger.warning(
                     "This machine's clock is %.0f minutes %s the server's; bookmarks follow "
                     "the earlier of the two",
@@ -423,9 +421,7 @@ class Transport:
     def _said(self, response: requests.Response) -> str:
         """Return what the server says about a refusal."""
         text, most = "", 1 << 14
-        with contextlib.suppress(
-            requests.RequestException, urllib3.exceptions.HTTPError, OSError
-        ):
+        with contextlib.suppress(*_NO_CONNECTION):
             text = self._content(response, most)[:most].decode(errors="replace")
         # The end may cut the key, or a reference in it.
         text = html.unescape(_TAGS.sub(" ", self._hiding.hide(text, cut=True)))
@@ -536,10 +532,10 @@ def _advice(endpoint: Endpoint, params: Mapping[str, str | int], status: int) ->
 
 def _spans_a_week(params: Mapping[str, str | int]) -> bool:
     """Return whether a window is as long as Litmos allows."""
-    if "since" not in params or "to" not in params:
+    if "since" not in params:
         return False
-    since, to = (datetime.strptime(str(params[name]), DATE_FORMAT) for name in ("since", "to"))  # noqa: DTZ007 - both are in UTC
-    return to - since == timedelta(days=7)
+    since, to = (parse_moment(str(params[name])) for name in ("since", "to"))
+    return (to - since).days == LONGEST_DAYS
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LONGEST_DAYS = 7
 """The longest span between `since` and `to`, in days (the document)."""
 
+_FORMAT = "%Y-%m-%d %H:%M:%S"
+
 EARLIEST = pendulum.datetime(1990, 1, 1)
 """No date before this one is meant: nothing is read that was changed earlier."""
 
@@ -78,8 +80,6 @@ class _WholeList(Window):
 
 
 WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST)
-
-_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 def midnight(moment: DateTime) -> DateTime:
