@@ -22,13 +22,14 @@ MINUTE = 60.0
 """The span of Litmos' rate limit in seconds."""
 
 BURST = 28
-"""Requests that may go out at once: an up-to-date sync of all streams needs no more."""
+"""Requests that may go out at once at least: an up-to-date sync of all streams needs no more."""
 
 HOLD = 10
 """Minutes for which a smaller share is kept after Litmos refused requests."""
 
 LONGEST_PAUSE = 11
-"""Minutes; a pause in the shared file that is longer comes from a wrong clock."""
+"""Minutes; a pause in the shared file that is longer comes from a wrong clock: no `Retry-After`
+is followed for more than 10."""
 
 LOCKED = 5.0
 """Seconds to wait for other processes to release the shared file."""
@@ -47,7 +48,7 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
         rate: The most requests in a span.
         span: Its length, in the unit of `turns`.
     """
-    burst = min(max(BURST, rate // 3), rate - 1)
+    burst = min(max(BURST, rate // 3), rate - 1)  # something has to be left to spread
     return max(
         (
             turns[-n] + span * min((n - burst) / (rate - burst), n / rate)
@@ -198,6 +199,7 @@ class RateLimit:
 
     def _allowed(self, now: float) -> int:
         """Return how many requests a minute may go out at present."""
+        # In 100 minutes any share has grown to the rate; more would overflow.
         minutes = min(max(0.0, (now - self._share_since) / self._minute - HOLD), 100.0)
         return max(1, int(min(self._rate, self._share * 1.05**minutes)))
 
@@ -210,6 +212,8 @@ class RateLimit:
                 turns = self._shared.count()
             except sqlite3.Error as error:
                 self._do_without_file(error)
+        # A little less than was served. Refusals for another reason must not stop the run: no
+        # share is less than half of the one before, or than a tenth of the rate.
         return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
 
     def _slow_down(self, share: float, since: float) -> None:

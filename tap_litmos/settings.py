@@ -1,4 +1,4 @@
-"""The settings: what they are, and the rules that they keep."""
+"""The settings: what they are, and the rules for them."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def checked(
     errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
     errors = errors or list(broken_rules(given, pendulum.now("UTC")))
     if errors:
-        # What is missing may have been given by another name.
+        # With the warnings: a missing setting may have been given by another name.
         raise RunFailedError("\n".join(warnings + errors))
     return given, warnings
 
