@@ -22,7 +22,7 @@ MINUTE = 60.0
 """The span of Litmos' rate limit in seconds."""
 
 BURST = 28
-"""Requests that may go out at once at least: an up-to-date sync of all streams needs no more."""
+"""The least that may go out at once: what an up-to-date sync of all streams needs."""
 
 HOLD = 10
 """Minutes for which a smaller share is kept after Litmos refused requests."""

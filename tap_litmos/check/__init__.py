@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 __all__ = ["BUDGET", "CHECKS", "Check", "Finding", "Report", "Verdict", "check"]
 
 CHECKS: tuple[Check, ...] = (
-    reach.ENDPOINTS_ANSWER,
-    reach.KEY,
-    reach.CLOCK,
-    boundaries.WEEK,
-    paging.LIMIT_IS_KEPT,
-    paging.END,
-    paging.SMALL_LIMIT,
-    paging.ORDER,
-    boundaries.READING,
-    boundaries.ENDS,
-    present.ZONE,
-    present.TODAY,
-    reach.OPTIONAL,
-    reach.LISTINGS,
-    reach.OTHERS,
-    present.LATENESS,
-    paging.SMALL_PAGES,
-    boundaries.WITHIN,
-    present.OLDEST,
-    paging.REPEATS,
-    values.KEYS,
-    values.UNKNOWN,
-    values.SPELLING,
-    values.FIT,
-    values.SHAPES,
-    values.NULL,
-    values.ENCODING,
-    values.REPAIRS,
-    reach.TIME,
-    reach.FAILURES,
-    reach.RATE,
+    reach.endpoints,
+    reach.key,
+    reach.clock,
+    boundaries.seven_days,
+    paging.limit,
+    paging.end,
+    paging.small_limit,
+    paging.order,
+    boundaries.reading,
+    boundaries.ends,
+    present.zone,
+    present.today,
+    reach.optional_endpoints,
+    reach.listings,
+    reach.other_endpoints,
+    present.lateness,
+    paging.small_pages,
+    boundaries.within,
+    present.oldest,
+    paging.repeats,
+    values.keys,
+    values.unknown_fields,
+    values.spelling,
+    values.fit,
+    values.date_shapes,
+    values.null,
+    values.encoding,
+    values.repairs,
+    reach.time,
+    reach.failures,
+    reach.refusals,
 )
 """All checks, in the order in which they are made: some learn what later ones need."""
 
@@ -83,8 +83,8 @@ def check(config: Mapping[str, Any], transport: Transport, *, logger: logging.Lo
     """
     findings: list[Finding] = []
     with Account(config, transport, logger=logger) as account:
-        for each in CHECKS:
-            findings.append(each.find(account))
+        for look in CHECKS:
+            findings.append(look.find(account))
             if not account.surveyed:  # no endpoint answers: there is nothing to look at
                 break
     findings.sort(key=lambda finding: _TOPICS.index(finding.topic))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.finder import finished_pages, is_served, open_pages, probes
-from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.reach import OFF_BY_DEFAULT
 from tap_litmos.summary import counted
 from tap_litmos.windows import LONGEST_DAYS
@@ -154,7 +154,12 @@ def _shift(here: datetime, serves: Serves, *, forward: bool) -> timedelta:
     return sign * served * STEP
 
 
-def _reading(account: Account) -> Outcome:
+@claim(
+    "Dates",
+    "since and to are moments",
+    "moved both ends of a window over a row, second by second",
+)
+def reading(account: Account) -> Outcome:
     probe, since, to = _read_ends(account)
     where = f"(a row of {probe.endpoint.stream})"
     if since.reading is None or to.reading is None:
@@ -178,7 +183,12 @@ def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
     return breaks(detail, f"Set lookback_hours to {SAFE_LOOKBACK}")
 
 
-def _ends(account: Account) -> Outcome:
+@claim(
+    "Dates",
+    "A window includes one of its ends at least",
+    "put a row's own second on either end",
+)
+def ends(account: Account) -> Outcome:
     _, since, to = _read_ends(account)
     if since.reading is None or to.reading is None:
         return unseen("since and to are read neither as moments nor as days", "See above")
@@ -200,7 +210,8 @@ def _included(end: End) -> str:
     return "included" if end.included else "not included"
 
 
-def _within(account: Account) -> Outcome:
+@claim("Dates", "The date of a row lies in the window that serves it", "compared them")
+def within(account: Account) -> Outcome:
     """Count rows whose date lies outside the finished window that served them."""
     rows = outside = 0
     for page in finished_pages(account):
@@ -218,7 +229,8 @@ def _within(account: Account) -> Outcome:
     )
 
 
-def _week(account: Account) -> Outcome:
+@claim("Dates", f"A window may have exactly {LONGEST_DAYS} days", "asked for a finished one")
+def seven_days(account: Account) -> Outcome:
     """Ask for finished windows as long as possible, and find out how long that is."""
     pages = open_pages(account)
     if not pages:
@@ -238,33 +250,3 @@ def _week(account: Account) -> Outcome:
     if wanted <= account.span:
         return harmless(f"{detail}; window_days is {wanted}")
     return breaks(detail, f"Set window_days to {account.span}")
-
-
-WEEK = Check(
-    "seven_days",
-    "Dates",
-    f"A window may have exactly {LONGEST_DAYS} days",
-    "asked for a finished one",
-    _week,
-)
-READING = Check(
-    "reading",
-    "Dates",
-    "since and to are moments",
-    "moved both ends of a window over a row, second by second",
-    _reading,
-)
-ENDS = Check(
-    "ends",
-    "Dates",
-    "A window includes one of its ends at least",
-    "put a row's own second on either end",
-    _ends,
-)
-WITHIN = Check(
-    "within",
-    "Dates",
-    "The date of a row lies in the window that serves it",
-    "compared them",
-    _within,
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -132,15 +132,18 @@ class Check:
         except StreamFailedError as error:
             why = f"status {error.status}" if error.status else "it kept failing"
             outcome = unseen(f"a request was not answered ({why})", "See Reach")
-        return Finding(
-            self.name,
-            self.topic,
-            self.claim,
-            self.how,
-            outcome.verdict,
-            outcome.detail,
-            outcome.advice,
-        )
+        return Finding(self.name, self.topic, self.claim, self.how, *astuple(outcome))
+
+
+def claim(topic: str, text: str, how: str) -> Callable[[Look], Check]:
+    """Make a check of a function that looks for something; its name is that of the check.
+
+    Args:
+        topic: What it is about, in a word.
+        text: What the tap takes for granted.
+        how: How it is checked.
+    """
+    return lambda look: Check(look.__name__, topic, text, how, look)
 
 
 @dataclass(frozen=True, slots=True)

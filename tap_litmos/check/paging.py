@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.finder import largest, named
-from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
 from tap_litmos.summary import counted
@@ -32,7 +32,8 @@ _DEFAULT_LIMIT = 100
 """Rows of a page where no limit is said (the document); a cut at fewer is not found out."""
 
 
-def _order(account: Account) -> Outcome:
+@claim("Paging", "Rows come in the same order each time", "read the largest page twice")
+def order(account: Account) -> Outcome:
     """Read a window that fits a page twice; a row that left it or came makes no difference."""
     sample = largest(account)
     again = account.fetch_again(sample.request)
@@ -43,8 +44,7 @@ def _order(account: Account) -> Outcome:
 
     left = len(set(sample.versions) - both)
     if common(sample) == common(again):
-        changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
-        return holds(f"the same order twice ({named(sample)}){changed}")
+        return holds(f"the same order twice ({named(sample)}){_changed(left)}")
     if sample.repeated:
         return breaks(
             f"rows changed places, and {sample.repeated:,} came twice ({named(sample)}), so "
@@ -107,7 +107,8 @@ def _read_in_pages(account: Account, whole: SeenPage) -> _InPages:
     return read
 
 
-def _small_pages(account: Account) -> Outcome:
+@claim("Paging", "A window in small pages is the same as in one", "read one both ways")
+def small_pages(account: Account) -> Outcome:
     """Compare a window in one page with the same in small pages, but for rows that left."""
     try:
         whole = largest(account, least=_FEW, most=account.cut_from - 1)
@@ -117,8 +118,22 @@ def _small_pages(account: Account) -> Outcome:
     then = account.fetch_again(whole.request)
     left = len(set(whole.keys) - set(then.keys))
     missing = len(set(whole.keys) & set(then.keys) - read.keys)
-    changed = f"; {counted(left, 'row')} changed meanwhile" if left else ""
-    name = f"{named(whole)}{changed}"
+    return _judge_pages(read, f"{named(whole)}{_changed(left)}", left=left, missing=missing)
+
+
+def _changed(left: int) -> str:
+    return f"; {counted(left, 'row')} changed meanwhile" if left else ""
+
+
+def _judge_pages(read: _InPages, name: str, *, left: int, missing: int) -> Outcome:
+    """Judge a window that was read in small pages.
+
+    Args:
+        read: What that came to.
+        name: The window in words.
+        left: How many of its rows left it meanwhile.
+        missing: How many of those that stayed did not come.
+    """
     if not (read.is_over or read.reread):
         return unseen(f"the budget ended before the window ({name})", "Run it again")
     if not read.is_over or (read.failure and left):
@@ -142,7 +157,12 @@ def _small_pages(account: Account) -> Outcome:
     return holds(f"the same rows ({name})")
 
 
-def _limit(account: Account) -> Outcome:
+@claim(
+    "Paging",
+    f"A page may have {LIMIT:,} rows, and a shorter one is the last",
+    "asked behind the largest page",
+)
+def limit(account: Account) -> Outcome:
     """Ask behind the largest page whether it was cut."""
     sample = largest(account)
     page_size: int = account.config["page_size"]
@@ -169,7 +189,8 @@ def _behind(sample: SeenPage, start: int) -> PageRequest:
     return PageRequest(sample.endpoint, Position(sample.window, start))
 
 
-def _small_limit(account: Account) -> Outcome:
+@claim("Paging", "A page has as many rows as asked for", f"asked for {_SMALL} rows")
+def small_limit(account: Account) -> Outcome:
     sample = largest(account, least=_SMALL + 1)
     page = account.fetch(PageRequest(sample.endpoint, Position(sample.window), limit=_SMALL))
     if page.rows == _SMALL:
@@ -182,7 +203,8 @@ def _small_limit(account: Account) -> Outcome:
     return harmless(f"{detail}; the tap goes on behind the limit, and its pages overlap")
 
 
-def _end(account: Account) -> Outcome:
+@claim("Paging", "Behind the last row comes nothing", "asked far behind it")
+def end(account: Account) -> Outcome:
     sample = largest(account, least=1)
     start = sample.rows + 10 * LIMIT
     page = account.fetch(_behind(sample, start))
@@ -195,7 +217,8 @@ def _end(account: Account) -> Outcome:
     )
 
 
-def _repeats(account: Account) -> Outcome:
+@claim("Values", "A row comes once in a window", "compared the keys in pages")
+def repeats(account: Account) -> Outcome:
     """Count rows that come more than once in a page."""
     twice: Counter[str] = Counter()
     rows = 0
@@ -211,37 +234,3 @@ def _repeats(account: Account) -> Outcome:
         f"{counted(twice.total(), 'row')} of {rows:,} came more than once, in "
         f"{', '.join(sorted(twice))}. A target that upserts holds each once",
     )
-
-
-LIMIT_IS_KEPT = Check(
-    "limit",
-    "Paging",
-    f"A page may have {LIMIT:,} rows, and a shorter one is the last",
-    "asked behind the largest page",
-    _limit,
-)
-SMALL_LIMIT = Check(
-    "small_limit",
-    "Paging",
-    "A page has as many rows as asked for",
-    f"asked for {_SMALL} rows",
-    _small_limit,
-)
-ORDER = Check(
-    "order",
-    "Paging",
-    "Rows come in the same order each time",
-    "read the largest page twice",
-    _order,
-)
-SMALL_PAGES = Check(
-    "small_pages",
-    "Paging",
-    "A window in small pages is the same as in one",
-    "read one both ways",
-    _small_pages,
-)
-END = Check("end", "Paging", "Behind the last row comes nothing", "asked far behind it", _end)
-REPEATS = Check(
-    "repeats", "Values", "A row comes once in a window", "compared the keys in pages", _repeats
-)

@@ -11,7 +11,7 @@ import pendulum
 
 from tap_litmos.check.boundaries import SAFE_LOOKBACK, STEP
 from tap_litmos.check.finder import is_served, open_pages, probes
-from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.windows import parse_moment
 
 if TYPE_CHECKING:
@@ -131,7 +131,12 @@ def _find_zone(account: Account) -> float:
     raise UnseenError("the newest row is neither of the last minutes nor of today")
 
 
-def _zone(account: Account) -> Outcome:
+@claim(
+    "Dates",
+    "Dates are in UTC",
+    "compared the newest rows, or the to that brings them, with the clock",
+)
+def zone(account: Account) -> Outcome:
     hours = account.zone = _find_zone(account)
     if not hours:
         return holds("they are in UTC")
@@ -149,7 +154,8 @@ def _zone(account: Account) -> Outcome:
     )
 
 
-def _today(account: Account) -> Outcome:
+@claim("Dates", "Rows of today come only if to lies in the future", "asked for them both ways")
+def today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
     page, newest = _newest(account)
     here = min(_clocks(account, pendulum.now("UTC"))) + timedelta(hours=account.zone or 0.0)
@@ -163,7 +169,8 @@ def _today(account: Account) -> Outcome:
     return holds("rows of today came, but none with to a minute ago")
 
 
-def _lateness(account: Account) -> Outcome:
+@claim("Dates", "Rows appear at once", "looked for rows that came while the check ran")
+def lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do those appear that are older than the first reading?"""
     page, _ = _newest(account)
     zone = timedelta(hours=account.zone or 0.0)
@@ -193,7 +200,12 @@ def _lateness(account: Account) -> Outcome:
     )
 
 
-def _oldest(account: Account) -> Outcome:
+@claim(
+    "Dates",
+    "start_date reaches back to the oldest rows",
+    "looked for the oldest row among those that came",
+)
+def oldest(account: Account) -> Outcome:
     """Compare `start_date` with the earliest creation of any row that was seen."""
     if account.survey.oldest is None:
         raise UnseenError("no row says when it was created")
@@ -207,33 +219,3 @@ def _oldest(account: Account) -> Outcome:
         "such as the courses of newer results",
         f"Set start_date to {created:%Y-%m}-01 if you want all",
     )
-
-
-ZONE = Check(
-    "zone",
-    "Dates",
-    "Dates are in UTC",
-    "compared the newest rows, or the to that brings them, with the clock",
-    _zone,
-)
-TODAY = Check(
-    "today",
-    "Dates",
-    "Rows of today come only if to lies in the future",
-    "asked for them both ways",
-    _today,
-)
-LATENESS = Check(
-    "lateness",
-    "Dates",
-    "Rows appear at once",
-    "looked for rows that came while the check ran",
-    _lateness,
-)
-OLDEST = Check(
-    "oldest",
-    "Dates",
-    "start_date reaches back to the oldest rows",
-    "looked for the oldest row among those that came",
-    _oldest,
-)

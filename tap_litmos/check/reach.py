@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.account import BudgetSpentError
-from tap_litmos.check.findings import Check, breaks, harmless, holds, unseen
+from tap_litmos.check.findings import breaks, claim, harmless, holds, unseen
 from tap_litmos.check.survey import element_paths
 from tap_litmos.declaration import Endpoint
 from tap_litmos.errors import StreamFailedError
@@ -62,7 +62,10 @@ _NOT_READ = [
 them). Attendance has none that lists it: it costs a request for each session."""
 
 
-def _endpoints(account: Account) -> Outcome:
+@claim(
+    "Reach", "Each endpoint of the default streams answers", "asked each for the newest rows"
+)
+def endpoints(account: Account) -> Outcome:
     """Ask each of the default endpoints for the newest rows."""
     pages, refused = _ask(account, DEFAULT, account.open_window)
     rows = counted(sum(page.rows for page in pages), "row")
@@ -100,13 +103,15 @@ def _ask(
     )
 
 
-def _key(account: Account) -> Outcome:
+@claim("Reach", "The region is right and the key accepted", "asked with it")
+def key(account: Account) -> Outcome:
     """Say that the key was accepted: a wrong one has ended the check."""
     where = "the host in api_url" if account.config.get("api_url") else "the region's host"
     return holds(f"{where} accepts the key")
 
 
-def _clock(account: Account) -> Outcome:
+@claim("Reach", "This machine's clock is right", "compared it with Date headers")
+def clock(account: Account) -> Outcome:
     ahead = account.clock_ahead
     if ahead is None:
         return unseen("the server sends no date", "Compare this machine's clock yourself")
@@ -119,7 +124,12 @@ def _clock(account: Account) -> Outcome:
     return harmless(f"{detail}; bookmarks follow the earlier of the two")
 
 
-def _optional(account: Account) -> Outcome:
+@claim(
+    "Reach",
+    "The streams that are off by default can be selected",
+    "asked each for the newest rows",
+)
+def optional_endpoints(account: Account) -> Outcome:
     pages, refused = _ask(account, OFF_BY_DEFAULT, account.open_window)
     if not refused:
         return holds(f"all {len(pages)} answered")
@@ -131,7 +141,12 @@ def _optional(account: Account) -> Outcome:
     )
 
 
-def _listings(account: Account) -> Outcome:
+@claim(
+    "Reach",
+    "The lists of ids answer, which tell what was deleted",
+    "asked each for its first page",
+)
+def listings(account: Account) -> Outcome:
     pages, refused = _ask(account, _LISTINGS, WHOLE_LIST)
     if not refused:
         return holds(f"all {len(pages)} answered")
@@ -143,7 +158,8 @@ def _listings(account: Account) -> Outcome:
     )
 
 
-def _time(account: Account) -> Outcome:
+@claim("Reach", "Answers come well within request_timeout", "timed all requests")
+def time(account: Account) -> Outcome:
     timeout = account.config["request_timeout"]
     detail = f"the slowest answer took {account.slowest:.1f} s of {timeout} s"
     if account.slowest <= timeout / 2:
@@ -151,7 +167,8 @@ def _time(account: Account) -> Outcome:
     return harmless(f"{detail}; what takes longer is tried again", "Raise request_timeout")
 
 
-def _failures(account: Account) -> Outcome:
+@claim("Reach", "Requests do not fail", "counted those that were sent again")
+def failures(account: Account) -> Outcome:
     failed = account.retries - account.rate.refusals
     if failed <= 0:
         return holds(f"no failure in {counted(account.requests, 'request')}")
@@ -161,7 +178,8 @@ def _failures(account: Account) -> Outcome:
     )
 
 
-def _refusals(account: Account) -> Outcome:
+@claim("Rate", "Nobody else spends the rate of the key", "counted refusals while the check ran")
+def refusals(account: Account) -> Outcome:
     requests, rate = account.requests, account.config["requests_per_minute"]
     if not account.rate.refusals:
         return holds(f"no refusal in {counted(requests, 'request')}")
@@ -173,7 +191,12 @@ def _refusals(account: Account) -> Outcome:
     )
 
 
-def _others(account: Account) -> Outcome:
+@claim(
+    "Reach",
+    "The account answers nothing that the tap does not read",
+    "asked undocumented endpoints for sessions, points, custom fields",
+)
+def other_endpoints(account: Account) -> Outcome:
     """Say what the account answers that the tap does not read, with the names of elements."""
     found = []
     for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
@@ -193,50 +216,3 @@ def _new_names(paths: Iterable[str]) -> list[str]:
     [users] = [endpoint for endpoint in ENDPOINTS if endpoint.stream == "users"]
     known = {"/".join([*users.nesting, field.name]) for field in users.fields}
     return [path for path in paths if path not in known]
-
-
-ENDPOINTS_ANSWER = Check(
-    "endpoints",
-    "Reach",
-    "Each endpoint of the default streams answers",
-    "asked each for the newest rows",
-    _endpoints,
-)
-KEY = Check("key", "Reach", "The region is right and the key accepted", "asked with it", _key)
-CLOCK = Check(
-    "clock", "Reach", "This machine's clock is right", "compared it with Date headers", _clock
-)
-OPTIONAL = Check(
-    "optional_endpoints",
-    "Reach",
-    "The streams that are off by default can be selected",
-    "asked each for the newest rows",
-    _optional,
-)
-LISTINGS = Check(
-    "listings",
-    "Reach",
-    "The lists of ids answer, which tell what was deleted",
-    "asked each for its first page",
-    _listings,
-)
-TIME = Check(
-    "time", "Reach", "Answers come well within request_timeout", "timed all requests", _time
-)
-FAILURES = Check(
-    "failures", "Reach", "Requests do not fail", "counted those that were sent again", _failures
-)
-RATE = Check(
-    "refusals",
-    "Rate",
-    "Nobody else spends the rate of the key",
-    "counted refusals while the check ran",
-    _refusals,
-)
-OTHERS = Check(
-    "other_endpoints",
-    "Reach",
-    "The account answers nothing that the tap does not read",
-    "asked undocumented endpoints for sessions, points, custom fields",
-    _others,
-)

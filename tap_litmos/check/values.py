@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.findings import Check, UnseenError, breaks, harmless, holds
+from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds
 from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def _listed(names: Counter[str]) -> str:
     return ", ".join(shown + more)
 
 
-def _unknown(account: Account) -> Outcome:
+@claim("Values", "Rows have the fields that are declared", "read all")
+def unknown_fields(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.unknown:
         return holds(f"no other in {counted(survey.rows, 'row')}")
@@ -60,7 +61,8 @@ def _unknown(account: Account) -> Outcome:
     )
 
 
-def _spelling(account: Account) -> Outcome:
+@claim("Values", "Fields are spelled as in the document", "read all names")
+def spelling(account: Account) -> Outcome:
     survey = _surveyed(account)
     case = {name for name in survey.spelled if len(set(_spellings(name))) == 1}
     other = sorted(survey.spelled.keys() - case - _IN_DOCUMENT)
@@ -76,7 +78,8 @@ def _spellings(name: str) -> tuple[str, str]:
     return field.rpartition(".")[2].lower(), element.lower()
 
 
-def _fit(account: Account) -> Outcome:
+@claim("Values", "Values fit their fields", "read all of them")
+def fit(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.misfits:
         return holds(f"all {survey.filled:,} do")
@@ -87,7 +90,8 @@ def _fit(account: Account) -> Outcome:
     )
 
 
-def _shapes(account: Account) -> Outcome:
+@claim("Values", "Date-times are written as ISO 8601", "read all of them")
+def date_shapes(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.shapes:
         raise UnseenError("no row has a date")
@@ -100,12 +104,14 @@ def _shapes(account: Account) -> Outcome:
     return holds(detail)
 
 
-def _null(account: Account) -> Outcome:
+@claim("Values", "Nil and empty both mean null", "counted elements")
+def null(account: Account) -> Outcome:
     survey = _surveyed(account)
     return holds(f"{survey.nil:,} are nil, {survey.empty:,} empty, {survey.filled:,} filled")
 
 
-def _keys(account: Account) -> Outcome:
+@claim("Values", "Rows have their primary key", "read all rows")
+def keys(account: Account) -> Outcome:
     survey = _surveyed(account)
     if survey.keyless:
         return breaks(
@@ -118,7 +124,8 @@ def _keys(account: Account) -> Outcome:
     return holds(f"all of {counted(survey.rows, 'row')} do")
 
 
-def _encoding(account: Account) -> Outcome:
+@claim("Values", "Pages are in UTF-8", "read their headers")
+def encoding(account: Account) -> Outcome:
     survey = _surveyed(account)
     others = sorted(survey.encodings.keys() - {"utf-8"})
     if others:
@@ -126,25 +133,10 @@ def _encoding(account: Account) -> Outcome:
     return holds("all are")
 
 
-def _repairs(account: Account) -> Outcome:
+@claim("Values", "Pages are well-formed XML", "parsed them")
+def repairs(account: Account) -> Outcome:
     survey = _surveyed(account)
     if survey.repairs:
         repairs = [counted(count, what) for what, count in survey.repairs.items()]
         return harmless(f"{', '.join(repairs)} in the pages; the tap repairs and logs them")
     return holds("all are")
-
-
-UNKNOWN = Check(
-    "unknown_fields", "Values", "Rows have the fields that are declared", "read all", _unknown
-)
-SPELLING = Check(
-    "spelling", "Values", "Fields are spelled as in the document", "read all names", _spelling
-)
-FIT = Check("fit", "Values", "Values fit their fields", "read all of them", _fit)
-SHAPES = Check(
-    "date_shapes", "Values", "Date-times are written as ISO 8601", "read all of them", _shapes
-)
-NULL = Check("null", "Values", "Nil and empty both mean null", "counted elements", _null)
-KEYS = Check("keys", "Values", "Rows have their primary key", "read all rows", _keys)
-ENCODING = Check("encoding", "Values", "Pages are in UTF-8", "read their headers", _encoding)
-REPAIRS = Check("repairs", "Values", "Pages are well-formed XML", "parsed them", _repairs)
