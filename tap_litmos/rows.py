@@ -116,7 +116,7 @@ class Page:
 
 
 class Reporter(Protocol):
-    """Hears from a `RowReader` what does not fit the schema."""
+    """What a `RowReader` reports to where rows do not fit the schema."""
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         """Report a value that is not of its field's kind: the field is null."""
@@ -431,7 +431,7 @@ class RowReader:
             endpoint: The declaration of the stream.
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
-            reporter: Hears what does not fit.
+            reporter: Takes reports of what does not fit the schema.
         """
         self.constants: dict[str, Any] = {}
         self._reporter = reporter

@@ -262,8 +262,8 @@ class Account:
         reader = self._readers.get((endpoint.stream, survey))
         if reader is None:
             fields = {field.name for field in endpoint.fields}
-            heard = self.survey if survey and not endpoint.is_listing else Survey()
-            reader = RowReader(endpoint, fields, heard.reporter(endpoint))
+            met = self.survey if survey and not endpoint.is_listing else Survey()
+            reader = RowReader(endpoint, fields, met.reporter(endpoint))
             self._readers[endpoint.stream, survey] = reader
         rows = reader.read(fetched.body)
         self._summary.of(endpoint.stream).rows += len(rows.keys)
