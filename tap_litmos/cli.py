@@ -44,7 +44,7 @@ class StoppedError(SystemExit):
 
 
 @dataclass(slots=True)
-class Settings:
+class ConfigInput:
     """What `--config` gave, in the shape that the SDK's own options expect."""
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class CommandLineTap(TapLitmos):
     @override
     def cb_config(  # type: ignore[override] # the SDK's own class for this is private
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> Settings:
+    ) -> ConfigInput:
         """Read the config; without `--config` the environment's."""
         if any("{" in path for path in value):
             raise RunFailedError(
@@ -219,7 +219,7 @@ class CommandLineTap(TapLitmos):
         config: dict[str, Any] = {}
         for path in value or ("ENV",):
             config |= cls._from_environment() if path == "ENV" else _read_config(path)
-        return Settings(config)
+        return ConfigInput(config)
 
     @classmethod
     def _schema(cls) -> dict[str, Any]:
@@ -235,12 +235,12 @@ class CommandLineTap(TapLitmos):
     @classmethod
     def _from_command_line(
         cls,
-        given: Settings | None,
+        given: ConfigInput | None,
         writer: Writer,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> CommandLineTap:
-        config, warnings = settings.checked((given or Settings()).config, cls._schema())
+        config, warnings = settings.checked((given or ConfigInput()).config, cls._schema())
         for warning in warnings:
             cls.logger.warning("%s", warning)
         tap = cls(
@@ -258,9 +258,9 @@ class CommandLineTap(TapLitmos):
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
         if value:
             # The SDK warns of what is missing, although discovery needs neither key nor date.
-            given = ctx.params.get("config") or Settings()
+            given = ctx.params.get("config") or ConfigInput()
             unused = {"api_key": "unused", "start_date": "2000-01-01"}
-            ctx.params["config"] = Settings(unused | given.config)
+            ctx.params["config"] = ConfigInput(unused | given.config)
         super().cb_discover(ctx, param, value)
 
     @classmethod
@@ -304,7 +304,7 @@ class CommandLineTap(TapLitmos):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: Settings | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:

@@ -32,7 +32,7 @@ class HostHealth:
         """
         self._paths = list(paths)
         self._patience = patience * minute
-        self._long = PATIENCE * minute
+        self._longest_silence = PATIENCE * minute
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self._silent_since = math.inf
@@ -64,7 +64,7 @@ class HostHealth:
             silence = time.monotonic() - self._silent_since
             if at_once and self._answered_at == -math.inf:
                 return silence + wait > self._patience
-            return silence >= self._long
+            return silence >= self._longest_silence
 
     def another_path(self) -> str | None:
         """Return an endpoint that was not silent lately, the last that answered if possible."""

@@ -69,7 +69,7 @@ class Progress:
         self._terminal = contextlib.ExitStack()
 
     def reached(self, stream: str, window: str) -> None:
-        """Take the window that is being written."""
+        """Note which window is being written."""
         self._summary.of(stream)
         self._at = stream, window
 
@@ -115,7 +115,7 @@ class Progress:
 
     def line(self) -> str:
         """Return how far the run is; a terminal may cut what comes last."""
-        at = self._at  # before the streams, among which it then is
+        at = self._at  # read before the streams, so that its stream is among them
         streams = dict(self._summary.streams)
         sent = sum(stats.requests for stats in streams.values())
         done = sent - sum(stats.retries for stats in streams.values())

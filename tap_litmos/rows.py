@@ -42,7 +42,9 @@ _MOMENT = re.compile(
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DEEPEST = 50
-_LONG = range(-(2**63), 2**63)
+"""Levels below an element that are kept in `OtherFields`; of deeper ones, only the text."""
+
+_INT64 = range(-(2**63), 2**63)
 
 _WHITE = " \t\r\n"
 """What XML takes for white space."""
@@ -74,7 +76,7 @@ class Body:
 
     Attributes:
         content: The XML document.
-        rows_at_most: How many rows it has.
+        rows_at_most: How many rows it has; some may be skipped later, for want of a key.
         replaced_characters: How many characters that XML forbids were replaced.
         undecodable_bytes: How many bytes that its encoding does not have were replaced.
         repaired_entities: How many ampersands and HTML entities were escaped as in XML.
@@ -366,7 +368,7 @@ def to_integer(text: str) -> int:
         ValueError: If it is none.
     """
     match = _INTEGER.fullmatch(text.strip())
-    if match is None or (value := int(match[1])) not in _LONG:
+    if match is None or (value := int(match[1])) not in _INT64:
         raise ValueError(text)
     return value
 
@@ -404,9 +406,12 @@ _CASTS: dict[str, Cast] = {
     "boolean": to_boolean,
 }
 
-
 _UNKNOWN: Target = ("", str)
+"""The target of elements that no field takes; they go to `OtherFields`."""
+
 _IGNORED: Target = (None, str)
+"""The target of elements that are dropped."""
+
 _MOST_NAMES = 1000
 """How many names of elements are remembered."""
 
@@ -606,7 +611,7 @@ def _ids(record: dict[str, Any]) -> dict[str, Any]:
 def _pruned(sent: Any, depth: int = 0) -> Any:
     """Return what an element holds, without what is empty; None if nothing is left.
 
-    Of what nests deeper than anybody could mean, only the text is kept.
+    Of what nests deeper than `_DEEPEST` levels, only the text is kept.
     """
     if isinstance(sent, str) or depth > _DEEPEST:
         return _all_text(sent)

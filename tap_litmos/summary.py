@@ -212,18 +212,18 @@ class RunSummary:
     def problem(self) -> str:
         """Why the run is not a full success, in a line; nothing if it is."""
         failed = [stats for stats in self.streams.values() if stats.failure]
-        keyless = [stats for stats in self.streams.values() if stats.rows_without_key]
+        without_key = [stats for stats in self.streams.values() if stats.rows_without_key]
         reasons = []
         if len(failed) == 1:
             reasons.append(f"{failed[0].stream} failed: {failed[0].failure}")
         elif failed:
             reasons.append(f"{_names(failed)} failed, each for the reason logged above")
-        if keyless:
-            rows = sum(stats.rows_without_key for stats in keyless)
+        if without_key:
+            rows = sum(stats.rows_without_key for stats in without_key)
             skipped = counted(rows, _NOTES["rows_without_key"])
             reasons.append(
-                f"{_names(keyless)}: {skipped} without primary key; the bookmark stays before "
-                "the first. Correct them in Litmos"
+                f"{_names(without_key)}: {skipped} without primary key; the bookmark stays "
+                "before the first of them. Correct these rows in Litmos"
             )
         return "; ".join(reasons)
 

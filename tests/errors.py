@@ -393,7 +393,7 @@ ERRORS: dict[str, Case] = {
     # Rows
     "a row without key": Case(
         what="Sync incomplete: courses: 1 skipped row without primary key",
-        next="the bookmark stays before the first. Correct them in Litmos",
+        next="the bookmark stays before the first of them. Correct these rows in Litmos",
         answer=always(200, page(STREAM, "<Name>x</Name>")),
         config={"start_date": days_ago(1)},
     ),
