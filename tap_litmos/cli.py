@@ -218,7 +218,10 @@ class CommandLineTap(TapLitmos):
             )
         config: dict[str, Any] = {}
         for path in value or ("ENV",):
-            config |= cls._from_environment() if path == "ENV" else _read_config(path)
+            if path == "ENV":
+                config |= settings.from_environment(os.environ, cls._schema())
+            else:
+                config |= _read_config(path)
         return ConfigInput(config)
 
     @classmethod
@@ -227,10 +230,6 @@ class CommandLineTap(TapLitmos):
         schema = dict(cls.config_jsonschema)
         cls.append_builtin_config(schema)
         return schema
-
-    @classmethod
-    def _from_environment(cls) -> dict[str, Any]:
-        return settings.from_environment(os.environ, cls._schema())
 
     @classmethod
     def _from_command_line(

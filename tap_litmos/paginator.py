@@ -27,15 +27,12 @@ from tap_litmos.windows import WHOLE_LIST, Window
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-SMALLEST_PAGE = 2
-"""The least rows to ask for: pages of one row could not overlap."""
-
 _READINGS = 25
 """How often a window is read at most. A million rows that change places at random with each
 request need about 15."""
 
-_SUSPECT = 100
-"""Rows from which a short page may be a cut one: Litmos' default limit (the document)."""
+DEFAULT_LIMIT = 100
+"""Rows of a page where no limit is said (the document): no page is cut to fewer."""
 
 _FEW_IN_A_ROW = 3
 """Pages with hardly a new row after which no more are asked for, where pages are cut."""
@@ -318,7 +315,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         # Caps are round numbers, or the size of several pages.
         like_a_cap = rows == largest or (rows > largest and rows % 50 == 0)
         suspect = (
-            rows >= _SUSPECT and rows not in self._probed and (like_a_cap or not self._probed)
+            rows >= DEFAULT_LIMIT
+            and rows not in self._probed
+            and (like_a_cap or not self._probed)
         )
         if suspect:
             self._probed.add(rows)

@@ -42,7 +42,7 @@ class Run:
         transport: Transport,
         *,
         logger: logging.Logger,
-        one_page: bool = False,
+        is_test: bool = False,
     ) -> None:
         """Prepare the run; nothing is requested yet.
 
@@ -51,10 +51,10 @@ class Run:
             plan: For each stream of the run the windows to read, in the order of the sync.
             transport: What to fetch with; the run closes it.
             logger: Where messages go.
-            one_page: Whether this is a test: the first page of each window is enough.
+            is_test: Whether the first page of each window is enough, as with `--test`.
         """
         self.plan = plan
-        self._is_test = one_page
+        self._is_test = is_test
         self.summary = RunSummary(logger)
         self._logger = logger
         self._failed: list[str] = []
@@ -71,7 +71,7 @@ class Run:
         )
         for endpoint, windows in plan.items():
             predict = self.paginators[endpoint.stream].predict
-            pages = ExpectedPages(windows, predict, one_page=one_page)
+            pages = ExpectedPages(windows, predict, one_page=is_test)
             self.fetcher.add(endpoint, pages, self.summary.of(endpoint.stream))
         self.progress = Progress(
             self.summary,

@@ -74,7 +74,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "page_size",
-        th.IntegerType(minimum=2, maximum=1000),
+        th.IntegerType(minimum=2, maximum=1000),  # pages of one row could not overlap
         default=1000,
         title="Page size",
         description="Rows in a request, 2 to 1000; pages overlap, so that none is skipped",

@@ -107,10 +107,10 @@ class TapLitmos(Tap):
             )
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
-        one_page = any(stream.is_test for stream in selected)
+        is_test = any(stream.is_test for stream in selected)
         # Somebody waits for the verdict of a test, and may correct the URL at once.
-        transport = self.transport([*plan], patience=0.25 if one_page else 1.0)
-        run = Run(self.config, plan, transport, logger=self.logger, one_page=one_page)
+        transport = self.transport([*plan], patience=0.25 if is_test else 1.0)
+        run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
         for stream in self.litmos_streams:
             stream.run = run
         return run

@@ -26,7 +26,7 @@ from support import (
 )
 
 from tap_litmos.sandbox import Organisation, Sandbox
-from tap_litmos.sandbox.markup import Spelling
+from tap_litmos.sandbox.habits import Spelling
 
 if TYPE_CHECKING:
     from tap_litmos.declaration import Endpoint, Field

@@ -29,7 +29,7 @@ from support import (
 )
 
 from tap_litmos.sandbox import Incoming, Organisation, RequestSeen, Sandbox
-from tap_litmos.sandbox.rules import Reading
+from tap_litmos.sandbox.habits import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -75,7 +75,8 @@ def _read_ends(account: Account) -> tuple[Probe, End, End]:
         # There may be too many rows around it, or it was changed meanwhile.
         with suppress(UnseenError):
             if is_served(account, probe, probe.day - _DAY, probe.day + 2 * _DAY):
-                return probe, _read_since(account, probe), _read_to(account, probe)
+                since = _read_end(account, probe, forward=True)
+                return probe, since, _read_end(account, probe, forward=False)
     raise UnseenError("no row of the last weeks could be used")
 
 
@@ -99,29 +100,21 @@ def _is_whole(probe: Probe) -> bool:
     return not probe.date.microsecond
 
 
-def _read_since(account: Account, probe: Probe) -> End:
-    """Find the latest `since` with which a row is served."""
+def _read_end(account: Account, probe: Probe, *, forward: bool) -> End:
+    """Find the latest `since` with which a row is served, or the earliest `to`.
 
-    def serves(since: datetime) -> bool:
-        return is_served(account, probe, since, probe.day + 2 * _DAY)
+    The likely seconds are tried, each with the one after it.
 
-    return _read_end(probe, serves, forward=True)
-
-
-def _read_to(account: Account, probe: Probe) -> End:
-    """Find the earliest `to` with which a row is served."""
-
-    def serves(to: datetime) -> bool:
-        return is_served(account, probe, probe.day - _DAY, to)
-
-    return _read_end(probe, serves, forward=False)
-
-
-def _read_end(probe: Probe, serves: Serves, *, forward: bool) -> End:
-    """Find the last second of an end with which a row is served, going forward or back.
-
-    The likely ones are tried, each with the second after it.
+    Args:
+        account: The account.
+        probe: The row.
+        forward: Whether to move `since`, going forward; else `to` is moved, going back.
     """
+
+    def serves(end: datetime) -> bool:
+        since, to = (end, probe.day + 2 * _DAY) if forward else (probe.day - _DAY, end)
+        return is_served(account, probe, since, to)
+
     step = _SECOND if forward else -_SECOND
     second = probe.date.replace(microsecond=0)
     here = second if forward or _is_whole(probe) else second + _SECOND

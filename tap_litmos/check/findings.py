@@ -178,16 +178,13 @@ class Report:
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        head = [
-            (
-                "topic",
-                "verdict",
-                "what the tap takes for granted, how it was checked, what came",
-            )
-        ]
+        what = "what the tap takes for granted, how it was checked, what came"
         rows = [row for finding in self.findings for row in _rows(finding)]
-        lines = aligned([*head, *rows], left=3)
-        return "\n".join([*lines, "", *map(_wrapped, self.conclusion())])
+        lines = aligned([("topic", "verdict", what), *rows], left=3)
+        end = (
+            textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in self.conclusion()
+        )
+        return "\n".join([*lines, "", *end])
 
     def conclusion(self) -> list[str]:
         """Return in a sentence whether to trust the account to the tap, and what helps."""
@@ -222,21 +219,12 @@ def _rows(finding: Finding) -> list[tuple[str, str, str]]:
     texts = [f"{finding.claim}.", f"Checked: {finding.how}. Came: {detail}."]
     if finding.advice:
         texts.append(f"{finding.advice}.")
-    left = len("Paging") + len("not seen") + 4
-    lines = [
-        line
-        for number, text in enumerate(texts)
-        for line in textwrap.wrap(
-            text,
-            _WIDTH - left,
-            initial_indent="  " if number else "",
-            subsequent_indent="  " if number else "",
-            break_on_hyphens=False,
+    width = _WIDTH - len("Paging  not seen  ")
+    lines = []
+    for number, text in enumerate(texts):
+        indent = "  " if number else ""
+        lines += textwrap.wrap(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
         )
-    ]
-    first = (finding.topic, _SHORT[finding.verdict])
-    return [(*(first if not place else ("", "")), line) for place, line in enumerate(lines)]
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False)
+    first = (finding.topic, _SHORT[finding.verdict], lines[0])
+    return [first, *(("", "", line) for line in lines[1:])]

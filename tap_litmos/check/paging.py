@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from tap_litmos.check.finder import largest, named
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.pages import LIMIT, PageRequest
-from tap_litmos.paginator import Position, RowsNotProvedError, WindowPaginator
+from tap_litmos.paginator import (
+    DEFAULT_LIMIT,
+    Position,
+    RowsNotProvedError,
+    WindowPaginator,
+)
 from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
@@ -27,9 +32,6 @@ _FEW = 6
 
 _MOST_REQUESTS = 80
 """What reading a window in small pages may cost."""
-
-_DEFAULT_LIMIT = 100
-"""Rows of a page where no limit is said (the document); a cut at fewer is not found out."""
 
 
 @claim("Paging", "Rows come in the same order each time", "read the largest page twice")
@@ -178,7 +180,7 @@ def limit(account: Account) -> Outcome:
         )
     account.cut_from = min(account.cut_from, sample.rows)
     detail = f"pages end after {counted(sample.rows, 'row')} although more follow"
-    if sample.rows >= _DEFAULT_LIMIT or sample.rows >= page_size:
+    if sample.rows >= DEFAULT_LIMIT or sample.rows >= page_size:
         return harmless(f"{detail}; the tap sees that and reads on")
     return breaks(
         f"{detail}, too few for the tap to see that", f"Set page_size to {sample.rows}"

@@ -6,16 +6,13 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from .habits import Habits, Spelling
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tap_litmos.declaration import Endpoint
 
+    from .habits import Habits
     from .tables import Row, Value
-
-__all__ = ["XSI", "Spelling", "Writer"]
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .habits import DEFAULT_LIMIT, Reading
+from .habits import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .habits import Habits
 
-__all__ = ["Reading", "RefusedError", "Window", "check_source", "moment", "number"]
-
 _MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _LONGEST_SOURCE = 50
-MAX_LIMIT = 1000
+_MAX_LIMIT = 1000
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 
@@ -71,8 +69,8 @@ def paging(query: Mapping[str, str]) -> tuple[int, int]:
     limit = number(query.get("limit", str(DEFAULT_LIMIT)))
     if start is None:
         raise RefusedError(400, "The start parameter must be a number from 0")
-    if not limit or limit > MAX_LIMIT:
-        raise RefusedError(400, f"The limit parameter must be a number from 1 to {MAX_LIMIT}")
+    if not limit or limit > _MAX_LIMIT:
+        raise RefusedError(400, f"The limit parameter must be a number from 1 to {_MAX_LIMIT}")
     return start, limit
 
 
