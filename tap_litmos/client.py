@@ -82,6 +82,7 @@ class DeclaredStream(Stream):
         if entry is not None:
             self._repair_entry(entry)
         super().apply_catalog(catalog)
+        # Rows are told apart as declared, whatever the catalog says.
         self.primary_keys = self._declaration.primary_key
         self.replication_key = self._declaration.replication_key
 

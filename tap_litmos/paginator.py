@@ -227,6 +227,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.pages_reread = self.distinct_rows = 0
         # A seam of fewer rows could be there by chance, where rows come twice or in any order.
         self._seam = min(max(5, limit // 100), limit // 2)
+        # The sizes of short pages behind which more rows were looked for; the largest of any.
         self._probed: set[int] = set()
         self._largest_short = 0
         self._begin_window()
@@ -384,8 +385,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return None if window is None else Position(window)
 
     def _begin_window(self) -> None:
-        self._union = array("q")
-        self._only_unseen = False
+        self._union = array("q")  # the keys of all readings since rows may have left
+        self._only_unseen = False  # whether the first reading lacks rows and is sound otherwise
         self._begin_reading(None)
 
     def _begin_reading(self, before: _Reading | None) -> None:

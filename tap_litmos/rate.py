@@ -38,10 +38,10 @@ LOCKED = 5.0
 def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
     """Return when the next request may go out, `-inf` if it could have gone long ago.
 
-    A burst goes out at once. What is left of the span's requests is spread over the span, and
-    after it all are: so any `n` turns take at least `span * n / rate`, or for the `n` of a
-    single span `span * (n - burst) / (rate - burst)`, which is less. No half-open span ever
-    holds more than `rate` turns.
+    A burst goes out at once, and the rest of a span's requests are spread over the span. So
+    any `n` turns take at least `span * (n - burst) / (rate - burst)`, or `span * n / rate` if
+    that is less, as it is for more than `rate` turns. No half-open span ever holds more than
+    `rate` turns.
 
     Args:
         turns: When requests went out in the last two spans, oldest first.
@@ -61,7 +61,7 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
 class RateLimit:
     """Gives each request of this process its turn; safe to use from several threads.
 
-    If Litmos refuses requests although the rate was kept, somebody else uses the key. The
+    If Litmos refuses requests although the rate was kept, another client uses the key. The
     limit then makes do with the share that was served, at least half of the one before, and
     after some minutes takes a twentieth more with every minute.
 
@@ -220,7 +220,8 @@ class RateLimit:
         if share < self._rate:
             if not self.slowdowns:
                 logger.warning(
-                    "Somebody else uses this key: slowing to a rate of %.0f a minute", share
+                    "Another client uses this key: slowing down to %.0f requests a minute",
+                    share,
                 )
             self.slowdowns += 1
         self._share, self._share_since = share, since

@@ -236,7 +236,7 @@ class Transport:
                 self.rate.pause(state.upcoming_sleep, limited=tries.limited)
             if self._is_news(str(tries.fault), state.upcoming_sleep):
                 logger.warning(
-                    "%s: %s; trying again in %.0f s",
+                    "%s: %s; retrying in %.0f s",
                     endpoint.stream,
                     tries.fault,
                     state.upcoming_sleep,

@@ -65,6 +65,7 @@ class Account:
         cut_from: A page of so many rows may not be the last one.
         zone: Hours by which the dates are ahead of UTC; None if that is not known.
         slowest: Seconds that the slowest answer took.
+        requests: How many requests were sent, retries included.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Account:
         self.slowest = 0.0
         self._lock = threading.Lock()
         self._key_filter = RedactKey(config["api_key"])
-        self._asked = 0
+        self.requests = 0
         self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
         self._transport = transport
@@ -96,7 +97,7 @@ class Account:
         self._progress = Progress(
             self._summary,
             requests_per_minute=config["requests_per_minute"],
-            requests_left=lambda: max(_USUAL - self._asked, 1),
+            requests_left=lambda: max(_USUAL - self.requests, 1),
             waiting=lambda: self.rate.waiting,
             logger=logger,
         )
@@ -116,14 +117,9 @@ class Account:
             handler.removeFilter(self._key_filter)
 
     @property
-    def requests(self) -> int:
-        """How many requests were sent, retries included."""
-        return self._asked
-
-    @property
     def requests_left(self) -> int:
         """How many requests may still be sent."""
-        return BUDGET - self._asked
+        return BUDGET - self.requests
 
     @property
     def retries(self) -> int:
@@ -224,7 +220,7 @@ class Account:
                 return None
 
         # The first request of all goes alone, so that a wrong key is refused once.
-        alone = 0 if self._asked else 1
+        alone = 0 if self.requests else 1
         first = list(map(fetch, requests[:alone]))
         with ThreadPoolExecutor(self.config["max_concurrent_requests"]) as pool:
             try:
@@ -253,9 +249,9 @@ class Account:
             BudgetSpentError: If it is spent.
         """
         with self._lock:
-            if self._asked >= BUDGET:
+            if self.requests >= BUDGET:
                 raise BudgetSpentError
-            self._asked += 1
+            self.requests += 1
 
     def _read(self, request: PageRequest, fetched: FetchedPage, *, survey: bool) -> SeenPage:
         endpoint = request.endpoint

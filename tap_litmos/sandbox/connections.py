@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .faults import Answer
 
 HOST = "127.0.0.1"
-_PATIENCE = 2.0
+_PATIENCE = 2.0  # seconds for threads to end
 _LINGER = "hh" if os.name == "nt" else "ii"
 
 
