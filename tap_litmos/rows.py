@@ -13,6 +13,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -70,6 +71,10 @@ _MARKS = (
 """How a body begins that shows its encoding."""
 
 
+_BAD_BYTE = "undecodable byte"
+_BAD_CHARACTER = "forbidden character"
+
+
 @dataclass(slots=True)
 class Body:
     """A page whose shape was checked, still as bytes.
@@ -77,28 +82,16 @@ class Body:
     Attributes:
         content: The XML document.
         rows_at_most: How many rows it has; some may be skipped later, for want of a key.
-        replaced_characters: How many characters that XML forbids were replaced.
-        undecodable_bytes: How many bytes that its encoding does not have were replaced.
-        repaired_entities: How many ampersands and HTML entities were escaped as in XML.
+        repairs: What was repaired, in a noun, and how often: characters that XML forbids and
+            bytes that the encoding does not have, which were replaced, and ampersands and
+            HTML entities, which were escaped as in XML.
         encoding: The encoding in which it came.
     """
 
     content: bytes
     rows_at_most: int = 0
-    replaced_characters: int = 0
-    undecodable_bytes: int = 0
-    repaired_entities: int = 0
+    repairs: Counter[str] = field(default_factory=Counter)
     encoding: str = "utf-8"
-
-    @property
-    def repairs(self) -> dict[str, int]:
-        """What was repaired, in a noun, and how often."""
-        repairs = {
-            "forbidden character": self.replaced_characters,
-            "undecodable byte": self.undecodable_bytes,
-            "invalid entity": self.repaired_entities,
-        }
-        return {what: count for what, count in repairs.items() if count}
 
 
 @dataclass(slots=True)
@@ -183,7 +176,7 @@ def _decode(content: bytes, charset: str | None) -> Body:
         raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
     text = _DECLARATION.sub(r"\1\2", text)
     utf8 = text.encode(errors="surrogatepass")
-    return Body(utf8, undecodable_bytes=lost, encoding=encoding)
+    return Body(utf8, repairs=+Counter({_BAD_BYTE: lost}), encoding=encoding)
 
 
 def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
@@ -230,8 +223,9 @@ def _repair(body: Body) -> None:
         text = body.content.decode()
     except UnicodeDecodeError:
         text = body.content.decode(errors="replace")
-        body.undecodable_bytes += _undecodable(body.content, "utf-8")
-    text, body.replaced_characters = _FORBIDDEN.subn(REPLACEMENT, text)
+        body.repairs[_BAD_BYTE] += _undecodable(body.content, "utf-8")
+    text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
+    body.repairs[_BAD_CHARACTER] = replaced
 
     def repair(match: re.Match[str]) -> str:
         found, name = match[0], match["name"]
@@ -240,16 +234,17 @@ def _repair(body: Body) -> None:
         if digits := match["hex"] or match["decimal"]:
             character = _character(digits)
             if character is None:
-                body.replaced_characters += 1
+                body.repairs[_BAD_CHARACTER] += 1
                 return REPLACEMENT
             if not digits.startswith("X"):
                 return found
         else:
             character = html5.get(f"{name};")
-        body.repaired_entities += 1
+        body.repairs["invalid entity"] += 1
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
     body.content = _AMPERSAND.sub(repair, text).encode()
+    body.repairs = +body.repairs  # without what did not happen
 
 
 def _character(digits: str) -> str | None:

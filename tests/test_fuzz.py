@@ -252,7 +252,7 @@ def test_what_xml_forbids_is_replaced_and_all_else_survives(
     assert page is not None
     records = [record for record in page.records if record is not None]
     assert [[each["FirstName"], each["LastName"]] for each in records] == expected
-    assert body.replaced_characters == replaced
+    assert body.repairs["forbidden character"] == replaced
 
 
 @fuzz
