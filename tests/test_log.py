@@ -364,7 +364,9 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
     failed = [each for each in opened.requests if each.fault == "500"]
     assert len(failed) > 10
     whole = [line for line in terminal.written if LOG_LINE.fullmatch(line)]
-    assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
+    assert len([line for line in whole if re.search(r"retrying in \d+ s$", line)]) == len(
+        failed
+    )
     if width == 300:
         table = next(at for at, line in enumerate(terminal.shown) if ACCOUNT in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]
