@@ -60,6 +60,7 @@ class HostHealth:
         """
         with self._lock:
             self._silent.add(path)
+            # From the first request without an answer on, but not before the last answer.
             self._silent_since = max(min(self._silent_since, since), self._answered_at)
             silence = time.monotonic() - self._silent_since
             if at_once and self._answered_at == -math.inf:

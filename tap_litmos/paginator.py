@@ -322,6 +322,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         )
         if suspect:
             self._probed.add(rows)
+        # Of a full page, the service may have left out some rows, such as hidden ones.
         return suspect or 10 * rows >= 9 * self.limit
 
     # Readings of a window

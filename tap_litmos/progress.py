@@ -23,6 +23,8 @@ EVERY = 15.0
 """Seconds between two log lines."""
 
 _REFRESH = 0.5
+"""Seconds between two changes of the line on a terminal."""
+
 _LONG_WAIT = 2.0
 """Seconds; shorter waits for the rate limit are how requests are spread over a minute."""
 

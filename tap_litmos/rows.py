@@ -185,7 +185,7 @@ def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
     declared = declaration[3].lower() if declaration else None
     shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
     encoding = (shown or declared or charset or "utf-8").lower()
-    # Who says ASCII may have written more.
+    # What is declared as ASCII may hold more.
     return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
 
 

@@ -64,7 +64,8 @@ MEMORY = 1 << 30
 
 _LITMOS_BEGAN = 2007
 _LAST_YEAR = 9998
-"""Between these years a server's clock is believed: none shows a time before Litmos began."""
+"""Between these years a server's clock is believed: none shows a time before Litmos began, and
+in the year 9999 sums would overflow."""
 
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""

@@ -105,7 +105,7 @@ def _ask(
 
 @claim("Reach", "The region is right and the key accepted", "asked with it")
 def key(account: Account) -> Outcome:
-    """Say that the key was accepted: a wrong one has ended the check."""
+    """Report that the key was accepted: a wrong one would have ended the check."""
     where = "the host in api_url" if account.config.get("api_url") else "the region's host"
     return holds(f"{where} accepts the key")
 
@@ -197,7 +197,7 @@ def refusals(account: Account) -> Outcome:
     "asked undocumented endpoints for sessions, points, custom fields",
 )
 def other_endpoints(account: Account) -> Outcome:
-    """Say what the account answers that the tap does not read, with the names of elements."""
+    """Report which endpoints answer that the tap does not read, with their element names."""
     found = []
     for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
         if not isinstance(body, StreamFailedError) and not _HTML.match(body.content):

@@ -49,7 +49,7 @@ class Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take note of a connection, and handle it in a thread of its own."""
+        """Remember a connection, and handle it in a thread of its own."""
         self.connections.add(request)
         super().process_request(request, client_address)
 

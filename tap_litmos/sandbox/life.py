@@ -361,7 +361,7 @@ class Life(Ledger):
                 self._plan_study(till - 20 * DAY, result, 20)
 
     def _lapse(self, at: datetime, result: Row) -> None:
-        """Take note that a completion no longer counts, unless it was renewed."""
+        """Let a completion no longer count, unless it was renewed."""
         if result["CompliantTillDate"] < at:
             self.change(result, at, UpToDate=False)
 
