@@ -90,7 +90,7 @@ class Bookmark(StreamStateManager):
         read_to = self._trusted(now)
         if read_to is not None and read_to < since:
             self._warn(
-                "%s: start_date is later than the bookmark %s; what lies between is not read",
+                "%s: start_date is later than the bookmark %s; the time in between is not read",
                 self.stream_name,
                 read_to,
             )
@@ -158,7 +158,7 @@ class Bookmark(StreamStateManager):
                 f"{value!r:.50} belongs to replication key {state.get('replication_key')!r}"
             )
         elif at > now.add(minutes=_CLOCKS_MAY_DIFFER_MINUTES):
-            reason = f"{value!r:.50} lies in the future"
+            reason = f"{value!r:.50} is in the future"
         else:
             return at
         self._warn(

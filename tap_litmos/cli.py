@@ -46,7 +46,7 @@ class StoppedError(SystemExit):
 
 
 @dataclass(slots=True)
-class Settings:
+class ConfigInput:
     """What `--config` gave, in the shape that the SDK's own options expect."""
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class CommandLineTap(TapLitmos):
     @override
     def cb_config(  # type: ignore[override] # the SDK's own class for this is private
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> Settings:
+    ) -> ConfigInput:
         """Read the config; without `--config` the environment's."""
         if any("{" in path for path in value):
             raise RunFailedError(
@@ -224,7 +224,7 @@ class CommandLineTap(TapLitmos):
                 config |= settings.from_environment(os.environ, cls._schema())
             else:
                 config |= _read_config(path)
-        return Settings(config)
+        return ConfigInput(config)
 
     @classmethod
     def _schema(cls) -> dict[str, Any]:
@@ -236,12 +236,12 @@ class CommandLineTap(TapLitmos):
     @classmethod
     def _from_command_line(
         cls,
-        given: Settings | None,
+        given: ConfigInput | None,
         writer: Writer,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> CommandLineTap:
-        config, warnings = settings.checked((given or Settings()).config, cls._schema())
+        config, warnings = settings.checked((given or ConfigInput()).config, cls._schema())
         for warning in warnings:
             cls.logger.warning("%s", warning)
         tap = cls(
@@ -259,9 +259,9 @@ class CommandLineTap(TapLitmos):
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
         if value:
             # The SDK warns of what is missing, although discovery needs neither key nor date.
-            given = ctx.params.get("config") or Settings()
+            given = ctx.params.get("config") or ConfigInput()
             unused = {"api_key": "unused", "start_date": "2000-01-01"}
-            ctx.params["config"] = Settings(unused | given.config)
+            ctx.params["config"] = ConfigInput(unused | given.config)
         super().cb_discover(ctx, param, value)
 
     @classmethod
@@ -306,7 +306,7 @@ class CommandLineTap(TapLitmos):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: Settings | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:

@@ -82,6 +82,7 @@ class DeclaredStream(Stream):
         if entry is not None:
             self._repair_entry(entry)
         super().apply_catalog(catalog)
+        # Rows are told apart as declared, whatever the catalog says.
         self.primary_keys = self._declaration.primary_key
         self.replication_key = self._declaration.replication_key
 
@@ -131,12 +132,12 @@ class DeclaredStream(Stream):
             and self.mask["properties", field.name]
         }
 
-    # The state
-
     @property
     def is_test(self) -> bool:
         """Whether one record is enough, as with `--test`."""
         return self.ABORT_AT_RECORD_COUNT is not None
+
+    # The state
 
     @property
     @override
@@ -152,7 +153,7 @@ class DeclaredStream(Stream):
             )
         return self._bookmark
 
-    # What the SDK would do for each record, and is done already or not needed
+    # In place of what the SDK does for each record: its values have their types already
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
@@ -271,9 +272,9 @@ class LitmosStream(DeclaredStream):
         """Yield the records of all windows; when one is taken, those before it are written."""
         fetcher, paginator, stats = self.run.fetcher, self.run.paginators[self.name], self.stats
         reader = RowReader(self.endpoint, self.selected_fields(), stats)
-        delivered: dict[Any, Record | None] = {}
+        delivered: dict[Any, Record | None] = {}  # by the page before, which the next repeats
         requested_at = pendulum.now("UTC")
-        left_out = 0
+        skipped_before = 0
         window: Window | None = None
         while not paginator.finished:
             position = paginator.current_value
@@ -283,12 +284,12 @@ class LitmosStream(DeclaredStream):
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
             if position.window != window:
                 window = position.window
-                requested_at, left_out = fetched.requested_at, stats.rows_without_key
+                requested_at, skipped_before = fetched.requested_at, stats.rows_without_key
                 self._log.begin(self.endpoint, stats)
                 self._begin(requested_at, reader)
             stats.repaired(fetched.body, str(position.window))
             page, requests = reader.read(fetched.body), fetched.requests
-            del fetched
+            del fetched  # the body takes memory while the rows are written
             self._advance(page)
             self._log.add(page, requests, accepted=paginator.accepted)
             if not paginator.accepted:
@@ -296,15 +297,16 @@ class LitmosStream(DeclaredStream):
             yield from _fresh(page, delivered)
             if not paginator.window_is_done:
                 delivered = dict(zip(page.versions, page.records, strict=True))
+                continue
+            delivered = {}
+            fetcher.finish(self.name, window)
+            stats.windows += 1
+            self._log.finish(window, requested_at)
+            if stats.rows_without_key == skipped_before:
+                self._finish(window, requested_at)
             else:
-                delivered = {}
-                fetcher.finish(self.name, position.window)
-                stats.windows += 1
-                self._log.finish(position.window, requested_at)
-                if stats.rows_without_key == left_out:
-                    self._finish(position.window, requested_at)
-                else:
-                    self.state_manager.hold(position.window)
+                # A row without key was not written: the bookmark stays before its window.
+                self.state_manager.hold(window)
 
     def _advance(self, page: Page) -> None:
         """Let the paginator decide which page is next.

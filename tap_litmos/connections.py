@@ -38,7 +38,7 @@ class Sockets:
                 self.shut_down()
 
     def shut_down(self) -> None:
-        """Wake whoever waits for an answer."""
+        """Shut all sockets down, so that no thread waits for an answer any longer."""
         with self._lock:
             self._shut = True
             for opened in list(self._open):

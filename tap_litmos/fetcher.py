@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from tap_litmos.errors import RunFailedError, StreamFailedError, TransportClosedError
 from tap_litmos.paginator import Position
@@ -26,24 +27,28 @@ if TYPE_CHECKING:
     Predict = Callable[[Position, int], Position | None]
 
 HEAD_START = 0.5
-"""Seconds that the first request of a run goes alone, so that a wrong key is refused once."""
+"""Seconds that the first request of a run goes alone, so that a wrong key is refused once, not
+by every request in flight. A slow first answer holds back the others no longer."""
 
 CLOSING = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
-
 
 _STARTS = 50
 _SOON = 0.02
 """How often, and after how many seconds, to try to start a thread where there is none."""
 
 
+@dataclass(eq=False, slots=True)
 class Request:
-    """A page that was requested, and what came of it: None while it is in flight."""
+    """A page that was requested.
 
-    def __init__(self, position: Position) -> None:
-        """Take the position of the page."""
-        self.position = position
-        self.result: FetchedPage | StreamFailedError | None = None
+    Attributes:
+        position: The page.
+        result: What came of the request; None while it is in flight.
+    """
+
+    position: Position
+    result: FetchedPage | StreamFailedError | None = None
 
 
 class ExpectedPages:
@@ -144,12 +149,12 @@ class ExpectedPages:
         """Hand out a page that has arrived: it is held no longer."""
         del self.requested[position]
 
-    def drop(self, *windows: Window) -> None:
-        """Throw away all pages of windows, of which no more will be asked for."""
-        self._unpredictable.difference_update(windows)
-        self._expected = [entry for entry in self._expected if entry[-1].window not in windows]
+    def drop(self, window: Window) -> None:
+        """Throw away all pages of a window, of which no more will be asked for."""
+        self._unpredictable.discard(window)
+        self._expected = [entry for entry in self._expected if entry[-1].window != window]
         heapq.heapify(self._expected)
-        for position in [each for each in self.requested if each.window in windows]:
+        for position in [found for found in self.requested if found.window == window]:
             del self.requested[position]
 
     def drop_all(self) -> None:
@@ -177,13 +182,20 @@ class ExpectedPages:
         heapq.heappush(self._expected, entry)
 
     def _awaits_earlier(self, window: Window) -> bool:
-        awaited = [
-            request.position.window
-            for request in self.requested.values()
+        awaited = self._unpredictable.union(
+            position.window
+            for position, request in self.requested.items()
             if request.result is None
-        ]
-        place = self._order[window]
-        return any(self._order[other] < place for other in [*awaited, *self._unpredictable])
+        )
+        return any(self._order[other] < self._order[window] for other in awaited)
+
+
+class _Stream(NamedTuple):
+    """What the fetcher knows of a stream."""
+
+    endpoint: Endpoint
+    pages: ExpectedPages
+    stats: Stats
 
 
 class Fetcher:
@@ -201,7 +213,7 @@ class Fetcher:
         self._limit = limit
         self._concurrency = concurrency
         self._budget = concurrency + PAGES_AHEAD if concurrency > 1 else 0
-        self._streams: dict[str, tuple[Endpoint, ExpectedPages, Stats]] = {}
+        self._streams: dict[str, _Stream] = {}
         self._changed = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._failure: BaseException | None = None
@@ -217,7 +229,7 @@ class Fetcher:
             pages: What to fetch.
             stats: Counts the requests.
         """
-        self._streams[endpoint.stream] = endpoint, pages, stats
+        self._streams[endpoint.stream] = _Stream(endpoint, pages, stats)
 
     def page(self, stream: str, position: Position, *, probing: bool = False) -> FetchedPage:
         """Return a page, waiting for it if need be.
@@ -231,7 +243,7 @@ class Fetcher:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If nothing can be fetched any more.
         """
-        _, pages, _ = self._streams[stream]
+        pages = self._streams[stream].pages
         with self._changed:
             while True:
                 if self._failure is not None:
@@ -260,13 +272,13 @@ class Fetcher:
     def finish(self, stream: str, window: Window) -> None:
         """Mark a window as finished: no more of its pages will be asked for."""
         with self._changed:
-            self._streams[stream][1].drop(window)
+            self._streams[stream].pages.drop(window)
             self._dispatch()
 
     def drop(self, stream: str) -> None:
         """Mark a stream as finished: no more of its pages will be asked for."""
         with self._changed:
-            self._streams[stream][1].drop_all()
+            self._streams[stream].pages.drop_all()
             self._dispatch()
 
     def close(self) -> None:
@@ -283,21 +295,20 @@ class Fetcher:
     def requests_left(self) -> int:
         """Return how many requests are known to be needed still."""
         with self._changed:
-            return sum(
-                pages.expected + pages.in_flight for _, pages, _ in self._streams.values()
-            )
+            streams = self._streams.values()
+            return sum(stream.pages.expected + stream.pages.in_flight for stream in streams)
 
     # All below is called with the condition held, but for `_fetch`.
 
     def _dispatch(self) -> float | None:
         """Request what may be requested; return in how many seconds to look again, if ever."""
-        for stream, (_, pages, _) in self._streams.items():
-            while self._is_room_ahead() and (position := pages.peek()) is not None:
-                self._start(stream, position)
+        for name, stream in self._streams.items():
+            while self._is_room_ahead() and (position := stream.pages.peek()) is not None:
+                self._start(name, position)
         return _SOON if self._starts_failed else self._head_start_left()
 
     def _is_room_ahead(self) -> bool:
-        held = sum(pages.held for _, pages, _ in self._streams.values())
+        held = sum(stream.pages.held for stream in self._streams.values())
         is_room = held + len(self._threads) < self._budget
         return is_room and not self._starts_failed and self._may_start()
 
@@ -317,12 +328,12 @@ class Fetcher:
 
     def _start(self, stream: str, position: Position) -> None:
         """Request a page in a thread of its own."""
-        request = self._streams[stream][1].request(position)
+        request = self._streams[stream].pages.request(position)
         thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            self._streams[stream][1].put_back(request)
+            self._streams[stream].pages.put_back(request)
             self._do_with_fewer_threads(error)
             return
         self._starts_failed = 0
@@ -337,11 +348,12 @@ class Fetcher:
         say nothing.
         """
         self._concurrency = max(1, len(self._threads))
-        self._starts_failed += not self._threads
+        if not self._threads:
+            self._starts_failed += 1
         if self._starts_failed > _STARTS:
             self._failure = RunFailedError(
-                f"This machine starts no thread ({error}): raise its limit of processes, or "
-                "end some of them"
+                f"This machine starts no thread ({error}): raise its process limit, or "
+                "end some processes"
             )
 
     def _fetch(self, stream: str, request: Request) -> None:

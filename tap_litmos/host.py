@@ -32,7 +32,7 @@ class HostHealth:
         """
         self._paths = list(paths)
         self._patience = patience * minute
-        self._long = PATIENCE * minute
+        self._longest_silence = PATIENCE * minute
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self._silent_since = math.inf
@@ -60,11 +60,12 @@ class HostHealth:
         """
         with self._lock:
             self._silent.add(path)
+            # From the first request without an answer on, but not before the last answer.
             self._silent_since = max(min(self._silent_since, since), self._answered_at)
             silence = time.monotonic() - self._silent_since
             if at_once and self._answered_at == -math.inf:
                 return silence + wait > self._patience
-            return silence >= self._long
+            return silence >= self._longest_silence
 
     def another_path(self) -> str | None:
         """Return an endpoint that was not silent lately, the last that answered if possible."""

@@ -39,6 +39,7 @@ _FEW_IN_A_ROW = 3
 
 _MANY = 100_000
 _BUCKETS = 8
+"""From how many numbers on the different ones are counted in parts, and in how many."""
 
 
 class RowsNotProvedError(Exception):
@@ -134,6 +135,8 @@ class _Reading:
     def step_back(self, limit: int) -> int:
         """Return an offset that lies further back than the page which did not meet."""
         if self.overlap < self.step:
+            # Doubled, as requests cost more than rows that come twice. Mostly an eighth of a
+            # page is enough at once.
             self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
         else:
             # Not even the page before is there any more: go on without looking for seams.
@@ -222,8 +225,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.limit = limit
         self.accepted = self.window_is_done = self.is_probing = self.cuts = False
         self.pages_reread = self.distinct_rows = 0
-        # With fewer rows, some that are served twice, or come in any order, could pass for it.
+        # A seam of fewer rows could be there by chance, where rows come twice or in any order.
         self._seam = min(max(5, limit // 100), limit // 2)
+        # The sizes of short pages behind which more rows were looked for; the largest of any.
         self._probed: set[int] = set()
         self._largest_short = 0
         self._begin_window()
@@ -309,7 +313,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         Only a page of at least so many rows as any before can be one that was capped.
         """
         largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
-        # Caps are round numbers, or come more than once.
+        # Caps are round numbers, or the size of several pages.
         like_a_cap = rows == largest or (rows > largest and rows % 50 == 0)
         suspect = (
             rows >= DEFAULT_LIMIT
@@ -318,6 +322,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         )
         if suspect:
             self._probed.add(rows)
+        # Of a full page, the service may have left out some rows, such as hidden ones.
         return suspect or 10 * rows >= 9 * self.limit
 
     # Readings of a window
@@ -381,8 +386,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return None if window is None else Position(window)
 
     def _begin_window(self) -> None:
-        self._union = array("q")
-        self._only_unseen = False
+        self._union = array("q")  # the keys of all readings since rows may have left
+        self._only_unseen = False  # whether the first reading lacks rows and is sound otherwise
         self._begin_reading(None)
 
     def _begin_reading(self, before: _Reading | None) -> None:
@@ -425,7 +430,7 @@ def _distinct(numbers: array[int]) -> int:
     """Return how many different numbers there are."""
     if len(numbers) < _MANY:
         return len(set(numbers))
-    # A part at a time: one set of a million numbers would be larger than all else.
+    # One set of a million numbers would take more memory than all else.
     return sum(
         len({number for number in numbers if number % _BUCKETS == bucket})
         for bucket in range(_BUCKETS)

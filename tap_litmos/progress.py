@@ -23,6 +23,8 @@ EVERY = 15.0
 """Seconds between two log lines."""
 
 _REFRESH = 0.5
+"""Seconds between two changes of the line on a terminal."""
+
 _LONG_WAIT = 2.0
 """Seconds; shorter waits for the rate limit are how requests are spread over a minute."""
 
@@ -69,7 +71,7 @@ class Progress:
         self._terminal = contextlib.ExitStack()
 
     def reached(self, stream: str, window: str) -> None:
-        """Take the window that is being written."""
+        """Note which window is being written."""
         self._summary.of(stream)
         self._at = stream, window
 
@@ -115,7 +117,7 @@ class Progress:
 
     def line(self) -> str:
         """Return how far the run is; a terminal may cut what comes last."""
-        at = self._at  # before the streams, among which it then is
+        at = self._at  # read before the streams, so that its stream is among them
         streams = dict(self._summary.streams)
         sent = sum(stats.requests for stats in streams.values())
         done = sent - sum(stats.retries for stats in streams.values())

@@ -22,13 +22,14 @@ MINUTE = 60.0
 """The span of Litmos' rate limit in seconds."""
 
 BURST = 28
-"""Requests that may go out at once: an up-to-date sync of all streams needs no more."""
+"""The least that may go out at once: what an up-to-date sync of all streams needs."""
 
 HOLD = 10
 """Minutes for which a smaller share is kept after Litmos refused requests."""
 
 LONGEST_PAUSE = 11
-"""Minutes; a pause in the shared file that is longer comes from a wrong clock."""
+"""Minutes; a pause in the shared file that is longer comes from a wrong clock: no `Retry-After`
+is followed for more than 10."""
 
 LOCKED = 5.0
 """Seconds to wait for other processes to release the shared file."""
@@ -37,17 +38,17 @@ LOCKED = 5.0
 def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
     """Return when the next request may go out, `-inf` if it could have gone long ago.
 
-    A burst goes out at once. What is left of the span's requests is spread over the span, and
-    after it all are: so any `n` turns take at least `span * n / rate`, or for the `n` of a
-    single span `span * (n - burst) / (rate - burst)`, which is less. No half-open span ever
-    holds more than `rate` turns.
+    A burst goes out at once, and the rest of a span's requests are spread over the span. So
+    any `n` turns take at least `span * (n - burst) / (rate - burst)`, or `span * n / rate` if
+    that is less, as it is for more than `rate` turns. No half-open span ever holds more than
+    `rate` turns.
 
     Args:
         turns: When requests went out in the last two spans, oldest first.
         rate: The most requests in a span.
         span: Its length, in the unit of `turns`.
     """
-    burst = min(max(BURST, rate // 3), rate - 1)
+    burst = min(max(BURST, rate // 3), rate - 1)  # something has to be left to spread
     return max(
         (
             turns[-n] + span * min((n - burst) / (rate - burst), n / rate)
@@ -60,7 +61,7 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
 class RateLimit:
     """Gives each request of this process its turn; safe to use from several threads.
 
-    If Litmos refuses requests although the rate was kept, somebody else uses the key. The
+    If Litmos refuses requests although the rate was kept, another client uses the key. The
     limit then makes do with the share that was served, at least half of the one before, and
     after some minutes takes a twentieth more with every minute.
 
@@ -198,6 +199,7 @@ class RateLimit:
 
     def _allowed(self, now: float) -> int:
         """Return how many requests a minute may go out at present."""
+        # In 100 minutes any share has grown to the rate; more would overflow.
         minutes = min(max(0.0, (now - self._share_since) / self._minute - HOLD), 100.0)
         return max(1, int(min(self._rate, self._share * 1.05**minutes)))
 
@@ -210,13 +212,16 @@ class RateLimit:
                 turns = self._shared.count()
             except sqlite3.Error as error:
                 self._do_without_file(error)
+        # A little less than was served. Refusals for another reason must not stop the run: no
+        # share is less than half of the one before, or than a tenth of the rate.
         return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
 
     def _slow_down(self, share: float, since: float) -> None:
         if share < self._rate:
             if not self.slowdowns:
                 logger.warning(
-                    "Somebody else uses this key: slowing to a rate of %.0f a minute", share
+                    "Another client uses this key: slowing down to %.0f requests a minute",
+                    share,
                 )
             self.slowdowns += 1
         self._share, self._share_since = share, since

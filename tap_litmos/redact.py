@@ -8,7 +8,7 @@ import re
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 4
-"""Characters of a key that is cut off which are hidden at the end of a text, at least."""
+"""The least characters of a key that are hidden where the end of a text cuts it."""
 
 
 class RedactKey(logging.Filter):

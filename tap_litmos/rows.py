@@ -43,7 +43,9 @@ _MOMENT = re.compile(
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DEEPEST = 50
-_LONG = range(-(2**63), 2**63)
+"""Levels below an element that are kept in `OtherFields`; of deeper ones, only the text."""
+
+_INT64 = range(-(2**63), 2**63)
 
 _WHITE = " \t\r\n"
 """What XML takes for white space."""
@@ -109,7 +111,7 @@ class Page:
 
 
 class Reporter(Protocol):
-    """Hears from a `RowReader` what does not fit the schema."""
+    """What a `RowReader` reports to where rows do not fit the schema."""
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         """Report a value that is not of its field's kind: the field is null."""
@@ -133,10 +135,10 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
     well-formed is never changed, but for its encoding.
 
     Args:
-        content: The body of the answer.
+        content: The body of the response.
         nesting: The element names from the expected root down to the row. Empty: they are not
             known, and any XML will do.
-        charset: The encoding by the answer's header; it counts where the body has none.
+        charset: The encoding by the Content-Type header; it counts where the body has none.
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
@@ -152,7 +154,7 @@ def check(content: bytes, nesting: tuple[str, ...], charset: str | None = None) 
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
-            raise BadBodyError(f"the answer is no XML ({what}: {where})") from None
+            raise BadBodyError(f"the response is not XML ({what}: {where})") from None
     if not nesting:
         return body
     if _is_plain(body.content, nesting):
@@ -171,7 +173,7 @@ def _decode(content: bytes, charset: str | None) -> Body:
         text = content.decode(encoding, "replace")
         lost = _undecodable(content, encoding)
     except (LookupError, ValueError) as error:
-        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
     text = _DECLARATION.sub(r"\1\2", text)
     utf8 = text.encode(errors="surrogatepass")
     return Body(utf8, repairs=+Counter({_BAD_BYTE: lost}), encoding=encoding)
@@ -183,7 +185,7 @@ def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
     declared = declaration[3].lower() if declaration else None
     shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
     encoding = (shown or declared or charset or "utf-8").lower()
-    # Who says ASCII may have written more.
+    # What is declared as ASCII may hold more.
     return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
 
 
@@ -202,9 +204,9 @@ def _parse(content: bytes) -> None:
 
     def refuse(name: str, *_: object) -> None:
         if name.lower() == "html":
-            raise BadBodyError("the answer is an HTML page")
+            raise BadBodyError("the response is an HTML page")
         raise HostileBodyError(
-            "the answer declares a document type, which is refused: it could expand without "
+            "the response declares a document type, which is refused: it could expand without "
             "bounds or read files"
         )
 
@@ -212,7 +214,7 @@ def _parse(content: bytes) -> None:
     try:
         parser.Parse(content, True)  # noqa: FBT003
     except (LookupError, ValueError) as error:  # of a declaration that is written oddly
-        raise BadBodyError(f"the answer's encoding cannot be read ({error})") from None
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
 
 
 def _repair(body: Body) -> None:
@@ -301,7 +303,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
         if depth == len(names):
             rows += 1
         elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the answer has a nil <{name}> in the place of rows")
+            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
 
     def end(_: str) -> None:
         nonlocal depth
@@ -310,7 +312,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
     def text(data: str) -> None:
         if depth < len(names) and data.strip(_WHITE):
             raise BadBodyError(
-                f"the answer has text in the place of rows: {data.strip()[:50]!r}"
+                f"the response has text in the place of rows: {data.strip()[:50]!r}"
             )
 
     parser.StartElementHandler = start
@@ -323,10 +325,10 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
 def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
     if is_row:
         return (
-            f"the answer has rows <{name}> instead of <{expected}>; "
+            f"the response has rows <{name}> instead of <{expected}>; "
             "a newer version of the tap may know them"
         )
-    return f"the answer is <{name}> instead of <{expected}>"
+    return f"the response is <{name}> instead of <{expected}>"
 
 
 def to_datetime(text: str) -> str | None:
@@ -361,7 +363,7 @@ def to_integer(text: str) -> int:
         ValueError: If it is none.
     """
     match = _INTEGER.fullmatch(text.strip())
-    if match is None or (value := int(match[1])) not in _LONG:
+    if match is None or (value := int(match[1])) not in _INT64:
         raise ValueError(text)
     return value
 
@@ -399,9 +401,12 @@ _CASTS: dict[str, Cast] = {
     "boolean": to_boolean,
 }
 
-
 _UNKNOWN: Target = ("", str)
+"""The target of elements that no field takes; they go to `OtherFields`."""
+
 _IGNORED: Target = (None, str)
+"""The target of elements that are dropped."""
+
 _MOST_NAMES = 1000
 """How many names of elements are remembered."""
 
@@ -426,7 +431,7 @@ class RowReader:
             endpoint: The declaration of the stream.
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
-            reporter: Hears what does not fit.
+            reporter: Takes reports of what does not fit the schema.
         """
         self.constants: dict[str, Any] = {}
         self._reporter = reporter
@@ -601,7 +606,7 @@ def _ids(record: dict[str, Any]) -> dict[str, Any]:
 def _pruned(sent: Any, depth: int = 0) -> Any:
     """Return what an element holds, without what is empty; None if nothing is left.
 
-    Of what nests deeper than anybody could mean, only the text is kept.
+    Of what nests deeper than `_DEEPEST` levels, only the text is kept.
     """
     if isinstance(sent, str) or depth > _DEEPEST:
         return _all_text(sent)

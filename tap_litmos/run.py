@@ -1,4 +1,4 @@
-"""One run of the tap: its plan, what fetches it, and the account of what was read."""
+"""One run of the tap: its plan, what fetches it, and the summary of what was read."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Run:
             endpoint.stream: WindowPaginator(windows, limit)
             for endpoint, windows in plan.items()
         }
-        self._limit = transport.rate
+        self._rate_limit = transport.rate
         self._key_filter = RedactKey(config["api_key"])
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
@@ -77,7 +77,7 @@ class Run:
             self.summary,
             requests_per_minute=self._rate,
             requests_left=self.fetcher.requests_left,
-            waiting=lambda: transport.rate.waiting,
+            waiting=lambda: self._rate_limit.waiting,
             logger=logger,
         )
 
@@ -93,18 +93,19 @@ class Run:
 
     def _log_plan(self) -> None:
         windows = [window for windows in self.plan.values() for window in windows]
-        since = min((each.since for each in windows if each is not WHOLE_LIST), default=None)
+        dated = [window.since for window in windows if window is not WHOLE_LIST]
         self._logger.info(
             "Plan: %s%s; at least %s, %s at %s a minute",
             counted(len(self.plan), "stream"),
-            f" since {since:%Y-%m-%d}" if since else "",
+            f" since {min(dated):%Y-%m-%d}" if dated else "",
             counted(len(windows), "request"),
+            # So many whole minutes pass before the last request may go out.
             duration(60 * (max(len(windows) - 1, 0) // self._rate)),
             counted(self._rate, "request"),
         )
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close what the run has opened, and account for it.
+        """Close what the run has opened, log its summary, and judge it.
 
         Raises:
             RunFailedError: If the run came to its end, but not every row was read, or not every
@@ -118,7 +119,7 @@ class Run:
             if kind is not None or len(self._failed) > 1:
                 self._log_failures()
             if not self._is_test:
-                self.summary.close(self._limit.slowdowns)
+                self.summary.close(self._rate_limit.slowdowns)
         self._key_filter.remove()
         if kind is None:
             self._judge(alike or self.summary.problem)

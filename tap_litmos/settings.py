@@ -1,4 +1,4 @@
-"""The settings: what they are, and the rules that they keep."""
+"""The settings: what they are, and the rules for them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "on": True}
 _FLAGS |= {"false": False, "0": False, "no": False, "off": False}
 _Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
 
-_NOT_SHOWN = {name for name, each in SETTINGS["properties"].items() if each.get("secret")}
+_SECRETS = {name for name, rule in SETTINGS["properties"].items() if rule.get("secret")}
 
 
 def base_url(config: Mapping[str, Any]) -> str:
@@ -215,14 +215,14 @@ def checked(
     errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
     errors = errors or list(broken_rules(given, pendulum.now("UTC")))
     if errors:
-        # What is missing may have been given by another name.
+        # With the warnings: a missing setting may have been given by another name.
         raise RunFailedError("\n".join(warnings + errors))
     return given, warnings
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint with the known name that is most alike in any spelling, or nothing."""
-    spellings = {each.lower(): each for each in known}
+    spellings = {name.lower(): name for name in known}
     close = difflib.get_close_matches(name.lower(), spellings, n=1)
     return f"; did you mean {spellings[close[0]]!r}?" if close else ""
 
@@ -235,9 +235,9 @@ def describe(error: ValidationError) -> str:
             f"Setting '{name}' is missing: give it in the config file, or as "
             f"TAP_LITMOS_{name.upper()} in the environment"
         )
-    where = ".".join(str(each) for each in error.path)
-    if where in _NOT_SHOWN:
-        return f"Setting '{where}' must be a text that is not empty"
+    where = ".".join(map(str, error.path))
+    if where in _SECRETS:
+        return f"Setting '{where}' must be a non-empty string"
     schema = SETTINGS["properties"].get(where)
     if schema is None:
         return f"Setting '{where}': {error.message}"
@@ -253,8 +253,8 @@ def _rule(schema: dict[str, Any]) -> str:
     if "minimum" in schema:
         return f"a whole number, {schema['minimum']} or more"
     if "maxLength" in schema:
-        return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
-    return "true or false" if "boolean" in schema.get("type", ()) else "a text"
+        return f"a string of {schema['minLength']} to {schema['maxLength']} characters"
+    return "true or false" if "boolean" in schema.get("type", ()) else "a string"
 
 
 def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
@@ -275,9 +275,9 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
 
 def _broken_by_key(key: str) -> Iterator[str]:
     if not key.strip() or not key.isprintable():
-        yield "Setting 'api_key' must be a text that is not empty, on one line"
+        yield "Setting 'api_key' must be a non-empty string on one line"
     elif not key.isascii():
-        yield "Setting 'api_key' has characters that no key has: copy it again"
+        yield "Setting 'api_key' has characters that no API key contains: copy it again"
 
 
 def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
@@ -293,7 +293,7 @@ def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
                 )
     start, end = moments.get("start_date"), moments.get("end_date")
     if start and start > now:
-        yield f"Setting 'start_date' is {config['start_date']!r}, which lies in the future"
+        yield f"Setting 'start_date' is {config['start_date']!r}, which is in the future"
     if start and end and end <= start:
         yield (
             f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "
@@ -330,7 +330,7 @@ def _problem_of_url(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is no URL"
+        return "is not a valid URL"
     if parts.scheme not in {"https", "http"} or not host:
         return "must be a URL such as https://api.litmos.com/v1.svc"
     if parts.username or parts.password or parts.query or parts.fragment:

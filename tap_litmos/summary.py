@@ -84,7 +84,7 @@ class StreamStats:
     seconds: float = 0.0
     failure: str | None = None
     _unknown: set[str] = field(default_factory=set)
-    _warned: Counter[str] = field(default_factory=Counter)
+    _warned: Counter[tuple[str, str]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _started: float | None = None
 
@@ -127,14 +127,14 @@ class StreamStats:
 
     def defaulted(self, field: str) -> None:
         """Warn of a part of the key that is missing, and has a default."""
-        self._warn(f"\0{field}", "%s.%s is missing; using its default", self.stream, field)
+        self._warn(field, "%s.%s is missing; using its default", self.stream, field)
 
     def repaired(self, body: Body, where: str) -> None:
         """Count the repairs of a body, and warn of them."""
         for what, count in body.repairs.items():
             self.repairs += count
             repairs = counted(count, what)
-            self._warn(f"\0{what}", "%s, %s: repaired %s", self.stream, where, repairs)
+            self._warn(what, "%s, %s: repaired %s", self.stream, where, repairs)
 
     def unknown_field(self, element: str) -> None:
         """Count an element that is not in the schema, and warn of it once."""
@@ -154,10 +154,10 @@ class StreamStats:
         self._warn("", "%s: skipped a row without primary key (ids: %s)", self.stream, ids)
 
     def _warn(self, about: str, message: str, *values: object) -> None:
-        self._warned[about] += 1
-        if self._warned[about] <= _SHOWN:
+        self._warned[message, about] += 1
+        if self._warned[message, about] <= _SHOWN:
             self.logger.warning(message, *values)
-        if self._warned[about] == _SHOWN:
+        if self._warned[message, about] == _SHOWN:
             self.logger.warning("%s: further warnings suppressed; still counted", self.stream)
 
     def as_dict(self) -> dict[str, Any]:
@@ -212,18 +212,18 @@ class RunSummary:
     def problem(self) -> str:
         """Why the run is not a full success, in a line; nothing if it is."""
         failed = [stats for stats in self.streams.values() if stats.failure]
-        keyless = [stats for stats in self.streams.values() if stats.rows_without_key]
+        without_key = [stats for stats in self.streams.values() if stats.rows_without_key]
         reasons = []
         if len(failed) == 1:
             reasons.append(f"{failed[0].stream} failed: {failed[0].failure}")
         elif failed:
             reasons.append(f"{_names(failed)} failed, each for the reason logged above")
-        if keyless:
-            rows = sum(stats.rows_without_key for stats in keyless)
+        if without_key:
+            rows = sum(stats.rows_without_key for stats in without_key)
             skipped = counted(rows, _NOTES["rows_without_key"])
             reasons.append(
-                f"{_names(keyless)}: {skipped} without primary key; the bookmark stays before "
-                "the first. Correct them in Litmos"
+                f"{_names(without_key)}: {skipped} without primary key; the bookmark stays "
+                "before the first of them. Correct these rows in Litmos"
             )
         return "; ".join(reasons)
 
@@ -233,7 +233,7 @@ class RunSummary:
         Where nothing was read there is no table: an error says why.
 
         Args:
-            slowdowns: How often the tap slowed down, as somebody else uses the key.
+            slowdowns: How often the tap slowed down, as another client uses the key.
         """
         streams = {
             stats.stream: stats.as_dict()
@@ -263,7 +263,7 @@ class RunSummary:
             if notes := stats.notes():
                 yield f"{stats.stream}: {notes}"
         if slowdowns:
-            yield f"Slowed down {counted(slowdowns, 'time')}, as somebody else uses this key"
+            yield f"Slowed down {counted(slowdowns, 'time')}, as another client uses this key"
 
 
 def _names(streams: Sequence[StreamStats]) -> str:

@@ -33,7 +33,7 @@ class TapLitmos(Tap):
     package_name = "tap-litmos"
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
     minute: ClassVar[float] = MINUTE
-    """How long a minute takes, in seconds: a test may be in a hurry."""
+    """How long a minute takes, in seconds; tests shorten it."""
 
     @override
     def discover_streams(self) -> Sequence[DeclaredStream]:

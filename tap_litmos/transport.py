@@ -64,7 +64,11 @@ MEMORY = 1 << 30
 
 _LITMOS_BEGAN = 2007
 _LAST_YEAR = 9998
-"""Between these years a server's clock is believed: none shows a time before Litmos began."""
+"""Between these years a server's clock is believed: none shows a time before Litmos began, and
+in the year 9999 sums would overflow."""
+
+_CLOCKS_APART = 600
+"""Seconds by which the clocks may differ without a warning."""
 
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""
@@ -236,7 +240,7 @@ class Transport:
                 self.rate.pause(state.upcoming_sleep, limited=tries.limited)
             if self._is_news(str(tries.fault), state.upcoming_sleep):
                 logger.warning(
-                    "%s: %s; trying again in %.0f s",
+                    "%s: %s; retrying in %.0f s",
                     endpoint.stream,
                     tries.fault,
                     state.upcoming_sleep,
@@ -362,7 +366,7 @@ class Transport:
                 break
             if content.tell() > self._largest_body:
                 size = self._largest_body >> 20
-                raise HostileBodyError(f"the answer is larger than {size} MB")
+                raise HostileBodyError(f"the response is larger than {size} MB")
         return content.getvalue()
 
     def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
@@ -416,7 +420,7 @@ class Transport:
                 f"it points to {self.redact(target)}, but redirects are not followed, as they "
                 "would carry the key along"
             )
-        return _FINAL.get(response.status_code, "Litmos does not document this answer")
+        return _FINAL.get(response.status_code, "Litmos does not document this status")
 
     def _said(self, response: requests.Response) -> str:
         """Return what the server says about a refusal."""

@@ -123,16 +123,16 @@ ERRORS: dict[str, Case] = {
     ),
     "an empty key": Case(
         what="Setting 'api_key'",
-        next="must be a text that is not empty",
+        next="must be a non-empty string",
         config={"api_key": ""},
     ),
     "a blank key": Case(
         what="Setting 'api_key'",
-        next="must be a text that is not empty",
+        next="must be a non-empty string",
         config={"api_key": " "},
     ),
     "a key that is no key": Case(
-        what="Setting 'api_key' has characters that no key has",
+        what="Setting 'api_key' has characters that no API key contains",
         next="copy it again",
         config={"api_key": "ключ"},
     ),
@@ -143,7 +143,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a start date in the future": Case(
         what=f"Setting 'start_date' is '{TOMORROW}'",
-        next="which lies in the future",
+        next="which is in the future",
         config={"start_date": TOMORROW},
     ),
     "an end before the start": Case(
@@ -168,12 +168,12 @@ ERRORS: dict[str, Case] = {
     ),
     "a source that is too long": Case(
         what="Setting 'source' is 'xxxxx",
-        next="must be a text of 1 to 50 characters",
+        next="must be a string of 1 to 50 characters",
         config={"source": "x" * 51},
     ),
     "a URL that is none": Case(
         what="Setting 'api_url' is 'http://[', but",
-        next="is no URL",
+        next="is not a valid URL",
         config={"api_url": "http://["},
     ),
     "a URL of another kind": Case(
@@ -301,7 +301,7 @@ ERRORS: dict[str, Case] = {
         config={"window_days": 6, "start_date": days_ago(2)},
     ),
     "418": Case(
-        what=f'GET {PATH} returned 418: Litmos does not document this answer. Server said: "I',
+        what=f'GET {PATH} returned 418: Litmos does not document this status. Server said: "I',
         next="Check the settings api_url, region and source",
         answer=always(418, b"<p>tea</p>"),
     ),
@@ -325,67 +325,67 @@ ERRORS: dict[str, Case] = {
     ),
     "no thread": Case(
         what="This machine starts no thread (can't start new thread)",
-        next="raise its limit of processes, or end some of them",
+        next="raise its process limit, or end some processes",
         threads=0,
     ),
     # Bodies
     "an HTML page": Case(
-        what=f"{PATH} keeps failing after 5 minutes of trying: the answer is an HTML page",
+        what=f"{PATH} keeps failing after 5 minutes of trying: the response is an HTML page",
         next="Run the sync again later",
         answer=html_then_nothing(),
     ),
     "no XML": Case(
-        what="the answer is no XML (not well-formed (invalid token): line 1, column 0)",
+        what="the response is not XML (not well-formed (invalid token): line 1, column 0)",
         next="Run the sync again later",
         answer=always(200, b"{}"),
     ),
     "another root": Case(
-        what="the answer is <Error> instead of <Courses>",
+        what="the response is <Error> instead of <Courses>",
         next="Run the sync again later",
         answer=always(200, b"<Error/>"),
     ),
     "another encoding": Case(
-        what="the answer's encoding cannot be read (unknown encoding: x)",
+        what="the response's encoding cannot be read (unknown encoding: x)",
         next="Run the sync again later",
         answer=always(200, b'<?xml version="1.0" encoding="x"?><Courses/>'),
     ),
     "an encoding that is declared oddly": Case(
-        what="the answer's encoding cannot be read",
+        what="the response's encoding cannot be read",
         next="Run the sync again later",
         answer=always(200, b'<?xml version="1.0"' + b" " * 200 + b'encoding="x"?><Courses/>'),
     ),
     "a nil page": Case(
-        what="the answer has a nil <Courses> in the place of rows",
+        what="the response has a nil <Courses> in the place of rows",
         next="Run the sync again later",
         answer=always(200, b'<Courses xmlns:i="i" i:nil="true"/>'),
     ),
     "a message in the place of rows": Case(
-        what="the answer has text in the place of rows: 'Service unavailable'",
+        what="the response has text in the place of rows: 'Service unavailable'",
         next="Run the sync again later",
         answer=always(200, b"<Courses>Service unavailable</Courses>"),
     ),
     "other rows": Case(
-        what="5 minutes of trying: the answer has rows <Kurs> instead of <Course>",
+        what="5 minutes of trying: the response has rows <Kurs> instead of <Course>",
         next="a newer version of the tap may know them",
         answer=always(200, b"<Courses><Kurs><Id>1</Id></Kurs></Courses>"),
     ),
     "text in the place of rows": Case(
-        what="the answer has text in the place of rows: 'Service unavailable'",
+        what="the response has text in the place of rows: 'Service unavailable'",
         next="Run the sync again later",
         answer=always(200, b"<Courses>Service unavailable</Courses>"),
     ),
     "a nil root": Case(
-        what="the answer has a nil <Courses> in the place of rows",
+        what="the response has a nil <Courses> in the place of rows",
         next="Run the sync again later",
         answer=always(200, b'<Courses xmlns:i="urn:x" i:nil="true"/>'),
     ),
     "a document type": Case(
-        what=f"{PATH}: the answer declares a document type, which is refused",
+        what=f"{PATH}: the response declares a document type, which is refused",
         next="Check that api_url is really Litmos",
         answer=always(200, b"<!DOCTYPE Courses><Courses/>"),
     ),
     "a body without end": Case(
-        what=f"{PATH}: the answer is larger than 1 MB",
+        what=f"{PATH}: the response is larger than 1 MB",
         next="Check that api_url is really Litmos",
         answer=always(200, gzip.compress(b" " * (2 << 20)), Content_Encoding="gzip"),
         memory=9 << 20,
@@ -393,7 +393,7 @@ ERRORS: dict[str, Case] = {
     # Rows
     "a row without key": Case(
         what="Sync incomplete: courses: 1 skipped row without primary key",
-        next="the bookmark stays before the first. Correct them in Litmos",
+        next="the bookmark stays before the first of them. Correct these rows in Litmos",
         answer=always(200, page(STREAM, "<Name>x</Name>")),
         config={"start_date": days_ago(1)},
     ),

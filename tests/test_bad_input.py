@@ -46,8 +46,8 @@ NOT_TRUSTED = {
     "a number": (state_of(1767225600), "1767225600 is not a date"),
     "a list": (state_of(["2026-01-01"]), "is not a date"),
     "past the end of time": (state_of("9999-12-31T23:59:59-10:00"), "is not a date"),
-    "in the future": (state_of(in_days(3)), "lies in the future"),
-    "far in the future": (state_of("9999-12-31T00:00:00Z"), "lies in the future"),
+    "in the future": (state_of(in_days(3)), "is in the future"),
+    "far in the future": (state_of("9999-12-31T00:00:00Z"), "is in the future"),
     "of another key": (state_of(in_days(-1), replication_key="CreatedDate"), "'CreatedDate'"),
     "of no key": (state_of(in_days(-1), replication_key=None), "replication key None"),
 }

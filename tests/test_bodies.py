@@ -125,7 +125,7 @@ def test_document_types_and_entities_are_refused(
     body = (declaration.format(url=secret.as_uri()) + text).encode(codec)
     run = sync(body, status=1)
     assert not run.records(STREAM)
-    assert "the answer declares a document type, which is refused" in run.errors[-1]
+    assert "the response declares a document type, which is refused" in run.errors[-1]
     assert "Read 0 rows in 1 request" in run.log
     assert "read-from-a-file" not in run.log
     assert "replication_key_value" not in json.dumps(run.states)
@@ -247,7 +247,7 @@ def test_what_never_is_a_page_fails_its_stream(what: str) -> None:
 def test_rows_of_another_name_are_not_skipped_in_silence() -> None:
     body = page(STREAM, *rows("x")).replace(b"Course>", b"Kurs>")
     run = sync(body, status=1)
-    assert "the answer has rows <Kurs> instead of <Course>" in run.errors[-1]
+    assert "the response has rows <Kurs> instead of <Course>" in run.errors[-1]
     assert "a newer version of the tap may know them" in run.errors[-1]
     assert "replication_key_value" not in json.dumps(run.states)
 
@@ -344,7 +344,7 @@ def test_a_body_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         config = config_for(box, start_date=days_ago(2))
         run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 1
-    assert "the answer is larger than 1 MB" in run.errors[-1]
+    assert "the response is larger than 1 MB" in run.errors[-1]
 
 
 def test_packed_pages_are_read() -> None:

@@ -635,7 +635,7 @@ def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> Non
             "This account can be trusted to the tap (holds: 1, differs",
         ),
         ([Verdict.HOLDS, UNSEEN], "As far as could be seen, this account can be trusted"),
-        ([HARMLESS, BREAKS, UNSEEN], 'Do not trust this account to the tap yet. Not so: "This'),
+        ([HARMLESS, BREAKS, UNSEEN], 'Do not trust this account to the tap yet. Broken: "This'),
     ],
 )
 def test_the_conclusion_is_a_sentence(verdicts: list[Verdict], said: str) -> None:

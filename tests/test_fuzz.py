@@ -42,13 +42,13 @@ class Notes:
     """Counts what a reader reports."""
 
     def __init__(self) -> None:
-        self.misfits = self.rows_without_key = 0
+        self.invalid_values = self.rows_without_key = 0
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         assert field
         assert value
         assert kind
-        self.misfits += 1
+        self.invalid_values += 1
 
     def unknown_field(self, element: str) -> None:
         assert element

@@ -142,7 +142,7 @@ def test_a_fault_that_several_requests_meet_is_told_once(org: Organisation) -> N
     assert run.status == 0
     assert run.stats("users")["retries"] == "4"
     [warning] = run.warnings
-    assert "users: Litmos returned 500 Internal Server Error; trying again in " in warning
+    assert "users: Litmos returned 500 Internal Server Error; retrying in " in warning
 
 
 def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
@@ -365,7 +365,9 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
     failed = [each for each in opened.requests if each.fault == "500"]
     assert len(failed) > 10
     whole = [line for line in terminal.written if LOG_LINE.fullmatch(line)]
-    assert len([line for line in whole if re.search(r"again in \d+ s$", line)]) == len(failed)
+    assert len([line for line in whole if re.search(r"retrying in \d+ s$", line)]) == len(
+        failed
+    )
     if width == 300:
         table = next(at for at, line in enumerate(terminal.shown) if ACCOUNT in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]

@@ -201,7 +201,7 @@ def test_what_others_leave_is_used(
     assert limit.slowdowns > 1
     [line] = caplog.messages
     assert re.fullmatch(
-        r"Somebody else uses this key: slowing to a rate of \d\d a minute", line
+        r"Another client uses this key: slowing down to \d\d requests a minute", line
     )
 
 
@@ -268,7 +268,7 @@ def test_requests_that_are_refused_as_others_use_the_key_are_all_served_in_the_e
         assert run.rows(stream) == truth(org, stream)
     refused = [each for each in box.requests if each.status == 503]
     assert 2 <= len(refused) < 0.3 * len(box.requests)
-    assert sum("Somebody else uses this key" in line for line in run.warnings) == 1
+    assert sum("Another client uses this key" in line for line in run.warnings) == 1
 
 
 # A file that processes share

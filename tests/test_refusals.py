@@ -31,9 +31,9 @@ OTHERS = [stream for stream in DEFAULT_STREAMS if stream != "courses"]
         ),
         (404, "there is no such endpoint"),
         (406, "Litmos does not accept the dates or parameters of the request"),
-        (405, "Litmos does not document this answer"),
-        (418, "Litmos does not document this answer"),
-        (204, "Litmos does not document this answer"),
+        (405, "Litmos does not document this status"),
+        (418, "Litmos does not document this status"),
+        (204, "Litmos does not document this status"),
     ],
 )
 def test_a_refusal_is_told_in_words_with_what_the_server_says(

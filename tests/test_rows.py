@@ -33,14 +33,14 @@ IDS = "<Id>u</Id><UserId>v</UserId><UpdatedDate>2026-01-02T03:04:05</UpdatedDate
 class Notes:
     """What a reader reports."""
 
-    misfits: list[tuple[str, str]] = field(default_factory=list)
+    invalid_values: list[tuple[str, str]] = field(default_factory=list)
     unknowns: list[str] = field(default_factory=list)
     defaults: list[str] = field(default_factory=list)
     rows_without_key: list[dict[str, Any]] = field(default_factory=list)
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         assert kind in {"integer", "number", "boolean", "datetime"}
-        self.misfits.append((field, value))
+        self.invalid_values.append((field, value))
 
     def defaulted(self, field: str) -> None:
         self.defaults.append(field)
@@ -199,7 +199,7 @@ def test_fractions_of_scores_are_kept(name: str, sent: str, number: float) -> No
 def test_what_does_not_fit_becomes_null_and_is_reported(name: str, sent: str) -> None:
     found, notes = read_value(name, f"<{name}>{sent}</{name}>")
     assert found is None
-    assert notes.misfits == [(name, sent)]
+    assert notes.invalid_values == [(name, sent)]
 
 
 @given(
@@ -209,13 +209,13 @@ def test_what_does_not_fit_becomes_null_and_is_reported(name: str, sent: str) ->
 def test_whatever_is_sent_is_delivered_or_reported(name: str, text: str) -> None:
     found, notes = read_value(name, f"<{name}>{escape(text)}</{name}>")
     if found is None and text.strip():
-        [(reported, _)] = notes.misfits
+        [(reported, _)] = notes.invalid_values
         assert reported == name
     else:
-        assert not notes.misfits
+        assert not notes.invalid_values
 
 
-def test_misfits_are_warned_of_and_counted() -> None:
+def test_invalid_values_are_warned_of_and_counted() -> None:
     run = sync_page(
         "module_results",
         "<ModuleResultId>1</ModuleResultId><Score>abc</Score>",
@@ -456,7 +456,7 @@ def test_text_in_the_place_of_elements_is_kept() -> None:
 def test_a_value_that_fits_counts_though_another_did_not() -> None:
     found, notes = read_value("Score", "<Score>abc</Score><Score>5</Score>")
     assert found == 5
-    assert notes.misfits == [("Score", "abc")]
+    assert notes.invalid_values == [("Score", "abc")]
 
 
 def test_other_fields_have_a_stable_order() -> None:
@@ -574,7 +574,7 @@ def test_a_flag_of_the_team_library_that_does_not_fit_is_not_guessed() -> None:
     records, notes = read("team_courses", page("team_courses", row))
     assert not records
     assert notes.rows_without_key == [{"TeamId": "t", "Id": "c"}]
-    assert notes.misfits == [("IsInTeamLibrary", "perhaps")]
+    assert notes.invalid_values == [("IsInTeamLibrary", "perhaps")]
     assert not notes.defaults
 
 

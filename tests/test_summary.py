@@ -160,7 +160,7 @@ def test_it_is_noted_that_others_use_the_key(log_config: dict[str, str]) -> None
     [message] = [each["message"] for each in structured(run.log) if ACCOUNT in each["message"]]
     *_, retries, slowdowns = message.splitlines()
     assert retries == "users: 1 retry"
-    assert slowdowns == "Slowed down 1 time, as somebody else uses this key"
+    assert slowdowns == "Slowed down 1 time, as another client uses this key"
 
 
 def test_what_did_not_fit_is_counted(log_config: dict[str, str]) -> None:

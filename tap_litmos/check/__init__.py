@@ -67,7 +67,7 @@ _SETTINGS = (
     "request_timeout",
     "detect_deletes",
 )
-"""The settings that a bug report needs; none of them tells who asks."""
+"""The settings that a bug report needs; none of them identifies the account."""
 
 
 def check(config: Mapping[str, Any], transport: Transport, *, logger: logging.Logger) -> Report:

@@ -69,6 +69,7 @@ class Account:
         cut_from: A page of so many rows may not be the last one.
         zone: Hours by which the dates are ahead of UTC; None if that is not known.
         slowest: Seconds that the slowest answer took.
+        requests: How many requests were sent, retries included.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Account:
         self.slowest = 0.0
         self._lock = threading.Lock()
         self._key_filter = RedactKey(config["api_key"])
-        self._asked = 0
+        self.requests = 0
         self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
         self._transport = transport
@@ -100,7 +101,7 @@ class Account:
         self._progress = Progress(
             self._summary,
             requests_per_minute=config["requests_per_minute"],
-            requests_left=lambda: max(_USUAL - self._asked, 1),
+            requests_left=lambda: max(_USUAL - self.requests, 1),
             waiting=lambda: self.rate.waiting,
             logger=logger,
         )
@@ -118,14 +119,9 @@ class Account:
         self._key_filter.remove()
 
     @property
-    def requests(self) -> int:
-        """How many requests were sent, retries included."""
-        return self._asked
-
-    @property
     def requests_left(self) -> int:
         """How many requests may still be sent."""
-        return BUDGET - self._asked
+        return BUDGET - self.requests
 
     @property
     def retries(self) -> int:
@@ -224,7 +220,7 @@ class Account:
                 return None
 
         # The first request of all goes alone, so that a wrong key is refused once.
-        alone = 0 if self._asked else 1
+        alone = 0 if self.requests else 1
         first = list(map(fetch, requests[:alone]))
         at_once: int = self.config["max_concurrent_requests"]
         return first + _map_in_threads(fetch, requests[alone:], at_once)
@@ -245,17 +241,17 @@ class Account:
             BudgetSpentError: If it is spent.
         """
         with self._lock:
-            if self._asked >= BUDGET:
+            if self.requests >= BUDGET:
                 raise BudgetSpentError
-            self._asked += 1
+            self.requests += 1
 
     def _read(self, request: PageRequest, fetched: FetchedPage, *, survey: bool) -> SeenPage:
         endpoint = request.endpoint
         reader = self._readers.get((endpoint.stream, survey))
         if reader is None:
             fields = {field.name for field in endpoint.fields}
-            heard = self.survey if survey and not endpoint.is_listing else Survey()
-            reader = RowReader(endpoint, fields, heard.reporter(endpoint))
+            met = self.survey if survey and not endpoint.is_listing else Survey()
+            reader = RowReader(endpoint, fields, met.reporter(endpoint))
             self._readers[endpoint.stream, survey] = reader
         rows = reader.read(fetched.body)
         self._summary.of(endpoint.stream).rows += len(rows.keys)

@@ -137,7 +137,7 @@ def _read_end(account: Account, probe: Probe, *, forward: bool) -> End:
 def _shift(here: datetime, serves: Serves, *, forward: bool) -> timedelta:
     """Return by how many quarters of an hour an end may go beyond a row's date, or less."""
     sign = 1 if forward else -1
-    served, beyond = -16 * 4, 16 * 4
+    served, beyond = -16 * 4, 16 * 4  # quarters of an hour, further than any zone
     while beyond - served > 1:
         middle = (served + beyond) // 2
         if serves(here + sign * middle * STEP):

@@ -194,7 +194,7 @@ class Report:
         broken, missing = self.of(Verdict.BREAKS), self.of(Verdict.UNSEEN)
         if broken:
             claims = "; ".join(finding.claim for finding in broken)
-            said = f'Do not trust this account to the tap yet. Not so: "{claims}"'
+            said = f'Do not trust this account to the tap yet. Broken: "{claims}"'
         elif not self.about["rows"]:
             said = (
                 "No row came, so nothing tells whether this account can be trusted to the tap"

@@ -77,7 +77,7 @@ def endpoints(account: Account) -> Outcome:
             "Check the settings api_url and region; run tap-litmos --test for the reason",
         )
     return breaks(
-        f"{len(pages)} of {len(DEFAULT)} answered; not so {refused}",
+        f"{len(pages)} of {len(DEFAULT)} answered; refused: {refused}",
         "Use the key of an Account Owner, or deselect the streams that are refused",
     )
 
@@ -105,7 +105,7 @@ def _ask(
 
 @claim("Reach", "The region is right and the key accepted", "asked with it")
 def key(account: Account) -> Outcome:
-    """Say that the key was accepted: a wrong one has ended the check."""
+    """Report that the key was accepted: a wrong one would have ended the check."""
     where = "the host in api_url" if account.config.get("api_url") else "the region's host"
     return holds(f"{where} accepts the key")
 
@@ -135,15 +135,15 @@ def optional_endpoints(account: Account) -> Outcome:
         return holds(f"all {len(pages)} answered")
     found = [page.endpoint.stream for page in pages]
     return harmless(
-        f"the account has {', '.join(found) or 'none'}; not so {refused}. They are off by "
-        "default",
+        f"the account has {', '.join(found) or 'none'}; refused: {refused}. They are off "
+        "by default",
         f"Do not select {refused}",
     )
 
 
 @claim(
     "Reach",
-    "The lists of ids answer, which tell what was deleted",
+    "The listings of ids, which show what was deleted, answer",
     "asked each for its first page",
 )
 def listings(account: Account) -> Outcome:
@@ -151,9 +151,9 @@ def listings(account: Account) -> Outcome:
     if not refused:
         return holds(f"all {len(pages)} answered")
     if account.config["detect_deletes"]:
-        return breaks(f"not so {refused}", "Set detect_deletes to false")
+        return breaks(f"refused: {refused}", "Set detect_deletes to false")
     return harmless(
-        f"not so {refused}. They are asked with detect_deletes only",
+        f"refused: {refused}. They are only asked with detect_deletes",
         "Leave detect_deletes off",
     )
 
@@ -164,7 +164,7 @@ def time(account: Account) -> Outcome:
     detail = f"the slowest answer took {account.slowest:.1f} s of {timeout} s"
     if account.slowest <= timeout / 2:
         return holds(detail)
-    return harmless(f"{detail}; what takes longer is tried again", "Raise request_timeout")
+    return harmless(f"{detail}; what takes longer is sent again", "Raise request_timeout")
 
 
 @claim("Reach", "Requests do not fail", "counted those that were sent again")
@@ -197,7 +197,7 @@ def refusals(account: Account) -> Outcome:
     "asked undocumented endpoints for sessions, points, custom fields",
 )
 def other_endpoints(account: Account) -> Outcome:
-    """Say what the account answers that the tap does not read, with the names of elements."""
+    """Report which endpoints answer that the tap does not read, with their element names."""
     found = []
     for endpoint, body in zip(_NOT_READ, account.bodies(_NOT_READ), strict=True):
         if not isinstance(body, StreamFailedError) and not _HTML.match(body.content):

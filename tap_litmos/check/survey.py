@@ -30,9 +30,9 @@ class Survey:
         empty: How many were empty without being marked.
         spelled: Elements whose name is not the field's own, as `stream.Field as Element`.
         unknown: Elements that no field knows, as `stream.Element`.
-        misfits: Values that are not valid for their field, as `stream.Field (kind)`.
+        invalid_values: Values that are not valid for their field, as `stream.Field (kind)`.
         shapes: How date-times are written, with 9 for a digit and a for a letter.
-        keyless: Rows without their primary key, by stream.
+        rows_without_key: Rows without their primary key, by stream.
         defaulted: Parts of keys that were missing and have a default, as `stream.Field`.
         repairs: What had to be repaired in bodies.
         encodings: The encodings of bodies.
@@ -45,16 +45,16 @@ class Survey:
     empty: int = 0
     spelled: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
-    misfits: Counter[str] = field(default_factory=Counter)
+    invalid_values: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
-    keyless: Counter[str] = field(default_factory=Counter)
+    rows_without_key: Counter[str] = field(default_factory=Counter)
     defaulted: Counter[str] = field(default_factory=Counter)
     repairs: Counter[str] = field(default_factory=Counter)
     encodings: Counter[str] = field(default_factory=Counter)
     oldest: str | None = None
 
     def reporter(self, endpoint: Endpoint) -> _Reporter:
-        """Return what hears from the reader of a stream's rows."""
+        """Return what a `RowReader` of the stream's rows reports to."""
         return _Reporter(self, endpoint.stream)
 
     def take(self, endpoint: Endpoint, body: Body, page: Page) -> None:
@@ -92,7 +92,7 @@ class _Reporter:
         self._stream = stream
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:  # noqa: ARG002
-        self._survey.misfits[f"{self._stream}.{field} ({kind})"] += 1
+        self._survey.invalid_values[f"{self._stream}.{field} ({kind})"] += 1
 
     def unknown_field(self, element: str) -> None:
         if len(self._survey.unknown) < _MOST_NAMES:
@@ -102,7 +102,7 @@ class _Reporter:
         self._survey.defaulted[f"{self._stream}.{field}"] += 1
 
     def row_without_key(self, ids: dict[str, Any]) -> None:  # noqa: ARG002 - they are values
-        self._survey.keyless[self._stream] += 1
+        self._survey.rows_without_key[self._stream] += 1
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ def _listed(names: Counter[str]) -> str:
 def unknown_fields(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.unknown:
-        return holds(f"no other in {counted(survey.rows, 'row')}")
+        return holds(f"no unknown field in {counted(survey.rows, 'row')}")
     streams: dict[str, list[str]] = {}
     for name in sorted(survey.unknown):
         stream, _, element = name.partition(".")
@@ -81,10 +81,10 @@ def _spellings(name: str) -> tuple[str, str]:
 @claim("Values", "Values fit their fields", "read all of them")
 def fit(account: Account) -> Outcome:
     survey = _surveyed(account)
-    if not survey.misfits:
+    if not survey.invalid_values:
         return holds(f"all {survey.filled:,} do")
     return harmless(
-        f"not so {_listed(survey.misfits)}; the field is null then, and the text in "
+        f"all but {_listed(survey.invalid_values)}; the field is null then, and the text is in "
         "OtherFields",
         "Report the fields whose values do not fit",
     )
@@ -95,9 +95,8 @@ def date_shapes(account: Account) -> Outcome:
     survey = _surveyed(account)
     if not survey.shapes:
         raise UnseenError("no row has a date")
-    strange = [name for name in survey.misfits if name.endswith("(datetime)")]
     detail = f"{_listed(survey.shapes)} (9 is a digit, .9 any fraction)"
-    if strange:
+    if any(name.endswith("(datetime)") for name in survey.invalid_values):
         return harmless(
             f"{detail}; null where they are not dates", "Report how dates are written"
         )
@@ -113,10 +112,10 @@ def null(account: Account) -> Outcome:
 @claim("Values", "Rows have their primary key", "read all rows")
 def keys(account: Account) -> Outcome:
     survey = _surveyed(account)
-    if survey.keyless:
+    if survey.rows_without_key:
         return breaks(
-            f"not so {_listed(survey.keyless)}; such rows are skipped, and the bookmark stays "
-            "before them",
+            f"all but {_listed(survey.rows_without_key)}; such rows are skipped, and the "
+            "bookmark stays before them",
             "Correct the rows without key in Litmos; a sync names them",
         )
     if survey.defaulted:

@@ -7,14 +7,7 @@ declarations of the endpoints, from which it draws its rows.
 
 from __future__ import annotations
 
-from .faults import (
-    ALL_FAULT_KINDS,
-    DEFAULT_FAULT_KINDS,
-    EMPTY_FAULT_KINDS,
-    FAULT_KINDS,
-    SLOW_FAULT_KINDS,
-    Answer,
-)
+from .faults import ALL_FAULT_KINDS, FAULT_KINDS, Answer
 from .habits import Habits
 from .org import Organisation
 from .server import API_KEY, Incoming, RequestSeen, Sandbox
@@ -22,10 +15,7 @@ from .server import API_KEY, Incoming, RequestSeen, Sandbox
 __all__ = [
     "ALL_FAULT_KINDS",
     "API_KEY",
-    "DEFAULT_FAULT_KINDS",
-    "EMPTY_FAULT_KINDS",
     "FAULT_KINDS",
-    "SLOW_FAULT_KINDS",
     "Answer",
     "Habits",
     "Incoming",

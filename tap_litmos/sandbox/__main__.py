@@ -85,10 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="always refuse a path, such as /org/teams=403; may be repeated",
     )
-    told = re.findall(r"^ +(\w+): ((?:.+\n)(?: {12}.+\n)*)", Habits.__doc__ or "", re.MULTILINE)
+    described = re.findall(
+        r"^ +(\w+): ((?:.+\n)(?: {12}.+\n)*)", Habits.__doc__ or "", re.MULTILINE
+    )
     habits = parser.add_argument_group("habits")
     types = get_type_hints(Habits)
-    for name, text in told:
+    for name, text in described:
         if name not in _NOT_OFFERED:
             option = {"help": " ".join(text.split()), "default": getattr(Habits, name)}
             option |= _option(name, types[name])
@@ -96,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(box: Sandbox, file: Path | None) -> None:
+def _announce(box: Sandbox, file: Path | None) -> None:
     """Print the config, or write it to a file, which is there as a whole or not at all.
 
     It is fast unless the sandbox limits the rate: then the tap keeps to its own.
@@ -124,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     file, refuse = options.pop("config"), dict(options.pop("refuse"))
     try:
         with Sandbox(org, refuse=refuse, **options) as box:
-            _tell(box, file)
+            _announce(box, file)
             done.wait()
     except OSError as error:
         where = error.filename or f"port {options['port']}"

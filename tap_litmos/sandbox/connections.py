@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .faults import Answer
 
 HOST = "127.0.0.1"
-_PATIENCE = 2.0
+_PATIENCE = 2.0  # seconds for threads to end
 _LINGER = "hh" if os.name == "nt" else "ii"
 
 
@@ -49,7 +49,7 @@ class Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take note of a connection, and handle it in a thread of its own."""
+        """Remember a connection, and handle it in a thread of its own."""
         self.connections.add(request)
         super().process_request(request, client_address)
 

@@ -22,7 +22,7 @@ Spelling = Literal["document", "canonical", "alternate"]
 
 DEFAULT_LIMIT = 100
 _UNSTABLE = {"shuffled ties", "random"}
-_RARE = 0.1
+_RARE = 0.1  # share of rows that are served twice
 
 
 @dataclass(kw_only=True)

@@ -31,9 +31,9 @@ DAY = timedelta(days=1)
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz.-'_")
 _PASSMARK = 80
 _EXAMS = ("quiz", "test", "exam")
-_MANDATORY = 4
+_MANDATORY = 4  # courses and learning paths with a due date that each team gets first
 _ROLES = ("Account_Owner", "Administrator", "Administrator")
-_ENOUGH = 8
+_ENOUGH = 8  # rows that a table keeps, whatever is deleted, and gets at least
 _RESULTS = {"courses": "course_results", "learning_paths": "learning_path_results"}
 _DIRECT = {"courses": "user_courses", "learning_paths": "learning_path_users"}
 # Streams in whose rows something is edited now and then, or else their flag Active.
@@ -41,6 +41,7 @@ _EDITED = (
     "users courses modules learning_paths teams team_courses user_courses ecommerce_courses"
 )
 _EDITED_FIELDS = ("JobTitle", "Tags", "Description", "TeamCodeForBulkImport")
+# Further streams whose rows come of what happens; rows of all others are invented.
 _OTHERS_TOLD = """
 user_logins module_results course_results learning_path_results achievements course_modules
 learning_path_courses learning_path_users team_users team_learning_paths
@@ -71,7 +72,8 @@ class Life(Ledger):
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._begun: dict[tuple[str, str], Row] = {}
         told = {*_EDITED.split(), *_OTHERS_TOLD.split()}
-        self._strange = [stream for stream in self.tables if stream not in told]
+        self._invented = [stream for stream in self.tables if stream not in told]
+        # What happens by itself, and how often compared with the rest.
         self._acts: dict[Act, int] = {
             self._log_in: 60,
             self._study: 80,
@@ -92,7 +94,7 @@ class Life(Ledger):
         self._plan_many(users // 2, 0.03, 0.99, self._hire)
         self._plan_many(users, 0.05, 1, self._edit)
         self._plan_many(users // 60, 0.5, 1, self._delete_somebody)
-        for stream in self._strange:
+        for stream in self._invented:
             self._plan_many(max(_ENOUGH, users), 0.05, 1, partial(self.invent, stream))
         for number in range(most := max(_ENOUGH, users // 10)):
             self._plan(midnight + DAY * number / most, self.happen)
@@ -359,7 +361,7 @@ class Life(Ledger):
                 self._plan_study(till - 20 * DAY, result, 20)
 
     def _lapse(self, at: datetime, result: Row) -> None:
-        """Take note that a completion no longer counts, unless it was renewed."""
+        """Let a completion no longer count, unless it was renewed."""
         if result["CompliantTillDate"] < at:
             self.change(result, at, UpToDate=False)
 
@@ -403,7 +405,7 @@ class Life(Ledger):
 
     def _edit(self, at: datetime) -> None:
         """Change a field that no other one depends on, or whether a row is active."""
-        row = self.pick(self.random.choice([*_EDITED.split(), *self._strange]))
+        row = self.pick(self.random.choice([*_EDITED.split(), *self._invented]))
         fields = row.table.fields if row else {}
         name = next((name for name in _EDITED_FIELDS if name in fields), "Active")
         if row and {name, "UpdatedDate"} <= fields.keys():

@@ -125,7 +125,7 @@ class Writer:
         """Return a row as XML."""
         item, values = endpoint.nesting[-1], row.values
         if self._habits.lacks_key(row):
-            columns = [each for each in columns if each.name not in endpoint.primary_key]
+            columns = [column for column in columns if column.name not in endpoint.primary_key]
         parts = [f"<{item}>"]
         for name, tag, null, optional in columns:
             value = values.get(name)

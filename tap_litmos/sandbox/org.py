@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 _SHORTEST_HISTORY = 0.1
 _GAP = (0.7, 3.0)
+"""Seconds between two events, at least and at most."""
+
 _PAUSE = timedelta(hours=1)
 _EVENTS_IN_PAUSE = 1000
+"""Where nobody asked for longer than that, about so many events are spread over the time."""
 
 
 def utc_now() -> datetime:

@@ -191,7 +191,7 @@ class Sandbox(Habits):
                 self._in_flight -= 1
 
     def _receive(self, handler: Handler) -> Incoming:
-        """Take note of a request."""
+        """Record a request."""
         url = urlsplit(handler.path)
         path = unquote(url.path)
         path = path.removeprefix(BASE) if path.startswith(f"{BASE}/") else path
