@@ -53,6 +53,9 @@ class Destination:
     def check_table(self, stream: str) -> None:
         """Check what the destination knows about the types and keys of a stream."""
 
+    def recover(self) -> None:
+        """Do what the documentation asks for after the target was killed."""
+
 
 class Jsonl(Destination):
     target = "target-jsonl"
@@ -65,6 +68,11 @@ class Jsonl(Destination):
         file = self.folder / f"{stream}.jsonl"
         lines = file.read_text("utf-8").split("\n") if file.exists() else [""]
         return [json.loads(line) for line in lines[:-1]]
+
+    def recover(self) -> None:
+        for file in self.folder.glob("*.jsonl"):
+            content = file.read_bytes()
+            file.write_bytes(content[: content.rfind(b"\n") + 1])
 
 
 class Csv(Destination):
@@ -307,6 +315,7 @@ class Pipeline:
         self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
         self._command = environment(destination.target) / destination.target
+        self._recover = destination.recover
         self._log = folder / "log"
 
     def run(
@@ -337,7 +346,9 @@ class Pipeline:
             if kill:
                 kill((sink, source))
             told, _ = sink.communicate(timeout=120)
-        if not kill:
+        if kill:
+            self._recover()
+        else:
             assert (source.returncode, sink.returncode) == (0, 0), self.said()
         with suppress(IndexError):
             self.state = json.loads(told.splitlines()[-1])
