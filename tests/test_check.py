@@ -413,6 +413,28 @@ def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
     assert {found[name].verdict for name in ("zone", "today", "lateness")} == {"holds"}
 
 
+@pytest.mark.parametrize(
+    ("earlier", "zone", "today"),
+    [([timedelta(hours=3)], HARMLESS, "holds"), ([], UNSEEN, UNSEEN)],
+)
+def test_the_zone_is_seen_by_an_earlier_row_of_any_stream(
+    earlier: list[timedelta], zone: Verdict, today: str
+) -> None:
+    """The only row of a page may be too new to tell."""
+    org = org_of()
+    for stream in {"course_modules", STREAM, *KEPT}:
+        org.replace_rows(stream, [])
+    just = AFTERNOON - timedelta(minutes=1)
+    org.replace_rows(STREAM, [{"Id": "team", "CreatedDate": just, "UpdatedDate": just}])
+    dates = [AFTERNOON - before for before in earlier]
+    rows = [{"Id": "course", "CreatedDate": date, "UpdatedDate": date} for date in dates]
+    org.replace_rows("courses", rows)
+    with Sandbox(org, zone=-8) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["zone"].verdict == zone
+    assert found["today"].verdict == today
+
+
 @pytest.mark.parametrize("hours", [-5, 9.5])
 def test_dates_that_are_read_in_another_zone_than_they_are_written_are_recognised(
     hours: float, org: Organisation
