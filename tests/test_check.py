@@ -427,7 +427,9 @@ def test_the_zone_is_seen_by_an_earlier_row_of_any_stream(
     just = AFTERNOON - timedelta(minutes=1)
     org.replace_rows(STREAM, [{"Id": "team", "CreatedDate": just, "UpdatedDate": just}])
     dates = [AFTERNOON - before for before in earlier]
-    rows = [{"Id": "course", "CreatedDate": date, "UpdatedDate": date} for date in dates]
+    rows: list[Record] = [
+        {"Id": "c", "CreatedDate": date, "UpdatedDate": date} for date in dates
+    ]
     org.replace_rows("courses", rows)
     with Sandbox(org, zone=-8) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))

@@ -74,7 +74,9 @@ def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
 
 
 def _first_of_its_day(account: Account, date: datetime) -> list[Probe]:
-    """Return the first row of the day of a date in each page, the earliest of whole pages first.
+    """Return the first row of the day of a date in each page, the earliest first.
+
+    Whole pages come before those that may be cut.
 
     Raises:
         UnseenError: If there is none that is included for this date alone.
