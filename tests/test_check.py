@@ -399,6 +399,32 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         assert secret not in run.output.decode() + run.log
 
 
+def test_keys_that_cannot_be_read_are_not_called_missing(org: Organisation) -> None:
+    row = "<Id>1</Id><LastLogin>/Date(1773154200000)/</LastLogin>"
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        is_logins = incoming.stream == "user_logins"
+        return (200, {}, page("user_logins", row)) if is_logins else None
+
+    with Sandbox(org, on_request=odd) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["keys"].verdict == BREAKS
+    assert "Not valid: user_logins.LastLogin (datetime)" in found["keys"].detail
+    assert "Report the keys" in found["keys"].advice
+
+
+def test_the_case_of_names_makes_no_difference(org: Organisation) -> None:
+    row = "<id>c</id><modulename>m</modulename><orginalmoduleid>1</orginalmoduleid>"
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        is_results = incoming.stream == "module_results"
+        return (200, {}, page("module_results", row)) if is_results else None
+
+    with Sandbox(org, on_request=odd) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["spelling"].verdict == "holds"
+
+
 @pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
 def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
     row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"

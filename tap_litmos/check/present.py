@@ -39,7 +39,7 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
     """Return the page with the newest row, and its date; whole pages are preferred.
 
     Raises:
-        UnseenError: If nothing has changed in the last days.
+        UnseenError: If no row has a date of the last days.
     """
     pages = [
         (page.rows < account.cut_from, max(dates), place, page)
@@ -47,7 +47,7 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
         if (dates := _recent(account, page))
     ]
     if not pages:
-        raise UnseenError("nothing has changed in the last days")
+        raise UnseenError("no row has a date of the last days")
     _, date, _, page = max(pages)
     return page, date
 
