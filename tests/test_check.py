@@ -329,6 +329,19 @@ def test_pages_that_go_round_are_recognised() -> None:
     assert "no new rows" in found["small_pages"].detail
 
 
+def test_a_start_that_counts_pages_is_not_called_a_moving_row(org: Organisation) -> None:
+    def count_pages(incoming: Incoming) -> None:
+        query = incoming.query
+        if "start" in query:
+            query["start"] = str(int(query["start"]) * int(query["limit"]))
+
+    with Sandbox(org, on_request=count_pages) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["order"].verdict == "holds"
+    assert found["small_pages"].verdict == BREAKS
+    assert "change places" not in found["small_pages"].detail
+
+
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [
