@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -622,6 +623,22 @@ def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> N
     assert len(box.requests) == 17
     assert list(findings_of(run)) == ["endpoints"]
     assert "none of 17 answered: users (404)" in run.output.decode()
+
+
+def test_endpoints_that_only_fail_are_not_all_asked_for_long(org: Organisation) -> None:
+    failing = ("courses", "modules", "teams", "team_users", "user_courses")
+
+    def fail(incoming: Incoming) -> str | None:
+        return "500" if incoming.stream in failing else None
+
+    with Sandbox(org, on_request=fail) as box:
+        config = config_for(box, max_concurrent_requests=1)
+        run = run_tap("--check", minute=1.0, config=config)
+    tries = Counter(request.stream for request in box.requests)
+    few, also_few, *many = sorted(tries[stream] for stream in failing)
+    assert few == also_few == 2 < min(many)
+    detail = findings_of(run)["endpoints"].detail
+    assert all(f"{stream} (keeps failing)" in detail for stream in failing)
 
 
 def test_a_service_that_only_fails_is_not_asked_for_long(org: Organisation) -> None:

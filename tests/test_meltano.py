@@ -62,10 +62,10 @@ def meltano(
 
 def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files: Path) -> None:
     # One after another, as Meltano runs a plugin once at a time in a project.
-    check_that_an_account_is_checked(meltano)
     check_that_it_syncs_everything_and_goes_on_from_meltanos_state(meltano, box, files)
     check_that_deletes_are_detected_once_the_setting_says_so(meltano, box, files)
     check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
+    check_that_an_account_is_checked(meltano)
 
 
 def check_that_an_account_is_checked(meltano: Meltano) -> None:
