@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -329,6 +330,19 @@ def test_pages_that_go_round_are_recognised() -> None:
     assert "no new rows" in found["small_pages"].detail
 
 
+def test_a_start_that_counts_pages_is_not_called_a_moving_row(org: Organisation) -> None:
+    def count_pages(incoming: Incoming) -> None:
+        query = incoming.query
+        if "start" in query:
+            query["start"] = str(int(query["start"]) * int(query["limit"]))
+
+    with Sandbox(org, on_request=count_pages) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["order"].verdict == "holds"
+    assert found["small_pages"].verdict == BREAKS
+    assert "change places" not in found["small_pages"].detail
+
+
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [
@@ -399,6 +413,32 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         assert secret not in run.output.decode() + run.log
 
 
+def test_keys_that_cannot_be_read_are_not_called_missing(org: Organisation) -> None:
+    row = "<Id>1</Id><LastLogin>/Date(1773154200000)/</LastLogin>"
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        is_logins = incoming.stream == "user_logins"
+        return (200, {}, page("user_logins", row)) if is_logins else None
+
+    with Sandbox(org, on_request=odd) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["keys"].verdict == BREAKS
+    assert "Not valid: user_logins.LastLogin (datetime)" in found["keys"].detail
+    assert "Report the keys" in found["keys"].advice
+
+
+def test_the_case_of_names_makes_no_difference(org: Organisation) -> None:
+    row = "<id>c</id><modulename>m</modulename><orginalmoduleid>1</orginalmoduleid>"
+
+    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        is_results = incoming.stream == "module_results"
+        return (200, {}, page("module_results", row)) if is_results else None
+
+    with Sandbox(org, on_request=odd) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["spelling"].verdict == "holds"
+
+
 @pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
 def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
     row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"
@@ -411,6 +451,30 @@ def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
     assert {found[name].verdict for name in ("zone", "today", "lateness")} == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "zone", "today"),
+    [([timedelta(hours=3)], HARMLESS, "holds"), ([], UNSEEN, UNSEEN)],
+)
+def test_the_zone_is_seen_by_an_earlier_row_of_any_stream(
+    earlier: list[timedelta], zone: Verdict, today: str
+) -> None:
+    """The only row of a page may be too new to tell."""
+    org = org_of()
+    for stream in {"course_modules", STREAM, *KEPT}:
+        org.replace_rows(stream, [])
+    just = AFTERNOON - timedelta(minutes=1)
+    org.replace_rows(STREAM, [{"Id": "team", "CreatedDate": just, "UpdatedDate": just}])
+    dates = [AFTERNOON - before for before in earlier]
+    rows: list[Record] = [
+        {"Id": "c", "CreatedDate": date, "UpdatedDate": date} for date in dates
+    ]
+    org.replace_rows("courses", rows)
+    with Sandbox(org, zone=-8) as box:
+        found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
+    assert found["zone"].verdict == zone
+    assert found["today"].verdict == today
 
 
 @pytest.mark.parametrize("hours", [-5, 9.5])
@@ -559,6 +623,22 @@ def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> N
     assert len(box.requests) == 17
     assert list(findings_of(run)) == ["endpoints"]
     assert "none of 17 answered: users (404)" in run.output.decode()
+
+
+def test_endpoints_that_only_fail_are_not_all_asked_for_long(org: Organisation) -> None:
+    failing = ("courses", "modules", "teams", "team_users", "user_courses")
+
+    def fail(incoming: Incoming) -> str | None:
+        return "500" if incoming.stream in failing else None
+
+    with Sandbox(org, on_request=fail) as box:
+        config = config_for(box, max_concurrent_requests=1)
+        run = run_tap("--check", minute=1.0, config=config)
+    tries = Counter(request.stream for request in box.requests)
+    few, also_few, *many = sorted(tries[stream] for stream in failing)
+    assert few == also_few == 2 < min(many)
+    detail = findings_of(run)["endpoints"].detail
+    assert all(f"{stream} (keeps failing)" in detail for stream in failing)
 
 
 def test_a_service_that_only_fails_is_not_asked_for_long(org: Organisation) -> None:

@@ -65,6 +65,13 @@ def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files
     check_that_it_syncs_everything_and_goes_on_from_meltanos_state(meltano, box, files)
     check_that_deletes_are_detected_once_the_setting_says_so(meltano, box, files)
     check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
+    check_that_an_account_is_checked(meltano)
+
+
+def check_that_an_account_is_checked(meltano: Meltano) -> None:
+    said = meltano("invoke", "tap-litmos", "--check")
+    assert re.search(r"Reach +holds +Each endpoint of the default streams answers\.", said)
+    assert '"claim": "Each endpoint of the default streams answers"' in said
 
 
 def check_that_it_syncs_everything_and_goes_on_from_meltanos_state(

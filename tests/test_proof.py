@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+import time_machine
 from support import (
     DECLARATION,
     DEFAULT_STREAMS,
@@ -49,6 +50,9 @@ LOADED = ("sync_log", *DEFAULT_STREAMS, *LISTINGS)
 
 PROOF = (ROOT / "docs" / "proof.md").read_text("utf-8")
 SPANS, HOLES, MISSING, DIGESTS, COUNTS, NEVER_ARRIVED, GONE = statements("", "docs/proof.md")
+
+[LATE] = re.findall(r"`(least\(.*?\) as complete_to)`", PROOF, re.DOTALL)
+LATE_SPANS = SPANS.replace('"CompleteTo" as complete_to', LATE)
 
 TYPES = {
     "integer": "bigint",
@@ -170,8 +174,7 @@ def check_spans(warehouse: Warehouse, streams: Sequence[str], start: datetime) -
         assert moment(row["ReadFrom"]) <= start
         assert now - timedelta(hours=1) < moment(row["ReadTo"]) <= now
     assert warehouse.query(HOLES) == []
-    [late] = re.findall(r"`(least\(.*?\) as complete_to)`", PROOF, re.DOTALL)
-    for row in warehouse.query(SPANS.replace('"CompleteTo" as complete_to', late)):
+    for row in warehouse.query(LATE_SPANS):
         assert row["Holes"] == 0
         assert moment(row["ReadTo"]) <= now - timedelta(days=1)
 
@@ -307,6 +310,43 @@ def test_a_window_with_rows_left_out_is_a_hole() -> None:
         since, to = moment(row["Since"]), moment(row["To"])
         in_hole = [hole for hole in holes if moment(hole["HoleFrom"]) <= since]
         assert to > reached or any(to <= moment(hole["HoleTo"]) for hole in in_hole)
+
+
+def test_a_clock_that_ran_ahead_leaves_no_hole() -> None:
+    org, ahead = Organisation(users=60, years=0.25, live=False), timedelta(days=10)
+    catalog = catalog_of("sync_log", "users")
+    with (
+        time_machine.travel(datetime.now(UTC) + ahead),
+        Sandbox(org, clock_skew=-ahead.total_seconds()) as box,
+    ):
+        first = run_tap(config=config_for(box), catalog=catalog)
+    with Sandbox(org) as box:
+        second = run_tap(config=config_for(box), catalog=catalog, state=first.state)
+    assert (first.status, second.status) == (0, 0)
+    rows = first.records("sync_log") + second.records("sync_log")
+    assert any(row["CompleteTo"] < row["Since"] for row in rows)
+    with in_duckdb({"sync_log": rows}) as warehouse:
+        for statement in (SPANS, LATE_SPANS):
+            assert [row["Holes"] for row in warehouse.query(statement)] == [0]
+        assert warehouse.query(HOLES) == []
+
+
+def test_an_end_date_before_what_was_read_leaves_a_hole_until_a_sync_without_it() -> None:
+    org = Organisation(users=60, years=0.25, live=False)
+    catalog, state = catalog_of("sync_log", "users"), None
+    start, end, day_before = days_ago(20), days_ago(50), days_ago(21)
+    log: list[Record] = []
+    holes = []
+    with Sandbox(org) as box:
+        for settings in ({"start_date": start}, {"end_date": end}, {}):
+            run = run_tap(config=config_for(box, **settings), catalog=catalog, state=state)
+            assert run.status == 0
+            state = run.state
+            log += run.records("sync_log")
+            with in_duckdb({"sync_log": log}) as warehouse:
+                found = warehouse.query(HOLES)
+            holes.append([(hole["HoleFrom"][:10], hole["HoleTo"][:10]) for hole in found])
+    assert holes == [[], [(end, day_before)], []]
 
 
 @pytest.mark.parametrize("stream", ["users", "team_courses", "course_results"])

@@ -47,6 +47,9 @@ _TRIES = 7
 _FEW_TRIES = 2
 """Likewise to an endpoint that may not exist, or answer otherwise than in XML."""
 
+_PATIENT = 3
+"""Requests that may fail for good before others get few tries: a try takes up to a minute."""
+
 
 class BudgetSpentError(Exception):
     """No more requests may be sent."""
@@ -70,6 +73,7 @@ class Account:
         zone: Hours by which the dates are ahead of UTC; None if that is not known.
         slowest: Seconds that the slowest answer took.
         requests: How many requests were sent, retries included.
+        failed: How many pages did not come, however often they were asked for.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Account:
         self._lock = threading.Lock()
         self._key_filter = RedactKey(config["api_key"])
         self.requests = 0
+        self.failed = 0
         self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
         self._readers: dict[tuple[str, bool], RowReader] = {}
         self._transport = transport
@@ -230,7 +235,13 @@ class Account:
         stats = self._summary.of(endpoint.stream)
         self._progress.reached(endpoint.stream, str(position.window))
         tries = _Tries(self, stats, is_declared=bool(endpoint.nesting))
-        page = self._transport.fetch(endpoint, position.query(request.limit), tries)
+        try:
+            page = self._transport.fetch(endpoint, position.query(request.limit), tries)
+        except StreamFailedError as error:
+            if endpoint.nesting and not error.status:
+                with self._lock:
+                    self.failed += 1
+            raise
         self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
         return page
 
@@ -304,7 +315,8 @@ class _Tries:
         self._is_declared = is_declared
         # Where nothing ever came, patience with each endpoint would take half an hour.
         is_dead = account.requests > 0 and not account.slowest
-        self._left = _TRIES if is_declared and not is_dead else _FEW_TRIES
+        is_patient = is_declared and not is_dead and account.failed < _PATIENT
+        self._left = _TRIES if is_patient else _FEW_TRIES
 
     def requested(self) -> None:
         self._account.spend()

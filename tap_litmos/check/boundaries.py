@@ -213,7 +213,7 @@ def within(account: Account) -> Outcome:
         rows += len(dates)
         outside += sum(not since <= date <= to for date in dates)
     if not rows:
-        raise UnseenError("no finished window had rows")
+        raise UnseenError("no row of a finished window has a date")
     if not outside:
         return holds(f"so did all of {counted(rows, 'row')}")
     return harmless(

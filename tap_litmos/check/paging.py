@@ -33,19 +33,21 @@ _FEW = 6
 _MOST_REQUESTS = 80
 """What reading a window in small pages may cost."""
 
+_ENOUGH = 40
+"""Pages in which a window surely ends, unless its rows change places."""
+
+_FIT_A_PAGE = (
+    "Set page_size to 1000 and window_days to 1, so that windows fit a page, and report it"
+)
+
 
 @claim("Paging", "Rows come in the same order each time", "read the largest page twice")
 def order(account: Account) -> Outcome:
     """Read a window that fits a page twice; a row that left it or came makes no difference."""
     sample = largest(account)
     again = account.fetch_again(sample.request)
-    both = set(sample.versions) & set(again.versions)
-
-    def common(page: SeenPage) -> list[object]:
-        return [version for version in page.versions if version in both]
-
-    left = len(set(sample.versions) - both)
-    if common(sample) == common(again):
+    left = len(set(sample.versions) - set(again.versions))
+    if _in_same_order(sample, again):
         return holds(f"the same order twice ({named(sample)}){_changed(left)}")
     if sample.repeated:
         return breaks(
@@ -59,6 +61,16 @@ def order(account: Account) -> Outcome:
         "every row came, which costs requests",
         "Keep page_size at 1000, so that fewer windows have several pages",
     )
+
+
+def _in_same_order(sample: SeenPage, again: SeenPage) -> bool:
+    """Whether the rows that are in both pages have the same order in both."""
+    both = set(sample.versions) & set(again.versions)
+
+    def common(page: SeenPage) -> list[object]:
+        return [version for version in page.versions if version in both]
+
+    return common(sample) == common(again)
 
 
 def _only_ties(sample: SeenPage, again: SeenPage) -> bool:
@@ -120,11 +132,25 @@ def small_pages(account: Account) -> Outcome:
     then = account.fetch_again(whole.request)
     left = len(set(whole.keys) - set(then.keys))
     missing = len(set(whole.keys) & set(then.keys) - read.keys)
-    return _judge_pages(read, f"{named(whole)}{_changed(left)}", left=left, missing=missing)
+    name = f"{named(whole)}{_changed(left)}"
+    if not read.is_over and not left and _in_same_order(whole, then):
+        return _judge_quiet_pages(read, name)
+    return _judge_pages(read, name, left=left, missing=missing)
 
 
 def _changed(left: int) -> str:
     return f"; {counted(left, 'row')} changed meanwhile" if left else ""
+
+
+def _judge_quiet_pages(read: _InPages, name: str) -> Outcome:
+    """Judge a window whose end was not reached, although its rows keep their places."""
+    if read.pages < _ENOUGH:
+        return unseen(f"the budget ended before the window ({name})", "Run it again")
+    return breaks(
+        f"{read.pages} pages did not prove that every row came, although no row changed its "
+        f"place ({name})",
+        _FIT_A_PAGE,
+    )
 
 
 def _judge_pages(read: _InPages, name: str, *, left: int, missing: int) -> Outcome:
@@ -146,11 +172,7 @@ def _judge_pages(read: _InPages, name: str, *, left: int, missing: int) -> Outco
         )
     if read.failure or missing:
         what = read.failure or f"{counted(missing, 'row')} of the window did not come"
-        return breaks(
-            f"{what} ({name})",
-            "Set page_size to 1000 and window_days to 1, so that windows fit a page, and "
-            "report it",
-        )
+        return breaks(f"{what} ({name})", _FIT_A_PAGE)
     if read.reread:
         return harmless(
             f"the same rows ({name}), but {counted(read.reread, 'page')} had to be read again, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pendulum
@@ -27,6 +28,9 @@ _SECOND = timedelta(seconds=1)
 _WEST, _EAST = -13, 15
 """Hours; no zone is further from UTC."""
 
+_MOST_PROBES = 2
+"""Rows that are tried, each of another page."""
+
 _SOON = timedelta(minutes=7)
 """Rows that appear within that time are not late."""
 
@@ -35,7 +39,7 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
     """Return the page with the newest row, and its date; whole pages are preferred.
 
     Raises:
-        UnseenError: If nothing has changed in the last days.
+        UnseenError: If no row has a date of the last days.
     """
     pages = [
         (page.rows < account.cut_from, max(dates), place, page)
@@ -43,7 +47,7 @@ def _newest(account: Account) -> tuple[SeenPage, datetime]:
         if (dates := _recent(account, page))
     ]
     if not pages:
-        raise UnseenError("nothing has changed in the last days")
+        raise UnseenError("no row has a date of the last days")
     _, date, _, page = max(pages)
     return page, date
 
@@ -69,18 +73,25 @@ def _is_now(account: Account, moment: datetime, now: datetime) -> bool:
     return any(abs(moment - clock) < STEP / 2 for clock in _clocks(account, now))
 
 
-def _first_of_its_day(page: SeenPage, date: datetime) -> Probe:
-    """Return the first row of the day of a date.
+def _first_of_its_day(account: Account, date: datetime) -> list[Probe]:
+    """Return the first row of the day of a date in each page, the earliest first.
+
+    Whole pages come before those that may be cut.
 
     Raises:
         UnseenError: If there is none that is included for this date alone.
     """
-    found = [
-        probe for probe in probes(page) if probe.is_plain and probe.date.date() == date.date()
-    ]
+    found = []
+    for place, page in enumerate(open_pages(account)):
+        rows = [
+            (page.rows >= account.cut_from, probe.date, place, probe)
+            for probe in probes(page)
+            if probe.is_plain and probe.date.date() == date.date()
+        ]
+        found += sorted(rows, key=itemgetter(1))[:1]
     if not found:
         raise UnseenError("the rows of that day were created the day before")
-    return min(found, key=lambda probe: probe.date)
+    return [probe for *_, probe in sorted(found)]
 
 
 def _earliest_to(account: Account, probe: Probe, now: datetime) -> tuple[datetime, datetime]:
@@ -116,16 +127,16 @@ def _find_zone(account: Account) -> float:
     Raises:
         UnseenError: If neither tells.
     """
-    page, newest = _newest(account)
+    _, newest = _newest(account)
     now = pendulum.now("UTC")
     with suppress(UnseenError):
-        probe = _first_of_its_day(page, newest)
-        before, after = _earliest_to(account, probe, now)
-        # At midnight it may be that only the day counts.
-        if probe.date < before and before.date() == after.date():
-            here = after - STEP / 2
-            hours = (here - now).total_seconds() / 3600
-            return 0.0 if _is_now(account, here, now) else round(4 * hours) / 4
+        for probe in _first_of_its_day(account, newest)[:_MOST_PROBES]:
+            before, after = _earliest_to(account, probe, now)
+            # At midnight it may be that only the day counts.
+            if probe.date < before and before.date() == after.date():
+                here = after - STEP / 2
+                hours = (here - now).total_seconds() / 3600
+                return 0.0 if _is_now(account, here, now) else round(4 * hours) / 4
     if _is_now(account, _newest_date(account), account.now):
         return 0.0
     raise UnseenError("the newest row is neither of the last minutes nor of today")
@@ -157,14 +168,16 @@ def zone(account: Account) -> Outcome:
 @claim("Dates", "Rows of today come only if to lies in the future", "asked for them both ways")
 def today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
-    page, newest = _newest(account)
+    _, newest = _newest(account)
     here = min(_clocks(account, pendulum.now("UTC"))) + timedelta(hours=account.zone or 0.0)
     if newest.date() < here.date():
         raise UnseenError("no row is of today")
-    probe, past = _first_of_its_day(page, newest), here - 60 * _SECOND
+    probe, past = _first_of_its_day(account, newest)[0], here - 60 * _SECOND
     if past.date() > probe.date.date() or past <= probe.date:
         return holds("rows of today came; none was old enough to ask for with an earlier to")
     if is_served(account, probe, probe.day - _DAY, past.replace(microsecond=0)):
+        if account.zone is None:
+            raise UnseenError("the zone is not known, nor what the past is in it")
         return harmless("rows of today come even if to lies in the past")
     return holds("rows of today came, but none with to a minute ago")
 

@@ -78,7 +78,8 @@ def endpoints(account: Account) -> Outcome:
         )
     return breaks(
         f"{len(pages)} of {len(DEFAULT)} answered; refused: {refused}",
-        "Use the key of an Account Owner, or deselect the streams that are refused",
+        "Run tap-litmos --test for the reason; use the key of an Account Owner, or deselect "
+        "the streams that are refused",
     )
 
 

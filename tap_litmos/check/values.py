@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds
+from tap_litmos.streams import ENDPOINTS
 from tap_litmos.summary import counted
 
 if TYPE_CHECKING:
@@ -20,8 +21,11 @@ _MOST = 40
 _MANY = 5
 """Streams that are counted, not listed."""
 
-_IN_DOCUMENT = {"module_results.OriginalModuleId as OrginalModuleId"}
-"""How Litmos' own document misspells a field."""
+_IN_DOCUMENT = {"module_results.OriginalModuleId as OrginalModuleId".lower()}
+"""How Litmos' own document misspells a field, in small letters."""
+
+_KEYS = {f"{endpoint.stream}.{name}" for endpoint in ENDPOINTS for name in endpoint.primary_key}
+"""The fields by which rows are told apart."""
 
 
 def _surveyed(account: Account) -> Survey:
@@ -64,8 +68,11 @@ def unknown_fields(account: Account) -> Outcome:
 @claim("Values", "Fields are spelled as in the document", "read all names")
 def spelling(account: Account) -> Outcome:
     survey = _surveyed(account)
-    case = {name for name in survey.spelled if len(set(_spellings(name))) == 1}
-    other = sorted(survey.spelled.keys() - case - _IN_DOCUMENT)
+    other = sorted(
+        name
+        for name in survey.spelled
+        if len(set(_spellings(name))) > 1 and name.lower() not in _IN_DOCUMENT
+    )
     if not other:
         names = ", ".join(sorted(survey.spelled)) or "none"
         return holds(f"all as the document has them, or in another case: {names}")
@@ -113,11 +120,17 @@ def null(account: Account) -> Outcome:
 def keys(account: Account) -> Outcome:
     survey = _surveyed(account)
     if survey.rows_without_key:
-        return breaks(
+        detail = (
             f"all but {_listed(survey.rows_without_key)}; such rows are skipped, and the "
-            "bookmark stays before them",
-            "Correct the rows without key in Litmos; a sync names them",
+            "bookmark stays before them"
         )
+        invalid = sorted(name for name in survey.invalid_values if name.split()[0] in _KEYS)
+        if invalid:
+            return breaks(
+                f"{detail}. Not valid: {', '.join(invalid)}",
+                "Report the keys whose values are not valid: no setting helps",
+            )
+        return breaks(detail, "Correct the rows without key in Litmos; a sync names them")
     if survey.defaulted:
         return harmless(f"{_listed(survey.defaulted)} missing; false is taken")
     return holds(f"all of {counted(survey.rows, 'row')} do")
