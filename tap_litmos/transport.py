@@ -70,9 +70,6 @@ in the year 9999 sums would overflow."""
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""
 
-_CLOCKS_APART = 600
-"""Seconds by which the clocks may differ without a warning."""
-
 _RETRIED = {408, 429}
 _LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _FINAL = {
