@@ -41,8 +41,20 @@ _PIPE_TAKES = 4096
 have a page or more)."""
 
 
+_RESUMES = ". The next sync resumes from the last state that the target saved"
+
+
 class StoppedError(SystemExit):
-    """A signal ended the run; the code is 128 and the signal's number."""
+    """A signal ended the run; the code is 128 and the signal's number.
+
+    Attributes:
+        message: What to tell the user.
+    """
+
+    def __init__(self, number: int, then: str) -> None:
+        """Take the signal's number, and what comes of its run being ended."""
+        super().__init__(128 + number)
+        self.message = f"Interrupted{then}"
 
 
 @dataclass(slots=True)
@@ -60,13 +72,15 @@ class Writer(MsgSpecWriter):
     a target that does not read.
     """
 
-    def __init__(self, wakeup: int) -> None:
+    def __init__(self, wakeup: int, *, is_sync: bool = False) -> None:
         """Make a writer.
 
         Args:
             wakeup: A file descriptor that becomes readable when a signal comes.
+            is_sync: Whether the next run goes on where this one ends.
         """
         super().__init__()
+        self._then = _RESUMES if is_sync else ""
         self._wakeup = wakeup
         self._waiting = bytearray()
         self._is_writing = False
@@ -97,7 +111,7 @@ class Writer(MsgSpecWriter):
         signal.signal(number, signal.SIG_DFL)
         self._stopped_by = number
         if not self._is_writing:
-            raise StoppedError(128 + number)
+            raise StoppedError(number, self._then)
 
     @override
     def write_message(self, message: Message) -> None:
@@ -121,14 +135,10 @@ class Writer(MsgSpecWriter):
                 self._write()
         except BrokenPipeError:
             raise RunFailedError(
-                "The target closed the pipe (see its log). The next sync resumes from the last "
-                "state it saved"
+                f"The target closed the pipe (see its log){self._then}"
             ) from None
         except (OSError, ValueError) as error:
-            raise RunFailedError(
-                f"Cannot write to stdout: {error}. The next sync resumes from the last state "
-                "that was saved"
-            ) from None
+            raise RunFailedError(f"Cannot write to stdout: {error}{self._then}") from None
 
     def _write(self) -> None:
         """Write as much as stdout takes."""
@@ -156,7 +166,7 @@ class Writer(MsgSpecWriter):
         finally:
             self._is_writing = False
         if self._stopped_by is not None:
-            raise StoppedError(128 + self._stopped_by)
+            raise StoppedError(self._stopped_by, self._then)
 
 
 class Command(SingerCommand):
@@ -166,11 +176,9 @@ class Command(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
-        except StoppedError:
+        except StoppedError as stop:
             _silence_stdout()
-            self.logger.warning(
-                "Interrupted. The next sync resumes from the last state that the target saved"
-            )
+            self.logger.warning("%s", stop.message)
             raise
         except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
             lines = str(error).splitlines()
@@ -317,7 +325,7 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
+        with _wakeup() as wakeup, Writer(wakeup, is_sync=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()
