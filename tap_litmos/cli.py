@@ -196,6 +196,9 @@ class CommandLineTap(TapLitmos):
     def get_singer_command(cls) -> click.Command:
         log.simplify()
         command = super().get_singer_command()
+        for param in command.params:
+            # Else the options whose work is done by a callback would not know of it.
+            param.is_eager = param.is_eager or param.name == "catalog"
         command.params.append(
             click.Option(
                 ["--check"],
@@ -279,7 +282,9 @@ class CommandLineTap(TapLitmos):
             super().cb_test(ctx, param, value)
             return
         with _wakeup() as wakeup, Writer(wakeup) as writer:
-            tap = cls._from_command_line(ctx.params.get("config"), writer)
+            tap = cls._from_command_line(
+                ctx.params.get("config"), writer, catalog=ctx.params.get("catalog")
+            )
             streams = [stream for stream in tap.litmos_streams if stream.selected]
             for stream in streams:
                 stream.ABORT_AT_RECORD_COUNT = 1
@@ -296,6 +301,8 @@ class CommandLineTap(TapLitmos):
             return
         from tap_litmos.check import check  # noqa: PLC0415 - no sync needs it
 
+        if ctx.params.get("catalog") is not None:
+            cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
         with _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             transport = tap.transport(ENDPOINTS, patience=0.25)
