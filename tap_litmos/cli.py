@@ -281,7 +281,7 @@ class CommandLineTap(TapLitmos):
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(
                 ctx.params.get("config"), writer, catalog=ctx.params.get("catalog")
             )
@@ -303,7 +303,7 @@ class CommandLineTap(TapLitmos):
 
         if ctx.params.get("catalog") is not None:
             cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             transport = tap.transport(ENDPOINTS, patience=0.25)
             report = check(tap.config, transport, logger=cls.logger)
