@@ -229,7 +229,9 @@ class Transport:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        tries = _Tries(endpoint.path, self._host, self._another_answers, self._minute)
+        tries = _Tries(
+            endpoint.path, self._host, lambda: self._another_answers(stats), self._minute
+        )
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             stats.retried()
@@ -337,13 +339,18 @@ class Transport:
             self._logged_until[fault] = now + wait
             return True
 
-    def _another_answers(self) -> bool:
-        """Ask other endpoints, for a minute, whether the host is there; any answer will do."""
+    def _another_answers(self, stats: Stats) -> bool:
+        """Ask other endpoints, for a minute, whether the host is there; any answer will do.
+
+        Args:
+            stats: Counts the requests.
+        """
         timeout = min(self._timeout, self._minute / 2)
         with self._asking_others:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:
                 self.rate.turn()
+                stats.requested()
                 sent_at = time.monotonic()
                 try:
                     self._get(path, {"limit": 1}, timeout).close()

@@ -320,6 +320,7 @@ def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(org: Organis
     for stream in DEFAULT_STREAMS:
         assert run.rows(stream) == ({} if stream in failing else truth(org, stream))
     assert len(run.failed) == 2
+    assert run.stats("total")["requests"] == f"{len(box.requests):,}"
 
 
 # A host that does not answer
