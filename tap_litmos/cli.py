@@ -305,7 +305,7 @@ class CommandLineTap(TapLitmos):
             cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
         with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
-            transport = tap.transport(ENDPOINTS, patience=0.25)
+            transport = tap.transport(ENDPOINTS, is_awaited=True)
             report = check(tap.config, transport, logger=cls.logger)
             hide = RedactKey(tap.config["api_key"]).hide  # an element's name may hold it
             try:

@@ -140,7 +140,7 @@ class Transport:
         timeout: float,
         paths: Sequence[str] = (),
         rate_limit_file: str | None = None,
-        patience: float = 1.0,
+        is_awaited: bool = False,
         minute: float = rate.MINUTE,
     ) -> None:
         """Make the transport; nothing is sent yet.
@@ -154,7 +154,9 @@ class Transport:
             timeout: Seconds from the beginning of a request to the end of its answer.
             paths: The paths of the endpoints that the run asks.
             rate_limit_file: Path of a file that all processes with this key share.
-            patience: Minutes for which a host is tried that refuses from the first contact on.
+            is_awaited: Whether somebody waits for the verdict: a host that refuses from the
+                first contact on is tried for 15 seconds instead of a minute, and endpoints of
+                which none answers with a page for five minutes in all.
             minute: How long a minute takes, in seconds: all waits are counted in it.
         """
         self._url = api_url.rstrip("/")
@@ -170,7 +172,7 @@ class Transport:
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self.clock_ahead: float | None = None
-        self._host = HostHealth(paths, patience=patience, minute=self._minute)
+        self._host = HostHealth(paths, is_awaited=is_awaited, minute=self._minute)
         self.rate = rate.RateLimit(
             requests_per_minute,
             file=rate_limit_file,
@@ -263,8 +265,7 @@ class Transport:
                     "region, and whether this machine can reach it"
                 ) from None
             raise StreamFailedError(
-                f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: "
-                f"{fault}. Run the sync again later; it resumes from the last bookmark"
+                f"{endpoint.path} keeps failing{tries.how_long}: {fault}. Run the sync again later; it resumes from the last bookmark"
             ) from None
         except HostileBodyError as error:
             raise StreamFailedError(
@@ -312,6 +313,7 @@ class Transport:
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
                     body = check(content, endpoint.nesting, _charset(response.headers))
+                    self._host.page_came()
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)
         except _NO_CONNECTION as error:
@@ -476,6 +478,7 @@ class _Tries:
         limited: Whether it was the rate limit, which refuses all other requests too.
         sent_at: When the last one was sent, by the monotonic clock.
         host_is_silent: Whether the host answers at no other endpoint either.
+        how_long: For how long they went on, in words.
     """
 
     def __init__(
@@ -485,6 +488,7 @@ class _Tries:
         self.limited = False
         self.sent_at = 0.0
         self.host_is_silent = False
+        self.how_long = f" after {PATIENCE} minutes of trying"
         self._path = path
         self._host = host
         self._another_answers = another_answers
@@ -524,6 +528,9 @@ class _Tries:
             self.host_is_silent = suspect and not self._another_answers()
         over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
         self._trying += wait
+        if not over and self._host.is_fruitless(wait):
+            self.how_long = ""
+            over = True
         return over or self.host_is_silent
 
 
