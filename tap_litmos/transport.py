@@ -265,7 +265,8 @@ class Transport:
                     "region, and whether this machine can reach it"
                 ) from None
             raise StreamFailedError(
-                f"{endpoint.path} keeps failing{tries.how_long}: {fault}. Run the sync again later; it resumes from the last bookmark"
+                f"{endpoint.path} keeps failing{tries.how_long}: {fault}. "
+                "Run the sync again later; it resumes from the last bookmark"
             ) from None
         except HostileBodyError as error:
             raise StreamFailedError(
