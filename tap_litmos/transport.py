@@ -265,7 +265,7 @@ class Transport:
                     "region, and whether this machine can reach it"
                 ) from None
             raise StreamFailedError(
-                f"{endpoint.path} keeps failing{tries.how_long}: {fault}. "
+                f"{endpoint.path} {tries.verdict}: {fault}. "
                 "Run the sync again later; it resumes from the last bookmark"
             ) from None
         except HostileBodyError as error:
@@ -479,7 +479,7 @@ class _Tries:
         limited: Whether it was the rate limit, which refuses all other requests too.
         sent_at: When the last one was sent, by the monotonic clock.
         host_is_silent: Whether the host answers at no other endpoint either.
-        how_long: For how long they went on, in words.
+        verdict: What they say of the endpoint when they are over.
     """
 
     def __init__(
@@ -489,7 +489,7 @@ class _Tries:
         self.limited = False
         self.sent_at = 0.0
         self.host_is_silent = False
-        self.how_long = f" after {PATIENCE} minutes of trying"
+        self.verdict = f"keeps failing after {PATIENCE} minutes of trying"
         self._path = path
         self._host = host
         self._another_answers = another_answers
@@ -530,7 +530,7 @@ class _Tries:
         over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
         self._trying += wait
         if not over and self._host.is_fruitless(wait):
-            self.how_long = ""
+            self.verdict = "keeps failing"
             over = True
         return over or self.host_is_silent
 
