@@ -21,6 +21,7 @@ from tap_litmos.windows import (
     first_since,
     format_moment,
     midnight,
+    next_midnight,
     parse_moment,
     split_backwards,
     split_into_windows,
@@ -189,7 +190,8 @@ class Bookmark(StreamStateManager):
                 self.stream_name,
                 value,
             )
-        return midnight(min(read_from or read_to, read_to))
+        # Of a day that was read in part, as a hand may have written, all is read.
+        return next_midnight(read_from or read_to, midnight(read_to))
 
     # What the SDK would do for each row, and a window does here.
 

@@ -41,8 +41,20 @@ _PIPE_TAKES = 4096
 have a page or more)."""
 
 
+_RESUMES = ". The next sync resumes from the last state that the target saved"
+
+
 class StoppedError(SystemExit):
-    """A signal ended the run; the code is 128 and the signal's number."""
+    """A signal ended the run; the code is 128 and the signal's number.
+
+    Attributes:
+        message: What to tell the user.
+    """
+
+    def __init__(self, number: int, then: str) -> None:
+        """Take the signal's number, and what comes of its run being ended."""
+        super().__init__(128 + number)
+        self.message = f"Interrupted{then}"
 
 
 @dataclass(slots=True)
@@ -60,13 +72,15 @@ class Writer(MsgSpecWriter):
     a target that does not read.
     """
 
-    def __init__(self, wakeup: int) -> None:
+    def __init__(self, wakeup: int, *, is_sync: bool = False) -> None:
         """Make a writer.
 
         Args:
             wakeup: A file descriptor that becomes readable when a signal comes.
+            is_sync: Whether the next run goes on where this one ends.
         """
         super().__init__()
+        self._then = _RESUMES if is_sync else ""
         self._wakeup = wakeup
         self._waiting = bytearray()
         self._is_writing = False
@@ -97,7 +111,7 @@ class Writer(MsgSpecWriter):
         signal.signal(number, signal.SIG_DFL)
         self._stopped_by = number
         if not self._is_writing:
-            raise StoppedError(128 + number)
+            raise StoppedError(number, self._then)
 
     @override
     def write_message(self, message: Message) -> None:
@@ -121,14 +135,10 @@ class Writer(MsgSpecWriter):
                 self._write()
         except BrokenPipeError:
             raise RunFailedError(
-                "The target closed the pipe (see its log). The next sync resumes from the last "
-                "state it saved"
+                f"The target closed the pipe (see its log){self._then}"
             ) from None
         except (OSError, ValueError) as error:
-            raise RunFailedError(
-                f"Cannot write to stdout: {error}. The next sync resumes from the last state "
-                "that was saved"
-            ) from None
+            raise RunFailedError(f"Cannot write to stdout: {error}{self._then}") from None
 
     def _write(self) -> None:
         """Write as much as stdout takes."""
@@ -156,7 +166,7 @@ class Writer(MsgSpecWriter):
         finally:
             self._is_writing = False
         if self._stopped_by is not None:
-            raise StoppedError(128 + self._stopped_by)
+            raise StoppedError(self._stopped_by, self._then)
 
 
 class Command(SingerCommand):
@@ -166,11 +176,9 @@ class Command(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
-        except StoppedError:
+        except StoppedError as stop:
             _silence_stdout()
-            self.logger.warning(
-                "Interrupted. The next sync resumes from the last state that the target saved"
-            )
+            self.logger.warning("%s", stop.message)
             raise
         except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
             lines = str(error).splitlines()
@@ -188,6 +196,9 @@ class CommandLineTap(TapLitmos):
     def get_singer_command(cls) -> click.Command:
         log.simplify()
         command = super().get_singer_command()
+        for param in command.params:
+            # Else the options whose work is done by a callback would not know of it.
+            param.is_eager = param.is_eager or param.name == "catalog"
         command.params.append(
             click.Option(
                 ["--check"],
@@ -270,8 +281,10 @@ class CommandLineTap(TapLitmos):
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
-            tap = cls._from_command_line(ctx.params.get("config"), writer)
+        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
+            tap = cls._from_command_line(
+                ctx.params.get("config"), writer, catalog=ctx.params.get("catalog")
+            )
             streams = [stream for stream in tap.litmos_streams if stream.selected]
             for stream in streams:
                 stream.ABORT_AT_RECORD_COUNT = 1
@@ -288,9 +301,11 @@ class CommandLineTap(TapLitmos):
             return
         from tap_litmos.check import check  # noqa: PLC0415 - no sync needs it
 
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
+        if ctx.params.get("catalog") is not None:
+            cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
+        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
-            transport = tap.transport(ENDPOINTS, patience=0.25)
+            transport = tap.transport(ENDPOINTS, is_awaited=True)
             report = check(tap.config, transport, logger=cls.logger)
             hide = RedactKey(tap.config["api_key"]).hide  # an element's name may hold it
             try:
@@ -317,7 +332,7 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with _wakeup() as wakeup, Writer(wakeup) as writer:
+        with _wakeup() as wakeup, Writer(wakeup, is_sync=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()

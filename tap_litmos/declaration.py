@@ -63,6 +63,11 @@ class Field:
         return " ".join([first, *(word if word.isupper() else word.lower() for word in others)])
 
 
+def plain_name(element: str) -> str:
+    """Return the name of an element in lower case, and without the prefix of a namespace."""
+    return element.rpartition(":")[2].lower()
+
+
 OTHER_FIELDS = Field(
     "OtherFields",
     "others",
@@ -109,6 +114,15 @@ class Declaration:
         """The fields that every record holds: the keys."""
         keys = (*self.primary_key, *([self.replication_key] if self.replication_key else []))
         return tuple(dict.fromkeys(keys))
+
+    def elements(self) -> dict[str, Field]:
+        """Return the fields that Litmos sends, by each `plain_name` of their elements."""
+        return {
+            plain_name(name): field
+            for field in self.fields
+            if field.sent
+            for name in (field.name, *field.also_sent_as)
+        }
 
     def opted_out(self, settings: Mapping[str, Any]) -> set[str]:
         """Return the names of the fields whose setting is not on."""

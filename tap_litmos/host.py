@@ -21,18 +21,20 @@ class HostHealth:
     the run.
     """
 
-    def __init__(self, paths: Sequence[str], *, patience: float, minute: float) -> None:
+    def __init__(self, paths: Sequence[str], *, is_awaited: bool, minute: float) -> None:
         """Begin a run.
 
         Args:
             paths: The paths of the endpoints that the run asks.
-            patience: Minutes for which a host is tried that was never reached and refuses
-                at once.
+            is_awaited: Whether somebody waits for the verdict, and may correct the URL at once.
             minute: How long a minute takes, in seconds.
         """
         self._paths = list(paths)
-        self._patience = patience * minute
+        # For so long a host is tried that was never reached and refuses at once.
+        self._patience = minute / 4 if is_awaited else minute
         self._longest_silence = PATIENCE * minute
+        self._longest_without_page = PATIENCE * minute if is_awaited else math.inf
+        self._page_at = time.monotonic()
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self._silent_since = math.inf
@@ -47,6 +49,18 @@ class HostHealth:
             self._answered_at = time.monotonic()
             self._silent_since = math.inf
             self._silent.clear()
+
+    def page_came(self) -> None:
+        """Note that an endpoint answered with a page."""
+        self._page_at = time.monotonic()
+
+    def is_fruitless(self, wait: float) -> bool:
+        """Return whether to give up, as no endpoint has answered with a page for long.
+
+        Args:
+            wait: Seconds until the next try.
+        """
+        return time.monotonic() + wait - self._page_at > self._longest_without_page
 
     def is_suspect(self, path: str, since: float, wait: float, *, at_once: bool) -> bool:
         """Note that no answer came; return whether the host itself may be the reason.

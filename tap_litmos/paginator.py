@@ -227,9 +227,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.pages_reread = self.distinct_rows = 0
         # A seam of fewer rows could be there by chance, where rows come twice or in any order.
         self._seam = min(max(5, limit // 100), limit // 2)
-        # The sizes of short pages behind which more rows were looked for; the largest of any.
-        self._probed: set[int] = set()
-        self._largest_short = 0
+        self._largest_short = 0  # rows of the largest page that was shorter than asked for
         self._begin_window()
 
     def predict(self, position: Position, rows: int) -> Position | None:
@@ -313,15 +311,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         Only a page of at least so many rows as any before can be one that was capped.
         """
         largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
-        # Caps are round numbers, or the size of several pages.
-        like_a_cap = rows == largest or (rows > largest and rows % 50 == 0)
-        suspect = (
-            rows >= DEFAULT_LIMIT
-            and rows not in self._probed
-            and (like_a_cap or not self._probed)
-        )
-        if suspect:
-            self._probed.add(rows)
+        # Caps are round numbers, or the size of several pages. That one window has exactly as
+        # many rows as the cap says nothing of the next.
+        is_round = rows % 50 == 0 or rows % 64 == 0
+        like_a_cap = rows == largest or (rows > largest and is_round)
+        suspect = rows >= DEFAULT_LIMIT and (like_a_cap or largest < DEFAULT_LIMIT)
         # Of a full page, the service may have left out some rows, such as hidden ones.
         return suspect or 10 * rows >= 9 * self.limit
 

@@ -23,7 +23,9 @@ from xml.parsers import expat
 
 import xmltodict
 
+from tap_litmos.declaration import plain_name
 from tap_litmos.errors import BadBodyError, HostileBodyError
+from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -570,16 +572,12 @@ class _Targets(dict[str, "Target"]):
         # A listing is read for its ids alone; names and addresses are none of its business.
         self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
         self._known: dict[str, Target] = {
-            name.lower(): (field.name, _CASTS.get(field.kind, str))
-            if field.name in kept
-            else _IGNORED
-            for field in endpoint.fields
-            if field.sent
-            for name in (field.name, *field.also_sent_as)
+            name: (field.name, _CASTS.get(field.kind, str)) if field.name in kept else _IGNORED
+            for name, field in endpoint.elements().items()
         }
 
     def __missing__(self, element: str) -> Target:
-        target = self._known.get(element.lower(), self._unknown)
+        target = self._known.get(plain_name(element), self._unknown)
         if target is _UNKNOWN:
             self._reporter.unknown_field(element)
         if len(self) < _MOST_NAMES:
@@ -604,7 +602,7 @@ def _ids(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pruned(sent: Any, depth: int = 0) -> Any:
-    """Return what an element holds, without what is empty; None if nothing is left.
+    """Return what an element holds, without secrets and what is empty; None if nothing is left.
 
     Of what nests deeper than `_DEEPEST` levels, only the text is kept.
     """
@@ -620,7 +618,7 @@ def _pruned(sent: Any, depth: int = 0) -> Any:
 def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | None:
     return {
         name: left
-        for name, sent in elements.items()
+        for name, sent in _without_secrets(elements)
         if (left := _pruned(sent, depth)) is not None
         # White space between elements says nothing.
         and (name != "#text" or left.strip(_WHITE))
@@ -628,7 +626,7 @@ def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | N
 
 
 def _all_text(sent: Any) -> str | None:
-    """Return all text in an element, in its order."""
+    """Return all text in an element but secrets, in its order."""
     texts: list[str] = []
     waiting = [sent]
     while waiting:
@@ -636,8 +634,15 @@ def _all_text(sent: Any) -> str | None:
         if isinstance(value, str):
             texts.append(value)
         elif value is not None:
-            waiting += reversed(list(value.values() if isinstance(value, dict) else value))
+            is_list = isinstance(value, list)
+            waiting += reversed(
+                value if is_list else [sent for _, sent in _without_secrets(value)]
+            )
     return "".join(texts) or None
+
+
+def _without_secrets(elements: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [each for each in elements.items() if plain_name(each[0]) not in SECRETS]
 
 
 def _as_json(value: Any) -> str | None:

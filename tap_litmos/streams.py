@@ -707,6 +707,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _listing("team_ids", "/teams", "Teams", "Team", "teams"),
 )
 
+SECRETS = {
+    name
+    for endpoint in ENDPOINTS
+    for name, field in endpoint.elements().items()
+    if field.opt_in is not None
+}
+"""The plain names of elements that are in no field but their own, wherever they come."""
+
 SYNC_LOG = Declaration(
     stream="sync_log",
     title="Sync log",

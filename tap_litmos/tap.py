@@ -76,12 +76,12 @@ class TapLitmos(Tap):
             )
         super().load_state({"bookmarks": bookmarks})
 
-    def transport(self, endpoints: Sequence[Endpoint], *, patience: float) -> Transport:
+    def transport(self, endpoints: Sequence[Endpoint], *, is_awaited: bool) -> Transport:
         """Return a transport for the account.
 
         Args:
             endpoints: What will be asked.
-            patience: Minutes for which a host is tried that refuses from the first contact on.
+            is_awaited: Whether somebody waits for the verdict, so that it should come soon.
         """
         return Transport(
             api_url=settings.base_url(self.config),
@@ -92,7 +92,7 @@ class TapLitmos(Tap):
             timeout=self.config["request_timeout"],
             paths=[endpoint.path for endpoint in endpoints],
             rate_limit_file=self.config.get("rate_limit_file"),
-            patience=patience,
+            is_awaited=is_awaited,
             minute=self.minute,
         )
 
@@ -108,8 +108,7 @@ class TapLitmos(Tap):
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
         is_test = any(stream.is_test for stream in selected)
-        # Somebody waits for the verdict of a test, and may correct the URL at once.
-        transport = self.transport([*plan], patience=0.25 if is_test else 1.0)
+        transport = self.transport([*plan], is_awaited=is_test)
         run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
         for stream in self.litmos_streams:
             stream.run = run

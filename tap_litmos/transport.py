@@ -70,9 +70,6 @@ in the year 9999 sums would overflow."""
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""
 
-_CLOCKS_APART = 600
-"""Seconds by which the clocks may differ without a warning."""
-
 _RETRIED = {408, 429}
 _LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _FINAL = {
@@ -143,7 +140,7 @@ class Transport:
         timeout: float,
         paths: Sequence[str] = (),
         rate_limit_file: str | None = None,
-        patience: float = 1.0,
+        is_awaited: bool = False,
         minute: float = rate.MINUTE,
     ) -> None:
         """Make the transport; nothing is sent yet.
@@ -157,7 +154,9 @@ class Transport:
             timeout: Seconds from the beginning of a request to the end of its answer.
             paths: The paths of the endpoints that the run asks.
             rate_limit_file: Path of a file that all processes with this key share.
-            patience: Minutes for which a host is tried that refuses from the first contact on.
+            is_awaited: Whether somebody waits for the verdict: a host that refuses from the
+                first contact on is tried for 15 seconds instead of a minute, and endpoints of
+                which none answers with a page for five minutes in all.
             minute: How long a minute takes, in seconds: all waits are counted in it.
         """
         self._url = api_url.rstrip("/")
@@ -173,7 +172,7 @@ class Transport:
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self.clock_ahead: float | None = None
-        self._host = HostHealth(paths, patience=patience, minute=self._minute)
+        self._host = HostHealth(paths, is_awaited=is_awaited, minute=self._minute)
         self.rate = rate.RateLimit(
             requests_per_minute,
             file=rate_limit_file,
@@ -232,7 +231,9 @@ class Transport:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        tries = _Tries(endpoint.path, self._host, self._another_answers, self._minute)
+        tries = _Tries(
+            endpoint.path, self._host, lambda: self._another_answers(stats), self._minute
+        )
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             stats.retried()
@@ -264,8 +265,8 @@ class Transport:
                     "region, and whether this machine can reach it"
                 ) from None
             raise StreamFailedError(
-                f"{endpoint.path} keeps failing after {PATIENCE} minutes of trying: "
-                f"{fault}. Run the sync again later; it resumes from the last bookmark"
+                f"{endpoint.path} {tries.verdict}: {fault}. "
+                "Run the sync again later; it resumes from the last bookmark"
             ) from None
         except HostileBodyError as error:
             raise StreamFailedError(
@@ -313,6 +314,7 @@ class Transport:
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
                     body = check(content, endpoint.nesting, _charset(response.headers))
+                    self._host.page_came()
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)
         except _NO_CONNECTION as error:
@@ -340,13 +342,18 @@ class Transport:
             self._logged_until[fault] = now + wait
             return True
 
-    def _another_answers(self) -> bool:
-        """Ask other endpoints, for a minute, whether the host is there; any answer will do."""
+    def _another_answers(self, stats: Stats) -> bool:
+        """Ask other endpoints, for a minute, whether the host is there; any answer will do.
+
+        Args:
+            stats: Counts the requests.
+        """
         timeout = min(self._timeout, self._minute / 2)
         with self._asking_others:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:
                 self.rate.turn()
+                stats.requested()
                 sent_at = time.monotonic()
                 try:
                     self._get(path, {"limit": 1}, timeout).close()
@@ -472,6 +479,7 @@ class _Tries:
         limited: Whether it was the rate limit, which refuses all other requests too.
         sent_at: When the last one was sent, by the monotonic clock.
         host_is_silent: Whether the host answers at no other endpoint either.
+        verdict: What they say of the endpoint when they are over.
     """
 
     def __init__(
@@ -481,6 +489,7 @@ class _Tries:
         self.limited = False
         self.sent_at = 0.0
         self.host_is_silent = False
+        self.verdict = f"keeps failing after {PATIENCE} minutes of trying"
         self._path = path
         self._host = host
         self._another_answers = another_answers
@@ -520,6 +529,9 @@ class _Tries:
             self.host_is_silent = suspect and not self._another_answers()
         over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
         self._trying += wait
+        if not over and self._host.is_fruitless(wait):
+            self.verdict = "keeps failing"
+            over = True
         return over or self.host_is_silent
 
 

@@ -125,7 +125,7 @@ def split_into_windows(
             since = to
         yield Window(since, last, is_open=True)
         return
-    last = _last_midnight(end, today)
+    last = next_midnight(end, today)
     while since < last:
         to = min(since.add(days=days), last)
         yield Window(since, to)
@@ -147,19 +147,19 @@ def split_backwards(
         end: Where to stop, as for `split_into_windows`.
     """
     if end is not None:
-        to = min(to, _last_midnight(end, midnight(now)))
+        to = min(to, next_midnight(end, midnight(now)))
     while since < to:
         start = max(since, to.subtract(days=days))
         yield Window(start, to)
         to = start
 
 
-def _last_midnight(end: DateTime, today: DateTime) -> DateTime:
-    """Return the first midnight at or after a moment, but none that lies in the future."""
-    if end >= today:
-        return today
-    last = midnight(end)
-    return last if last == end else last.add(days=1)
+def next_midnight(moment: DateTime, latest: DateTime) -> DateTime:
+    """Return the first midnight (UTC) at or after a moment, but none after the latest one."""
+    if moment >= latest:
+        return latest
+    before = midnight(moment)
+    return before if before == moment else before.add(days=1)
 
 
 def parse_moment(text: str) -> DateTime:

@@ -436,13 +436,13 @@ ERRORS: dict[str, Case] = {
     # The target
     "a full disk": Case(
         what="Cannot write to stdout: [Errno 28] No space left on device",
-        next="The next sync resumes from the last state that was saved",
+        next="The next sync resumes from the last state that the target saved",
         messages=1,
         stdout_error=OSError(28, "No space left on device"),
     ),
     "a target that is gone": Case(
         what="The target closed the pipe (see its log)",
-        next="The next sync resumes from the last state it saved",
+        next="The next sync resumes from the last state that the target saved",
         messages=1,
     ),
 }

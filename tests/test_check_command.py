@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 
+import pytest
 from support import config_for, days_ago, page, run_process, started
 
 from tap_litmos.check import BUDGET, CHECKS
@@ -59,16 +60,18 @@ def test_on_a_terminal_it_is_the_same_table() -> None:
     assert max(map(len, rows)) <= 80
 
 
-def test_a_signal_ends_it_at_once() -> None:
+@pytest.mark.parametrize("option", ["--check", "--test"])
+def test_a_signal_ends_it_at_once(option: str) -> None:
     asked = threading.Event()
     with Sandbox(Organisation(users=2, years=0.1), latency=0.5) as box:
         box.on_request = lambda _: asked.set()
-        with started("--check", config=config_for(box)) as tap:
+        with started(option, config=config_for(box)) as tap:
             assert asked.wait(60)
             tap.process.send_signal(signal.SIGTERM)
             run = tap.finish()
     assert run.status == 128 + signal.SIGTERM
-    assert not run.output
+    assert b"RECORD" not in run.output
+    assert run.warnings[-1].endswith("Interrupted")
     assert "Traceback" not in run.log
 
 

@@ -177,6 +177,23 @@ def test_test_says_once_why_no_endpoint_answers(box: Sandbox) -> None:
     assert f"GET {ENDPOINT[DEFAULT_STREAMS[0]].path} returned 404" in verdict
 
 
+def test_test_asks_for_the_streams_that_a_catalog_selects(box: Sandbox) -> None:
+    catalog = catalog_of("teams", "activity_logins")
+    run = run_tap("--test", config=config_for(box), catalog=catalog)
+    assert run.status == 0
+    assert {seen.stream for seen in box.requests} == {"teams", "activity_logins"}
+    assert run.log.endswith(" 2 of 2 endpoints answer; ready to sync\n")
+    run = run_tap("--test", config=config_for(box), catalog="{}")
+    check_one_line(run, "is not a Singer catalog")
+
+
+def test_check_says_that_it_uses_no_catalog(box: Sandbox) -> None:
+    config = config_for(box, api_key="wrong")
+    run = run_tap("--check", config=config, catalog=catalog_of("teams"))
+    assert len(run.warnings) == 1
+    assert "--catalog ignored" in run.warnings[0]
+
+
 def test_test_asks_for_no_more_when_pages_are_full() -> None:
     org = Organisation(users=1, years=0.1, live=False)
     now = datetime.now(UTC)

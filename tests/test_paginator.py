@@ -232,6 +232,24 @@ def test_a_service_that_cuts_its_pages_is_read_to_its_end(
     assert paginator.cuts
 
 
+@pytest.mark.parametrize("cap", [100, 128, 150, 256, 500, 512])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_window_that_ends_where_pages_are_cut_says_nothing_of_the_next(
+    cap: int, before: int
+) -> None:
+    """The first window has as many rows as the cap, or one fewer; the second has more."""
+    sizes = dict(zip(some_windows(2), [cap - before, 3 * cap], strict=True))
+    services = {window: Service(count, cap=cap) for window, count in sizes.items()}
+    paginator = WindowPaginator(sizes, 1000)
+    came: dict[Window, set[int]] = {window: set() for window in sizes}
+    while not paginator.finished:
+        position = paginator.current_value
+        page = services[position.window].page(position, 1000)
+        paginator.advance(page)
+        came[position.window].update(page.keys)
+    assert {window: len(rows) for window, rows in came.items()} == sizes
+
+
 def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
     """Five rows leave; a row of the first page comes again behind them."""
     rows: list[Version] = [(key, 0) for key in range(60)]

@@ -519,6 +519,37 @@ def test_deselected_fields_are_in_no_other_field() -> None:
     ]
 
 
+SECRET_PLACES = [
+    "<a:LoginKey>{}</a:LoginKey>",
+    "<Profile><loginkey>{}</loginkey></Profile>",
+    "<Profile><a:LoginKey>{}</a:LoginKey><City>x</City></Profile>",
+    "<LastLogin><LoginKey>{}</LoginKey></LastLogin>",
+    "<Skype><LoginKey><a>{}</a></LoginKey></Skype>",
+    "<LoginKey>one</LoginKey><LoginKey>{}</LoginKey>",
+    "<b>" * 60 + "<LoginKey>{}</LoginKey>" + "</b>" * 60,
+]
+
+
+@pytest.mark.parametrize("place", SECRET_PLACES)
+@pytest.mark.parametrize("stream", ["users", "user_logins", "achievements", "activity_logins"])
+def test_a_login_link_is_in_no_other_field_wherever_it_is_sent(stream: str, place: str) -> None:
+    endpoint = ENDPOINT[stream]
+    content = page(stream, "<Id>u</Id>" + place.format("secret"))
+    body = check(content.replace(b">", b' xmlns:a="a">', 1), endpoint.nesting)
+    notes = Notes()
+    fields = {field.name for field in endpoint.fields if not field.opt_in}
+    assert "secret" not in repr(RowReader(endpoint, fields, notes).read(body))
+    assert "secret" not in repr(notes)
+
+
+def test_the_prefix_of_a_namespace_makes_no_other_field() -> None:
+    row = "<Id>u</Id><a:City>Turku</a:City><b:City>Oulu</b:City><a:Shoe>42</a:Shoe>"
+    content = page("users", row).replace(b">", b' xmlns:a="a" xmlns:b="b">', 1)
+    [record] = read("users", content)[0]
+    assert record["City"] == "Turku"
+    assert json.loads(record["OtherFields"]) == {"b:City": "Oulu", "a:Shoe": "42"}
+
+
 def test_what_is_deselected_counts_for_the_hash_alone() -> None:
     rows = ["<OriginalUserId>one</OriginalUserId>", "<OriginalUserId>two</OriginalUserId>"]
     one, two = read_some("activity_logins", {"OtherFields"}, *rows)

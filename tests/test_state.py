@@ -416,6 +416,18 @@ def test_a_state_of_an_earlier_version_is_taken_as_read_from_start_date(box: San
     )
 
 
+def test_a_state_that_begins_within_a_day_has_that_day_read_whole(box: Sandbox) -> None:
+    state = state_of(ago(hours=3), "teams")
+    begin = midnight(ago(days=20))
+    state["bookmarks"]["teams"]["replicated_from"] = (begin + DAY / 2).isoformat()
+    run_tap(
+        config=config_for(box, start_date=f"{begin:%Y-%m-%d}"),
+        state=state,
+        catalog=catalog_of("teams"),
+    )
+    assert begin + DAY in {seen.to for seen in box.requests}
+
+
 def test_a_window_with_a_row_without_key_holds_the_bookmark_back() -> None:
     bad = midnight(ago(days=20))
 

@@ -320,6 +320,7 @@ def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(org: Organis
     for stream in DEFAULT_STREAMS:
         assert run.rows(stream) == ({} if stream in failing else truth(org, stream))
     assert len(run.failed) == 2
+    assert run.stats("total")["requests"] == f"{len(box.requests):,}"
 
 
 # A host that does not answer
@@ -367,10 +368,13 @@ def test_an_outage_in_mid_run_ends_it_for_all_streams(
     assert run.states
 
 
-@pytest.mark.parametrize(("patience", "most"), [(0.25, 4), (1.0, 6)])
+@pytest.mark.parametrize(("is_awaited", "most"), [(True, 4), (False, 6)])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
-    patience: float, most: int, scheme: str, serve: Serve
+    is_awaited: bool,  # noqa: FBT001
+    most: int,
+    scheme: str,
+    serve: Serve,
 ) -> None:
     # On plain http nobody listens; on https nobody speaks TLS.
     url = "http://127.0.0.1:1"
@@ -380,7 +384,7 @@ def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
         )
     counts = Counts()
     with (
-        transport_to(url, patience=patience, minute=4) as door,
+        transport_to(url, is_awaited=is_awaited, minute=4) as door,
         pytest.raises(RunFailedError, match=NO_ANSWER),
     ):
         door.fetch(USERS, QUERY, counts)
@@ -396,6 +400,40 @@ def test_one_stream_is_enough_to_tell_where_there_is_no_other(serve: Serve) -> N
         pytest.raises(RunFailedError, match=NO_ANSWER),
     ):
         door.fetch(USERS, QUERY, Counts())
+
+
+FAILURES: dict[str, Any] = {
+    "500": (500, {}, b""),
+    "503": (503, {}, b""),
+    "429": (429, {"Retry-After": "2"}, b""),
+    "no page": (200, {}, b"<html/>"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_endpoints_that_only_fail_do_not_keep_a_test_for_long(
+    failure: str, org: Organisation
+) -> None:
+    """Five minutes of trying have room for seven requests at least, but are over once."""
+    with Sandbox(org, on_request=lambda _: FAILURES[failure]) as box:
+        config = config_for(box, max_concurrent_requests=1)
+        run = run_tap("--test", config=config, minute=0.2)
+    assert run.status == 1
+    assert {each.stream for each in box.requests} == set(DEFAULT_STREAMS)
+    assert len(box.requests) < 4 * len(DEFAULT_STREAMS)
+    assert "0 of 17 endpoints answer; not ready to sync: " in run.errors[-1]
+
+
+def test_an_endpoint_that_fails_alone_is_tried_for_long_by_a_test_too(
+    org: Organisation,
+) -> None:
+    with Sandbox(org, on_request=alone("achievements", kind="500")) as box:
+        run = run_tap("--test", config=config_for(box), minute=0.2)
+    assert run.status == 1
+    asked = Counter(each.stream for each in box.requests)
+    assert asked.pop("achievements") > 2
+    assert set(asked.values()) == {1}
+    assert "16 of 17 endpoints answer; not ready to sync: " in run.errors[-1]
 
 
 # What does not count

@@ -325,7 +325,7 @@ class _Tries:
         self.sent_at = time.monotonic()
 
     def retried(self) -> None:
-        if not self._left:
+        if self._left <= 0:
             raise StreamFailedError("it keeps failing")
         # Of what is not documented, an answer that is none says nothing about the service.
         if self._is_declared:

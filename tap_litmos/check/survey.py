@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
+from tap_litmos.declaration import plain_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,14 +66,9 @@ class Survey:
         self.encodings[body.encoding] += 1
         created = (record.get("CreatedDate") for record in page.records if record)
         self.oldest = min(filter(None, [self.oldest, *created]), default=None)
-        known = {
-            name.lower(): field
-            for field in endpoint.fields
-            if field.sent
-            for name in (field.name, *field.also_sent_as)
-        }
+        known = endpoint.elements()
         for element in _elements(body.content, depth=len(endpoint.nesting) + 1):
-            self._take_element(endpoint.stream, element, known.get(element.name.lower()))
+            self._take_element(endpoint.stream, element, known.get(plain_name(element.name)))
 
     def _take_element(self, stream: str, element: Element, field: Field | None) -> None:
         text = element.text.strip()
