@@ -59,6 +59,11 @@ class End:
     included: bool | None = None
     shift: timedelta = timedelta(0)
 
+    @property
+    def skips_a_day(self) -> bool:
+        """Whether it is a day of which no row is served."""
+        return self.reading == "day" and self.included is False
+
 
 def _read_ends(account: Account) -> tuple[Probe, End, End]:
     """Return how `since` and `to` are read, and the row by which that was found out.
@@ -159,10 +164,13 @@ def reading(account: Account) -> Outcome:
         return _judge_shift(account, where, since, to)
     if (since.reading, to.reading) == ("moment", "moment"):
         return holds(f"both are moments {where}")
-    return harmless(
-        f"since is a {since.reading}, to is a {to.reading} {where}; all windows begin and end "
-        "at midnight, where both are the same"
-    )
+    detail = f"since is a {since.reading}, to is a {to.reading} {where}"
+    if since.skips_a_day and account.config["lookback_hours"] < SAFE_LOOKBACK + 24:
+        return breaks(
+            f"{detail}; windows begin a day after since, so that late rows may be missed",
+            f"Set lookback_hours to {SAFE_LOOKBACK + 24}",
+        )
+    return harmless(f"{detail}; all windows begin and end at midnight, where both are the same")
 
 
 def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
