@@ -32,9 +32,9 @@ def main() -> None:
         table.add_column(heading, overflow="fold")
     for name in options.names or FIGURES:
         progress.print(f"measuring: {name}", style="dim")
-        for each in FIGURES[name](effort):
-            mark = "[green]met[/]" if each.met else "[red]missed[/]"
-            table.add_row(each.what, each.target, each.measured, mark, each.beside)
+        for figure in FIGURES[name](effort):
+            mark = "[green]met[/]" if figure.met else "[red]missed[/]"
+            table.add_row(figure.what, figure.target, figure.measured, mark, figure.beside)
     console.print(table)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Run
     from benchmarks.server import Server
 
-_PATHS = {each.stream: each.path for each in ENDPOINTS}
+_PATHS = {endpoint.stream: endpoint.path for endpoint in ENDPOINTS}
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def requests(_: Effort) -> Iterator[Figure]:
         took = sync(server, since=since, page_size=size)
         sent = server.requests()
     asked_for = [
-        f"{each.since:%Y-%m-%d}"
-        for each in split_into_windows(first_since(_moment(since)), _moment(), days=7)
+        f"{window.since:%Y-%m-%d}"
+        for window in split_into_windows(first_since(_moment(since)), _moment(), days=7)
     ]
-    full = sum(varied(each) // size for each in asked_for)
+    full = sum(varied(window) // size for window in asked_for)
     needed = len(DEFAULT_STREAMS) * (len(asked_for) + full)
     yield Figure(
         f"requests of a backfill of {len(asked_for)} windows of {len(DEFAULT_STREAMS)} streams",
@@ -160,9 +160,9 @@ def pipeline(effort: Effort) -> Iterator[Figure]:
     today = datetime.now(UTC)
     with serving(rows) as server, serving(0) as empty:
 
-        def plainly(each: Server) -> Run:
+        def plainly(server: Server) -> Run:
             end = (today + DAY).date().isoformat()
-            return sync(each, streams=[stream], module="benchmarks.plain", end_date=end)
+            return sync(server, streams=[stream], module="benchmarks.plain", end_date=end)
 
         for _ in range(effort.repeats):
             parsing.append(_parsing(server, stream, rows))
@@ -210,7 +210,7 @@ def memory(effort: Effort) -> Iterator[Figure]:
         yield Figure(
             f"peak memory for {few:,} and {many:,} {stream} in one window",
             "under 100 MB, the same for both",
-            " and ".join(f"{each:.0f} MB" for each in peaks),
+            " and ".join(f"{peak:.0f} MB" for peak in peaks),
             max(peaks) < 100 and max(peaks) < 1.1 * min(peaks),  # noqa: PLR2004
             "",
         )
@@ -235,7 +235,8 @@ def start(effort: Effort) -> Iterator[Figure]:
 
 
 FIGURES: dict[str, Callable[[Effort], Iterator[Figure]]] = {
-    each.__name__: each for each in (requests, idle, backfill, pipeline, rows, memory, start)
+    figure.__name__: figure
+    for figure in (requests, idle, backfill, pipeline, rows, memory, start)
 }
 
 

@@ -26,7 +26,9 @@ ROOT = LAUNCHER.parent.parent
 DAY = timedelta(days=1)
 
 DEFAULT_STREAMS = [
-    each.stream for each in ENDPOINTS if each.selected_by_default and each.replication_key
+    endpoint.stream
+    for endpoint in ENDPOINTS
+    if endpoint.selected_by_default and endpoint.replication_key
 ]
 """The streams that a sync reads when it is not told anything else."""
 
@@ -114,24 +116,24 @@ def sync(
     }
     state = {
         "bookmarks": {
-            each.stream: {
-                "replication_key": each.replication_key,
+            endpoint.stream: {
+                "replication_key": endpoint.replication_key,
                 "replication_key_value": bookmark.isoformat(),
             }
-            for each in ENDPOINTS
-            if bookmark and each.stream in streams
+            for endpoint in ENDPOINTS
+            if bookmark and endpoint.stream in streams
         }
     }
     catalog = {
         "streams": [
             {
-                "tap_stream_id": each.stream,
-                "schema": each.schema(),
+                "tap_stream_id": endpoint.stream,
+                "schema": endpoint.schema(),
                 "metadata": [
-                    {"breadcrumb": [], "metadata": {"selected": each.stream in streams}}
+                    {"breadcrumb": [], "metadata": {"selected": endpoint.stream in streams}}
                 ],
             }
-            for each in ENDPOINTS
+            for endpoint in ENDPOINTS
         ]
     }
     with tempfile.TemporaryDirectory() as folder:

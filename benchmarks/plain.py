@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import requests
     from singer_sdk.helpers.types import Context, Record
 
-_USERS = next(each for each in ENDPOINTS if each.stream == "users")
+_USERS = next(endpoint for endpoint in ENDPOINTS if endpoint.stream == "users")
 
 
 class _Pages(BaseOffsetPaginator):

@@ -136,9 +136,9 @@ def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
     org = Organisation(users=_PATTERNS if rows else 50, years=0.1, live=False)
     with Sandbox(org) as box:
         streams = {
-            each.stream: _Rows(each, _pages(box, each))
-            for each in ENDPOINTS
-            if each.stream in DEFAULT_STREAMS
+            endpoint.stream: _Rows(endpoint, _pages(box, endpoint))
+            for endpoint in ENDPOINTS
+            if endpoint.stream in DEFAULT_STREAMS
         }
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, Any], bytes] | None:
@@ -158,5 +158,8 @@ def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
             seen = box.requests[told:]
             told += len(seen)
             pipe.send(
-                [Request(each.time, each.stream or "", each.query["since"]) for each in seen]
+                [
+                    Request(request.time, request.stream or "", request.query["since"])
+                    for request in seen
+                ]
             )

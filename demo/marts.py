@@ -81,7 +81,7 @@ def in_duckdb(command: str | Path, file: Path) -> Marts:
 
     Args:
         command: The command dbt.
-        file: The database; what dbt writes besides goes into the folder `dbt` next to it.
+        file: The database; dbt writes everything else into the folder `dbt` next to it.
     """
     folder = file.parent / "dbt"
     return Marts(

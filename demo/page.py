@@ -114,9 +114,9 @@ def tiles(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def worst_first(grouping: str, rows: Rows) -> list[tuple[str, dict[str, Any]]]:
-    """Return rows by what they are called, those of which most is late first.
+    """Return named rows, those with the most late results first.
 
-    A share would put first what hardly anybody has.
+    Sorted by share, those that hardly anybody has would come first.
 
     Args:
         grouping: One of `GROUPINGS`.

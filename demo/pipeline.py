@@ -108,7 +108,7 @@ def catalog() -> dict[str, dict[str, Any]]:
     found = subprocess.run(  # noqa: S603 - our own
         _module("tap_litmos", "--discover"), check=True, capture_output=True, text=True
     )
-    return {each["tap_stream_id"]: each for each in json.loads(found.stdout)["streams"]}
+    return {stream["tap_stream_id"]: stream for stream in json.loads(found.stdout)["streams"]}
 
 
 def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sync:

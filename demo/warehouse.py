@@ -92,5 +92,5 @@ class Warehouse:
 def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("format") == "date-time":
         return "TIMESTAMP"
-    [kind] = [each for each in schema["type"] if each != "null"]
+    [kind] = [name for name in schema["type"] if name != "null"]
     return _TYPES[kind]

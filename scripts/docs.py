@@ -36,7 +36,11 @@ _SAMPLE = ("UserName", "Name", "PercentageComplete", "Overdue", "CompletedDate")
 _SAMPLE_PROGRESS = (100, 75, 50, 0)
 _SAMPLE_TIME = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 
-_BY_DEFAULT = [each for each in ENDPOINTS if each.selected_by_default and not each.is_listing]
+_BY_DEFAULT = [
+    endpoint
+    for endpoint in ENDPOINTS
+    if endpoint.selected_by_default and not endpoint.is_listing
+]
 
 
 def about() -> dict[str, Any]:
@@ -53,22 +57,22 @@ def about() -> dict[str, Any]:
 
 def _settings(schema: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, Any]]:
     """Yield Meltano's definition of each setting; groups are given as their members."""
-    for name, each in schema["properties"].items():
+    for name, rule in schema["properties"].items():
         full = prefix + name
-        if each.get("properties") and each.get("additionalProperties") is True:
-            yield from _settings(each, f"{full}.")
+        if rule.get("properties") and rule.get("additionalProperties") is True:
+            yield from _settings(rule, f"{full}.")
             continue
-        setting: dict[str, Any] = {"name": full, "label": each["title"]}
-        setting["kind"] = _kind(full, each)
-        if each.get("enum"):
+        setting: dict[str, Any] = {"name": full, "label": rule["title"]}
+        setting["kind"] = _kind(full, rule)
+        if rule.get("enum"):
             setting["options"] = [
-                {"label": _label(value), "value": value} for value in each["enum"]
+                {"label": _label(value), "value": value} for value in rule["enum"]
             ]
-        if each.get("secret"):
+        if rule.get("secret"):
             setting["sensitive"] = True
-        if "default" in each:
-            setting["value"] = each["default"]
-        setting["description"] = each["description"]
+        if "default" in rule:
+            setting["value"] = rule["default"]
+        setting["description"] = rule["description"]
         yield setting
 
 
@@ -77,7 +81,7 @@ def _kind(name: str, schema: Mapping[str, Any]) -> str:
         return "date_iso8601"
     if schema.get("enum"):
         return "options"
-    kinds = [_KINDS[each] for each in schema.get("type", ()) if each in _KINDS]
+    kinds = [_KINDS[name] for name in schema.get("type", ()) if name in _KINDS]
     return kinds[0] if kinds else "string"
 
 
@@ -92,11 +96,13 @@ def definition(told: Mapping[str, Any]) -> dict[str, Any]:
         "settings_group_validation": [told["settings"]["required"]],
         "settings": list(_settings(told["settings"])),
         "select": [
-            *(f"{each.stream}.*" for each in _BY_DEFAULT),
+            *(f"{endpoint.stream}.*" for endpoint in _BY_DEFAULT),
             # Listings are there with `detect_deletes` alone; of a pattern Meltano does not
             # complain when it finds nothing.
             *dict.fromkeys(
-                f"*_{each.stream.rpartition('_')[2]}.*" for each in ENDPOINTS if each.is_listing
+                f"*_{endpoint.stream.rpartition('_')[2]}.*"
+                for endpoint in ENDPOINTS
+                if endpoint.is_listing
             ),
         ],
     }
@@ -136,14 +142,14 @@ def settings_table(told: Mapping[str, Any]) -> str:
     """Return the settings as a table, and the names of those that the SDK adds."""
     lines = ["| setting | default | what it is |", "|---|---|---|"]
     added = []
-    for name, each in told["settings"]["properties"].items():
+    for name, rule in told["settings"]["properties"].items():
         if "stream_map" in name or name.startswith(("faker", "flattening", "batch")):
             added.append(f"`{name}`")
             continue
-        default = f"`{json.dumps(each['default'])}`" if "default" in each else ""
+        default = f"`{json.dumps(rule['default'])}`" if "default" in rule else ""
         if name in told["settings"]["required"]:
             default = "**required**"
-        lines.append(f"| `{name}` | {default.replace(chr(34), '')} | {each['description']} |")
+        lines.append(f"| `{name}` | {default.replace(chr(34), '')} | {rule['description']} |")
     return "\n".join([*lines, "", f"The SDK adds {', '.join(added)}."])
 
 
@@ -169,16 +175,19 @@ def _cell(value: object) -> str:
 
 def stream_names() -> str:
     """Return the names of the streams, those that are on first."""
-    others = [each for each in ENDPOINTS if each not in _BY_DEFAULT]
+    others = [endpoint for endpoint in ENDPOINTS if endpoint not in _BY_DEFAULT]
     return "\n".join(
-        f"- {which}: {', '.join(f'`{each.stream}`' for each in streams)}"
+        f"- {which}: {', '.join(f'`{endpoint.stream}`' for endpoint in streams)}"
         for which, streams in (
             ("**On**", _BY_DEFAULT),
             (
                 "**Off until selected**",
-                [*(each for each in others if not each.is_listing), SYNC_LOG],
+                [*(endpoint for endpoint in others if not endpoint.is_listing), SYNC_LOG],
             ),
-            ("**With `detect_deletes`**", [each for each in others if each.is_listing]),
+            (
+                "**With `detect_deletes`**",
+                [endpoint for endpoint in others if endpoint.is_listing],
+            ),
         )
     )
 
@@ -186,23 +195,33 @@ def stream_names() -> str:
 def streams_table() -> str:
     """Return the streams with their keys as a table."""
     lines = ["| stream | rows | primary key | replication key |", "|---|---|---|---|"]
-    for each in (*ENDPOINTS, SYNC_LOG):
-        mark = "" if each in _BY_DEFAULT else " †" if each.selected_by_default else " \\*"
-        key = ", ".join(f"`{name}`" for name in each.primary_key)
-        changed = f"`{each.replication_key}`" if each.replication_key else "none"
-        lines.append(f"| `{each.stream}`{mark} | {each.description} | {key} | {changed} |")
+    for declaration in (*ENDPOINTS, SYNC_LOG):
+        mark = (
+            ""
+            if declaration in _BY_DEFAULT
+            else " †"
+            if declaration.selected_by_default
+            else " \\*"
+        )
+        key = ", ".join(f"`{name}`" for name in declaration.primary_key)
+        changed = f"`{declaration.replication_key}`" if declaration.replication_key else "none"
+        lines.append(
+            f"| `{declaration.stream}`{mark} | {declaration.description} | {key} | {changed} |"
+        )
     return "\n".join(lines)
 
 
 def diagram() -> str:
     """Return how the streams refer to each other, as a diagram that GitHub draws."""
     lines = ["```mermaid", "erDiagram"]
-    for each in _BY_DEFAULT:
-        for number, (field, target) in enumerate(each.references.items()):
+    for endpoint in _BY_DEFAULT:
+        for number, (field, target) in enumerate(endpoint.references.items()):
             other, _ = target.split(".")
             # A diagram is drawn along its lines: from one stream through another to a third.
             ends = (
-                f"{each.stream} }}o--|| {other}" if number else f"{other} ||--o{{ {each.stream}"
+                f"{endpoint.stream} }}o--|| {other}"
+                if number
+                else f"{other} ||--o{{ {endpoint.stream}"
             )
             lines.append(f"    {ends} : {field}")
     return "\n".join([*lines, "```"])

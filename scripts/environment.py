@@ -68,5 +68,5 @@ def _run(python: str, module: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:]:
-        print(environment(each))  # noqa: T201
+    for group in sys.argv[1:]:
+        print(environment(group))  # noqa: T201

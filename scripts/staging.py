@@ -21,7 +21,7 @@ _NOT_STAGED = {"LoginKey"}
 """Fields that no model holds: a login link is a secret."""
 
 _WITH_VERSIONS = "course_results"
-"""The stream whose every loaded version is staged, besides the last one."""
+"""The stream of which every loaded version is staged, not only the last one."""
 
 _BUSY = {"users", "user_logins", "module_results", "course_results"}
 """The streams in which a few days without a new row are a sign of trouble."""
@@ -185,7 +185,7 @@ def _yaml(data: object) -> str:
 def staging() -> dict[Path, str]:
     """Return the content of each file that is generated for the package."""
     models = [(endpoint, False) for endpoint in ENDPOINTS]
-    models += [(each, True) for each in ENDPOINTS if each.stream == _WITH_VERSIONS]
+    models += [(endpoint, True) for endpoint in ENDPOINTS if endpoint.stream == _WITH_VERSIONS]
     return {
         **{
             FOLDER / f"{_name(endpoint, every_version=every)}.sql": _model(

@@ -133,9 +133,9 @@ class Bookmark(StreamStateManager):
         )
 
     def hold(self, window: Window) -> None:
-        """Let the bookmark pass no window after one of which rows were left out.
+        """Keep the bookmark from moving past a window in which rows were skipped.
 
-        It may lie behind that window already, where the lookback reads it again: it stays.
+        If the lookback reads that window again, the bookmark is past it already, and stays.
 
         Args:
             window: The window.

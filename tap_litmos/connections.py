@@ -109,7 +109,7 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pool_classes()
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Likewise where a proxy stands between."""
+        """Do the same for connections through a proxy."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = self._pool_classes()
         return manager

@@ -150,7 +150,7 @@ class ExpectedPages:
         del self.requested[position]
 
     def drop(self, window: Window) -> None:
-        """Throw away all pages of a window, of which no more will be asked for."""
+        """Discard all pages of a window: no more will be asked for."""
         self._unpredictable.discard(window)
         self._expected = [entry for entry in self._expected if entry[-1].window != window]
         heapq.heapify(self._expected)

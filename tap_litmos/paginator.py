@@ -93,7 +93,7 @@ class _Reading:
 
     Attributes:
         versions: The hashes of the rows' versions, without what pages repeat of each other.
-        keys: Likewise of their keys.
+        keys: The hashes of their keys, likewise without repeats.
         total: How many rows the service has, by the offset and the rows of the last page.
         few_new: How many pages in a row brought hardly a new row.
         ordered: Whether each page met the one before.
@@ -249,7 +249,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Take in the page at the current position, and move on.
 
         Args:
-            response: The page, not the response of which it was read.
+            response: The rows of the page, already parsed.
 
         Raises:
             RowsNotProvedError: If rows are missing, and reading again does not help.

@@ -85,7 +85,7 @@ class RateLimit:
         Args:
             requests_per_minute: The most requests in any minute.
             file: Path of a file that all processes with the key share.
-            key: The key, of which the file holds a hash.
+            key: The API key; the file holds only a hash of it.
             minute: How long a minute takes, in seconds.
             sleep: Waits for so many seconds; what it raises ends the waiting.
             clock: Tells the time in seconds.

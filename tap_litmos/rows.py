@@ -642,7 +642,7 @@ def _all_text(sent: Any) -> str | None:
 
 
 def _without_secrets(elements: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [each for each in elements.items() if plain_name(each[0]) not in SECRETS]
+    return [(name, sent) for name, sent in elements.items() if plain_name(name) not in SECRETS]
 
 
 def _as_json(value: Any) -> str | None:

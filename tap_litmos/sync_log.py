@@ -51,7 +51,7 @@ class SyncLog(DeclaredStream):
         self._schema_is_written = False
 
     def begin(self, endpoint: Endpoint, stats: StreamStats) -> None:
-        """Begin a window, of which the first page has come and is not read yet.
+        """Begin a window whose first page has come, but is not read yet.
 
         Args:
             endpoint: Whose window it is.
@@ -71,7 +71,7 @@ class SyncLog(DeclaredStream):
             self._entry.add(page, requests, accepted=accepted)
 
     def finish(self, window: Window, requested_at: DateTime) -> None:
-        """Finish the window, of which all rows are written, but for those without key.
+        """Finish the window: all its rows are written, except those without key.
 
         Args:
             window: The window.

@@ -1,7 +1,7 @@
 """`tap-litmos --check`: does an account behave as the tap takes for granted?
 
-It asks the configured account, of which nothing was ever documented well enough, and reports
-counts, shapes and names of fields, never a value of a row.
+It asks the configured account what the API's documentation leaves open, and reports counts,
+shapes and names of fields, never a value of a row.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ _USUAL = 80
 """Requests that a check takes on most accounts."""
 
 _TRIES = 7
-"""How often a request is sent at most: a quarter of them may fail."""
+"""How often a request is sent at most; a quarter of all requests may fail."""
 
 _FEW_TRIES = 2
-"""Likewise to an endpoint that may not exist, or answer otherwise than in XML."""
+"""The same for an endpoint that may not exist, or may not return XML."""
 
 _PATIENT = 3
 """Requests that may fail for good before others get few tries: a try takes up to a minute."""

@@ -61,7 +61,7 @@ class End:
 
     @property
     def skips_a_day(self) -> bool:
-        """Whether it is a day of which no row is served."""
+        """Whether it is a day whose rows are not served."""
         return self.reading == "day" and self.included is False
 
 

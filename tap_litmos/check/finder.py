@@ -46,8 +46,8 @@ def open_pages(account: Account) -> list[SeenPage]:
 def finished_pages(account: Account) -> list[SeenPage]:
     """Return pages of finished windows, those with the most rows first.
 
-    That are the latest ones of all endpoints, and earlier ones until there are enough rows. As
-    nothing is asked twice, this may be called again.
+    These are the latest finished windows of all endpoints, and earlier ones until there are
+    enough rows. It may be called again, as no page is requested twice.
     """
     latest = account.look_at(
         [page.endpoint for page in open_pages(account)], account.finished_window()
@@ -73,7 +73,7 @@ def largest(account: Account, least: int = 2, most: int | None = None) -> SeenPa
 
 
 def named(page: SeenPage) -> str:
-    """Return of what stream a page is, and how many rows it has."""
+    """Describe a page by its stream and its number of rows."""
     return f"{page.endpoint.stream}, {counted(page.rows, 'row')}"
 
 

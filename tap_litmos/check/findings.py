@@ -212,7 +212,7 @@ class Report:
 
 
 def _rows(finding: Finding) -> list[tuple[str, str, str]]:
-    """Return the lines of a finding, of which only the first bears topic and verdict."""
+    """Return the lines of a finding; only the first has its topic and verdict."""
     detail = finding.detail
     if len(detail) > _LONGEST:
         detail = f"{detail[:_LONGEST].rsplit(', ', 1)[0]}, …"

@@ -44,8 +44,8 @@ class SeenPage:
         versions: For each row its key and its date of change; see `rows.Page`.
         keys: For each row its key.
         dates: For each row when it last changed; None where it does not say, or has no key.
-        created: For each row when it was created, likewise.
-        repeated: How many rows with a key came once more.
+        created: For each row when it was created; None in the same cases.
+        repeated: How many rows with a key came more than once.
         requested_at: When it was asked for.
     """
 

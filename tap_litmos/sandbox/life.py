@@ -225,7 +225,7 @@ class Life(Ledger):
         return user in self.admins or user.id in managers
 
     def _join(self, at: datetime, user: Row, team: Row) -> None:
-        """Make somebody a member of a team, who thereby gets what the team is assigned."""
+        """Make somebody a member of a team, and assign what its members are assigned."""
         leader = not self._belonging("members", team)
         self._of["members", team.id].append(user)
         self.add("team_users", at, team, user, IsTeamLeader=leader, IsTeamAdmin=leader)

@@ -179,7 +179,7 @@ class Organisation:
                 table.add(dict(values))
 
     def happen(self, count: int = 1, *, at: datetime | None = None) -> None:
-        """Let events happen, besides those that happen by themselves.
+        """Let more events happen than those that happen by themselves.
 
         Args:
             count: How many.

@@ -45,9 +45,9 @@ class RequestSeen:
         path: Its path below the base URL.
         stream: The stream it asks for, None for an unknown path.
         since: The beginning of its window, None if there is none or it cannot be read.
-        to: The end of its window, likewise.
+        to: The end of its window, None in the same cases.
         start: From which row on it wants rows, None if it does not say.
-        limit: How many rows it wants, likewise.
+        limit: How many rows it wants, None if it does not say.
         headers: Its headers, with names in lower case.
         query: Its parameters as they were sent.
         status: The status code of the answer; 0 until there is one, or if none was sent.
