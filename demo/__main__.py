@@ -85,6 +85,7 @@ def _worst(grouping: str, rows: Rows) -> Table:
     """Return what is overdue and lapsed; what is shown is what the page shows."""
     title = f"Where is it worst, {GROUPINGS[grouping][0].lower()}? ({how_many(rows)})"
     table = _table(title, "compliant", "overdue", "lapsed", "assigned")
+    table.caption, table.caption_justify = "Most overdue and lapsed first", "left"
     for called, row in worst_first(grouping, rows)[:SHOWN]:
         numbers = (f"{row[name]:,}" for name in ("overdue", "lapsed", "assigned"))
         table.add_row(Text(called), share(row["percent_compliant"]), *numbers)

@@ -710,7 +710,7 @@ def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> Non
     rows = [line for line in table if re.match(r"(Reach|Paging|Dates|Values|Rate) ", line)]
     assert len(rows) == len(CHECKS) == len(findings_of(run))
     end = " ".join(table[-6:])
-    assert "Do not trust this account to the tap yet" in end
+    assert "Do not rely on the tap for this account yet" in end
     assert "Set page_size to 50." in end
 
 
@@ -719,10 +719,13 @@ def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> Non
     [
         (
             [Verdict.HOLDS, HARMLESS],
-            "This account can be trusted to the tap (holds: 1, differs",
+            "You can rely on the tap for this account (holds: 1, differs",
         ),
-        ([Verdict.HOLDS, UNSEEN], "As far as could be seen, this account can be trusted"),
-        ([HARMLESS, BREAKS, UNSEEN], 'Do not trust this account to the tap yet. Broken: "This'),
+        ([Verdict.HOLDS, UNSEEN], "As far as could be seen, you can rely on the tap"),
+        (
+            [HARMLESS, BREAKS, UNSEEN],
+            'Do not rely on the tap for this account yet. Broken: "This',
+        ),
     ],
 )
 def test_the_conclusion_is_a_sentence(verdicts: list[Verdict], said: str) -> None:

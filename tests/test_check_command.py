@@ -25,7 +25,7 @@ def test_the_command_writes_json_into_a_pipe_and_the_table_to_stderr() -> None:
         run = run_process("--check", config=config_for(box))
         assert run.status == 0
         assert len(box.requests) == json.loads(run.output)["requests"] <= BUDGET
-        assert "can be trusted to the tap" in " ".join(run.log.split())
+        assert "can rely on the tap for this account" in " ".join(run.log.split())
         piped = run_process(
             "--check",
             config=config_for(box),

@@ -187,22 +187,22 @@ class Report:
         return "\n".join([*lines, "", *end])
 
     def conclusion(self) -> list[str]:
-        """Return in a sentence whether to trust the account to the tap, and what helps."""
+        """Return in a sentence whether to rely on the tap for the account, and what helps."""
         counts = [
             f"{verdict}: {len(found)}" for verdict in Verdict if (found := self.of(verdict))
         ]
         broken, missing = self.of(Verdict.BREAKS), self.of(Verdict.UNSEEN)
         if broken:
             claims = "; ".join(finding.claim for finding in broken)
-            said = f'Do not trust this account to the tap yet. Broken: "{claims}"'
+            said = f'Do not rely on the tap for this account yet. Broken: "{claims}"'
         elif not self.about["rows"]:
             said = (
-                "No row came, so nothing tells whether this account can be trusted to the tap"
+                "No row came, so nothing shows whether you can rely on the tap for this account"
             )
         elif missing:
-            said = "As far as could be seen, this account can be trusted to the tap"
+            said = "As far as could be seen, you can rely on the tap for this account"
         else:
-            said = "This account can be trusted to the tap"
+            said = "You can rely on the tap for this account"
         settings = dict.fromkeys(
             finding.advice
             for finding in [*broken, *self.of(Verdict.HARMLESS)]
