@@ -25,17 +25,23 @@ class Marts:
     """The marts in a warehouse, which dbt builds and reads."""
 
     def __init__(
-        self, command: str | Path, *options: str | Path, **environment: str | Path
+        self,
+        command: str | Path,
+        *options: str | Path,
+        folder: Path | None = None,
+        **environment: str | Path,
     ) -> None:
         """Say how dbt reaches the warehouse.
 
         Args:
             command: The command dbt.
             options: Options of each command of dbt, such as where the project is.
+            folder: Where dbt runs, to which a profile's paths are relative; by default, here.
             environment: Variables that are added to the environment.
         """
         self._command = command
         self._options = options
+        self._folder = folder
         self._environment = {name: str(value) for name, value in environment.items()}
 
     def build(self) -> None:
@@ -63,6 +69,7 @@ class Marts:
         try:
             done = subprocess.run(  # noqa: S603 - our own
                 [self._command, *arguments, *self._options],
+                cwd=self._folder,
                 env={**os.environ, "NO_COLOR": "1", **self._environment},
                 check=False,
                 capture_output=True,

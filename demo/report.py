@@ -7,6 +7,7 @@ reaches any warehouse that your project does, with your profile.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,12 +29,19 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Write the page; return the exit code."""
     options = _arguments()
-    given = [
-        (f"--{name.replace('_', '-')}", value)
-        for name in ("project_dir", "profiles_dir", "target")
-        if (value := getattr(options, name)) is not None
-    ]
-    marts = Marts(options.dbt, *(part for pair in given for part in pair))
+    project: Path = options.project_dir.resolve()
+    given: list[str | Path] = ["--project-dir", project]
+    if options.profiles_dir is not None:
+        given += ["--profiles-dir", options.profiles_dir.resolve()]
+    if options.target is not None:
+        given += ["--target", options.target]
+    # dbt runs in the project, so that paths in the profile are right.
+    command = shutil.which(options.dbt)
+    marts = Marts(
+        Path(command).absolute() if command else options.dbt,
+        *given,
+        folder=project if project.is_dir() else None,
+    )
     try:
         figures = marts.figures()
         write_page(options.output, figures, "Drawn from the marts of dbt_litmos.")

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import operator
+import os
 import re
 import shutil
 import signal
@@ -569,7 +570,7 @@ def test_the_page_is_drawn_from_any_dbt_project(demo: tuple[Path, str], tmp_path
     (project / "packages.yml").write_text("packages:\n- local: dbt_packages/litmos\n")
     output = {
         "type": "duckdb",
-        "path": str(demo[0] / "warehouse.duckdb"),
+        "path": os.path.relpath(demo[0] / "warehouse.duckdb", project),
         "schema": "analytics",
     }
     profile = {"mine": {"target": "dev", "outputs": {"dev": output}}}
