@@ -24,6 +24,8 @@ from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tap_litmos.declaration import Declaration
+
 ROOT = Path(__file__).resolve().parent.parent
 
 _KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object": "object"}
@@ -196,19 +198,20 @@ def streams_table() -> str:
     """Return the streams with their keys as a table."""
     lines = ["| stream | rows | primary key | replication key |", "|---|---|---|---|"]
     for declaration in (*ENDPOINTS, SYNC_LOG):
-        mark = (
-            ""
-            if declaration in _BY_DEFAULT
-            else " †"
-            if declaration.selected_by_default
-            else " \\*"
-        )
         key = ", ".join(f"`{name}`" for name in declaration.primary_key)
         changed = f"`{declaration.replication_key}`" if declaration.replication_key else "none"
         lines.append(
-            f"| `{declaration.stream}`{mark} | {declaration.description} | {key} | {changed} |"
+            f"| `{declaration.stream}`{_mark(declaration)} | {declaration.description} "
+            f"| {key} | {changed} |"
         )
     return "\n".join(lines)
+
+
+def _mark(declaration: Declaration) -> str:
+    """Return the mark of a stream that is not on by default."""
+    if declaration in _BY_DEFAULT:
+        return ""
+    return " †" if declaration.selected_by_default else " \\*"
 
 
 def diagram() -> str:
