@@ -18,7 +18,7 @@ from tap_litmos.check import BUDGET, CHECKS, Finding, Report, Verdict, account
 from tap_litmos.sandbox import ALL_FAULT_KINDS, Habits, Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support import Record, Run
 
@@ -277,6 +277,17 @@ def check_case(box: Sandbox, case: Case) -> Run:
     return run
 
 
+def with_one_row(
+    stream: str, row: str
+) -> Callable[[Incoming], tuple[int, dict[str, str], bytes] | None]:
+    """Return a hook that lets a stream serve one row and nothing else."""
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        return (200, {}, page(stream, row)) if incoming.stream == stream else None
+
+    return answer
+
+
 def values_of(org: Organisation) -> set[str]:
     """Return all values of rows as text, if they are longer than 3 characters.
 
@@ -403,11 +414,7 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         "<CreatedDate>yesterday noon</CreatedDate><UpdatedDate>2026-03-10 12:00</UpdatedDate>"
         "<Nested><Deep>hidden thing</Deep></Nested>"
     )
-
-    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
-
-    with Sandbox(org, on_request=odd) as box:
+    with Sandbox(org, on_request=with_one_row("modules", row)) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)
     for kind in ("Active (boolean)", "Passmark (number)", "CreatedDate (datetime)"):
@@ -421,12 +428,7 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
 
 def test_keys_that_cannot_be_read_are_not_called_missing(org: Organisation) -> None:
     row = "<Id>1</Id><LastLogin>/Date(1773154200000)/</LastLogin>"
-
-    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        is_logins = incoming.stream == "user_logins"
-        return (200, {}, page("user_logins", row)) if is_logins else None
-
-    with Sandbox(org, on_request=odd) as box:
+    with Sandbox(org, on_request=with_one_row("user_logins", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["keys"].verdict == BREAKS
     assert "Not valid: user_logins.LastLogin (datetime)" in found["keys"].detail
@@ -435,12 +437,7 @@ def test_keys_that_cannot_be_read_are_not_called_missing(org: Organisation) -> N
 
 def test_the_case_of_names_makes_no_difference(org: Organisation) -> None:
     row = "<id>c</id><modulename>m</modulename><orginalmoduleid>1</orginalmoduleid>"
-
-    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        is_results = incoming.stream == "module_results"
-        return (200, {}, page("module_results", row)) if is_results else None
-
-    with Sandbox(org, on_request=odd) as box:
+    with Sandbox(org, on_request=with_one_row("module_results", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["spelling"].verdict == "holds"
 
@@ -448,11 +445,7 @@ def test_the_case_of_names_makes_no_difference(org: Organisation) -> None:
 @pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
 def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
     row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"
-
-    def odd(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        return (200, {}, page("modules", row)) if incoming.path == "/org/modules" else None
-
-    with Sandbox(org, on_request=odd) as box:
+    with Sandbox(org, on_request=with_one_row("modules", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
