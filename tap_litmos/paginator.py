@@ -15,13 +15,13 @@ many different rows as there are. If nothing helps, the window fails. Pure arith
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
+from tap_litmos.hashes import Hashes, distinct
 from tap_litmos.windows import WHOLE_LIST, Window
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ DEFAULT_LIMIT = 100
 
 _FEW_IN_A_ROW = 3
 """Pages with hardly a new row after which no more are asked for, where pages are cut."""
-
-_MANY = 100_000
-_BUCKETS = 8
-"""From how many numbers on the different ones are counted in parts, and in how many."""
 
 
 class RowsNotProvedError(Exception):
@@ -89,7 +85,7 @@ class Page(Protocol):
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading of a window; it holds 16 bytes for each row, whatever its key.
+    """One reading of a window.
 
     Attributes:
         versions: The hashes of the rows' versions, without what pages repeat of each other.
@@ -107,8 +103,8 @@ class _Reading:
         distinct_then: How many different rows there were at the last such look.
     """
 
-    versions: array[int] = field(default_factory=lambda: array("q"))
-    keys: array[int] = field(default_factory=lambda: array("q"))
+    versions: Hashes = field(default_factory=Hashes)
+    keys: Hashes = field(default_factory=Hashes)
     total: int = 0
     few_new: int = 0
     ordered: bool = True
@@ -123,8 +119,8 @@ class _Reading:
 
     def extend(self, page: Page, repeated: int) -> None:
         """Take in the rows of a page but the first, which repeat the page before."""
-        self.versions.extend(map(hash, page.versions[repeated:]))
-        self.keys.extend(map(hash, page.keys[repeated:]))
+        self.versions.extend(page.versions[repeated:])
+        self.keys.extend(page.keys[repeated:])
 
     def repeated(self, page: Page) -> int | None:
         """Return how many rows repeat the page before, or None if the two do not meet."""
@@ -169,7 +165,7 @@ class _Reading:
         self.pages += 1
         if self.pages < self.check_at:
             return
-        before, self.distinct_then = self.distinct_then, _distinct(self.keys)
+        before, self.distinct_then = self.distinct_then, distinct(self.keys)
         self.check_at *= 2
         if not self.ordered and not self.repeats():
             raise RowsNotProvedError("its rows change places faster than they can be read")
@@ -178,12 +174,13 @@ class _Reading:
 
     def repeats(self) -> bool:
         """Whether a row came twice in the same state, so that another may not have come."""
-        return _distinct(self.versions) < len(self.versions)
+        return distinct(self.versions) < len(self.versions)
 
     def agrees_with(self, other: _Reading) -> bool:
         """Whether both bring the same rows in the same order, but for those that came or left.
 
         Their pages were cut at other places, so an order that depends on the request shows.
+        This takes memory for each row, but only a service that is strange comes this far.
         """
         common = set(self.versions).intersection(other.versions)
 
@@ -227,7 +224,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.pages_reread = self.distinct_rows = 0
         # A seam of fewer rows could be there by chance, where rows come twice or in any order.
         self._seam = min(max(5, limit // 100), limit // 2)
-        self._largest_short = 0  # rows of the largest page that was shorter than asked for
+        self._largest = 0  # rows of the largest page
+        self._has_probed = False
         self._begin_window()
 
     def predict(self, position: Position, rows: int) -> Position | None:
@@ -267,7 +265,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             self.pages_reread += 1
             return replace(position, offset=reading.step_back(self.limit))
         new = self._take_in(response, position.offset, repeated)
-        if self._completes_the_count():
+        # Counting takes time: mostly the first pages tell, else the last one.
+        if reading.pages.bit_count() == 1 and self._completes_the_count():
             return self._next_window()
         # A page from further back may be cut before its first new row.
         goes_on = new > 0 or reading.overlap > reading.needed
@@ -291,6 +290,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.is_probing = False
         reading.few_new = reading.few_new + 1 if new <= self._seam else 0
         reading.total = end
+        self._largest = max(self._largest, len(page.versions))
         reading.extend(page, repeated)
         reading.refuse_endless(page, offset)
         return new
@@ -308,23 +308,22 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _is_suspect(self, rows: int) -> bool:
         """Whether a short page has a size that a cut one could have.
 
-        Only a page of at least so many rows as any before can be one that was capped.
+        Where pages are capped, a cut one is as large as any. Behind every such page it is
+        looked, since one window that ends where pages are cut says nothing of the next.
         """
-        largest, self._largest_short = self._largest_short, max(rows, self._largest_short)
-        # Caps are round numbers, or the size of several pages. That one window has exactly as
-        # many rows as the cap says nothing of the next.
-        is_round = rows % 50 == 0 or rows % 64 == 0
-        like_a_cap = rows == largest or (rows > largest and is_round)
-        suspect = rows >= DEFAULT_LIMIT and (like_a_cap or largest < DEFAULT_LIMIT)
+        capped = rows >= DEFAULT_LIMIT and (rows >= self._largest or not self._has_probed)
+        self._has_probed = self._has_probed or capped
         # Of a full page, the service may have left out some rows, such as hidden ones.
-        return suspect or 10 * rows >= 9 * self.limit
+        return capped or 10 * rows >= 9 * self.limit
 
     # Readings of a window
 
     def _is_proved(self) -> bool:
         """Whether all rows have come, now that the current reading is over."""
+        if self._completes_the_count():
+            return True
         reading, before = self._reading, self._before
-        unseen = reading.total - _distinct(reading.keys)
+        unseen = reading.total - distinct(reading.keys)
         repeats = reading.repeats()
         if reading.ordered and not repeats and unseen <= 0:
             return True
@@ -335,10 +334,10 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return True
         if before is None or self._rows_may_have_left(before):
             # Which of those that came before is not known.
-            self._union = array("q")
+            self._union.clear()
             return False
-        self._union.extend(reading.keys)
-        return _distinct(self._union) >= reading.total
+        self._union.append(reading.keys)
+        return distinct(*self._union) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
         """Whether rows may have left the window since the reading before.
@@ -356,7 +355,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             before is not None
             and self._only_unseen
             and self._reading.ordered
-            and _distinct(before.keys + self._reading.keys) >= before.total
+            and distinct(before.keys, self._reading.keys) >= before.total
         )
 
     def _read_again(self) -> Position:
@@ -364,7 +363,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if position.reading >= _READINGS:
             raise RowsNotProvedError(
                 f"it has {self._reading.total:,} rows, but only "
-                f"{_distinct(self._reading.keys + self._union):,} different ones came in "
+                f"{distinct(self._reading.keys, *self._union):,} different ones came in "
                 f"{_READINGS} readings"
             )
         self._begin_reading(self._reading)
@@ -373,14 +372,14 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     def _next_window(self) -> Position | None:
         self.window_is_done = True
-        before = self._before.keys if self._before else array("q")
-        self.distinct_rows += _distinct(before + self._reading.keys)
+        before = [self._before.keys] if self._before else []
+        self.distinct_rows += distinct(self._reading.keys, *before)
         self._begin_window()
         window = next(self._windows, None)
         return None if window is None else Position(window)
 
     def _begin_window(self) -> None:
-        self._union = array("q")  # the keys of all readings since rows may have left
+        self._union: list[Hashes] = []  # the keys of all readings since rows may have left
         self._only_unseen = False  # whether the first reading lacks rows and is sound otherwise
         self._begin_reading(None)
 
@@ -418,14 +417,3 @@ def _run(previous: Sequence[Hashable], start: int, page: Sequence[Hashable]) -> 
             break
         length += 1
     return length
-
-
-def _distinct(numbers: array[int]) -> int:
-    """Return how many different numbers there are."""
-    if len(numbers) < _MANY:
-        return len(set(numbers))
-    # One set of a million numbers would take more memory than all else.
-    return sum(
-        len({number for number in numbers if number % _BUCKETS == bucket})
-        for bucket in range(_BUCKETS)
-    )

@@ -15,6 +15,7 @@ ROOMS = (
     "streams",
     "windows",
     "settings",
+    "hashes",
     "paginator",
     "rows",
     "rate",

@@ -232,22 +232,42 @@ def test_a_service_that_cuts_its_pages_is_read_to_its_end(
     assert paginator.cuts
 
 
-@pytest.mark.parametrize("cap", [100, 128, 150, 256, 500, 512])
-@pytest.mark.parametrize("before", [0, 1])
-def test_a_window_that_ends_where_pages_are_cut_says_nothing_of_the_next(
-    cap: int, before: int
+@settings(max_examples=300)
+@given(
+    cap=st.integers(100, 999),
+    sizes=st.lists(st.integers(0, 1_500) | st.sampled_from([-1, 0, 1]), min_size=1, max_size=9),
+)
+def test_windows_are_read_whole_wherever_pages_are_cut(cap: int, sizes: list[int]) -> None:
+    """No window before, whatever its size, hides the cap from those after it."""
+    counts = [cap + size if size < 2 else size for size in sizes]  # near the cap
+    assert [len(rows) for rows in read_windows(counts, cap=cap)[0]] == counts
+
+
+@given(counts=st.lists(st.integers(0, 899), min_size=1, max_size=60))
+def test_the_end_of_a_window_is_looked_at_where_it_is_the_largest_so_far(
+    counts: list[int],
 ) -> None:
-    """The first window has as many rows as the cap, or one fewer; the second has more."""
-    sizes = dict(zip(some_windows(2), [cap - before, 3 * cap], strict=True))
-    services = {window: Service(count, cap=cap) for window, count in sizes.items()}
-    paginator = WindowPaginator(sizes, 1000)
-    came: dict[Window, set[int]] = {window: set() for window in sizes}
+    _, requests = read_windows(counts)
+    largest = [
+        place for place, count in enumerate(counts) if count >= max(100, *counts[: place + 1])
+    ]
+    assert requests == len(counts) + len(largest)
+
+
+def read_windows(counts: list[int], cap: int | None = None) -> tuple[list[set[int]], int]:
+    """Read windows with so many rows; return the rows of each, and the number of requests."""
+    windows = some_windows(len(counts))
+    services = {
+        window: Service(count, cap=cap) for window, count in zip(windows, counts, strict=True)
+    }
+    came: dict[Window, set[int]] = {window: set() for window in windows}
+    paginator = WindowPaginator(windows, 1000)
     while not paginator.finished:
         position = paginator.current_value
         page = services[position.window].page(position, 1000)
         paginator.advance(page)
         came[position.window].update(page.keys)
-    assert {window: len(rows) for window, rows in came.items()} == sizes
+    return list(came.values()), sum(len(service.requests) for service in services.values())
 
 
 def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
@@ -264,20 +284,6 @@ def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
         if len(rows) == 61:
             del rows[:5]
     assert came == set(range(60))
-
-
-def test_the_end_of_a_short_page_is_looked_at_once_for_each_stream() -> None:
-    paginator = WindowPaginator(some_windows(5), 1000)
-    sizes = iter([30, 220, 170, 130, 250])
-    requests = 0
-    service = Service(next(sizes))
-    while not paginator.finished:
-        page = service.page(paginator.current_value, 1000)
-        paginator.advance(page)
-        requests += 1
-        if paginator.window_is_done and not paginator.finished:
-            service = Service(next(sizes))
-    assert requests == 5 + 2  # behind 220, and behind 250, which is larger and a round number
 
 
 def test_a_finished_paginator_says_so() -> None:

@@ -1,0 +1,78 @@
+"""The hashes of rows, which tell how many different ones came. They take hardly any memory."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import weakref
+from array import array
+from heapq import merge
+from itertools import chain, groupby, islice
+from typing import TYPE_CHECKING
+
+from tap_litmos.errors import RunFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+_IN_MEMORY = 1 << 20
+"""Bytes of hashes that are kept in memory, 8 each; where they are more, all go to a file."""
+
+_AT_ONCE = 250_000
+"""How many hashes to hold at once, 8 bytes each, to see which of them are different."""
+
+_RUN = 10_000
+"""How many of them to sort at once. A set, or a longer list, would take four times as much."""
+
+
+class Hashes:
+    """The hashes of values, in the order in which these came; in a file if they are many."""
+
+    def __init__(self) -> None:
+        """Begin without hashes."""
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed below
+        self._length = 0
+        weakref.finalize(self, self._file.close)
+
+    def extend(self, values: Iterable[Hashable]) -> None:
+        """Add the hashes of values.
+
+        Raises:
+            RunFailedError: If a temporary file is needed and cannot be written.
+        """
+        hashes = array("q", map(hash, values))
+        try:
+            self._file.seek(0, io.SEEK_END)
+            self._file.write(hashes.tobytes())
+        except OSError as error:
+            raise RunFailedError(
+                f"Cannot write a temporary file, which a window of many rows needs: {error}. "
+                "Free some space, or let TMPDIR name a folder that has some"
+            ) from None
+        self._length += len(hashes)
+
+    def __len__(self) -> int:
+        """Return how many hashes there are."""
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the hashes; nothing may be added meanwhile."""
+        self._file.seek(0)
+        while chunk := self._file.read(1 << 16):
+            yield from array("q", chunk)
+
+
+def distinct(*hashes: Hashes) -> int:
+    """Return how many different hashes there are in all."""
+    parts = 1 + sum(map(len, hashes)) // _AT_ONCE
+    return sum(
+        _distinct(each for each in chain(*hashes) if each % parts == part)
+        for part in range(parts)
+    )
+
+
+def _distinct(hashes: Iterator[int]) -> int:
+    runs: list[array[int]] = []
+    while run := array("q", sorted(islice(hashes, _RUN))):
+        runs.append(run)
+    return sum(1 for _ in groupby(merge(*runs)))
