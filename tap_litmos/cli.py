@@ -91,8 +91,11 @@ class Writer(MsgSpecWriter):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rest; if the run was ended, no more than stdout takes without waiting."""
-        if kind is None:
+        """Write the rest; after a signal, no more than stdout takes without waiting.
+
+        A record that ends in its middle may make the target fail before it saves its state.
+        """
+        if kind is None or issubclass(kind, RunFailedError):
             self.flush()
             return
         self._stopped_by = None
@@ -159,7 +162,7 @@ class Writer(MsgSpecWriter):
             self._write_now(output, _PIPE_TAKES)
 
     def _write_now(self, output: int, most: int) -> None:
-        """Write some bytes and forget them, with no signal in between: else they came twice."""
+        """Write some bytes and forget them, with no signal in between that repeats them."""
         self._is_writing = True
         try:
             del self._waiting[: os.write(output, self._waiting[:most])]
@@ -197,7 +200,7 @@ class CommandLineTap(TapLitmos):
         log.simplify()
         command = super().get_singer_command()
         for param in command.params:
-            # Else the options whose work is done by a callback would not know of it.
+            # To be read before the callback of --test, which needs it.
             param.is_eager = param.is_eager or param.name == "catalog"
         command.params.append(
             click.Option(
@@ -336,7 +339,6 @@ class CommandLineTap(TapLitmos):
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()
-                writer.flush()  # whatever the verdict will be
 
 
 @contextlib.contextmanager

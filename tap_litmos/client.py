@@ -239,7 +239,8 @@ class LitmosStream(DeclaredStream):
     @property
     def run(self) -> Run:
         """The run that the stream is part of."""
-        if self._run is None:  # synced by a program, without the command line
+        # Synced by a program, without the command line: `Tap.sync_all` is final in the SDK.
+        if self._run is None:
             self._run = self._prepare_run()
         return self._run
 

@@ -55,6 +55,7 @@ class Run:
         """
         self.plan = plan
         self._is_test = is_test
+        self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger
         self._failed: list[str] = []
@@ -83,6 +84,7 @@ class Run:
 
     def __enter__(self) -> Self:
         """Log the plan, and begin to show progress."""
+        self._is_entered = True
         if not self.plan:
             self._logger.warning("The catalog selects no stream: nothing to sync")
         elif not self._is_test:
@@ -136,7 +138,13 @@ class Run:
             raise RunFailedError(f"Sync incomplete: {problem}")
 
     def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
-        """Mark a stream as failed; the others go on."""
+        """Mark a stream as failed; the others go on.
+
+        Raises:
+            RunFailedError: If the run was not entered, so that nobody judges it at its end.
+        """
+        if not self._is_entered:
+            raise RunFailedError(f"{endpoint.stream} failed: {error}")
         self.summary.of(endpoint.stream).failure = str(error)
         self._failed.append(f"{endpoint.stream} failed: {error}")
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:

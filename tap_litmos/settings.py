@@ -14,7 +14,7 @@ import pendulum
 from singer_sdk import typing as th
 
 from tap_litmos.errors import RunFailedError
-from tap_litmos.windows import parse_moment
+from tap_litmos.windows import EARLIEST, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -292,6 +292,11 @@ def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
                     "date-time such as 2026-01-31"
                 )
     start, end = moments.get("start_date"), moments.get("end_date")
+    if start and start < EARLIEST:
+        yield (
+            f"Setting 'start_date' is {config['start_date']!r}, but must be "
+            f"{EARLIEST:%Y-%m-%d} or later"
+        )
     if start and start > now:
         yield f"Setting 'start_date' is {config['start_date']!r}, which is in the future"
     if start and end and end <= start:

@@ -25,7 +25,7 @@ LONGEST_DAYS = 7
 _FORMAT = "%Y-%m-%d %H:%M:%S"
 
 EARLIEST = pendulum.datetime(1990, 1, 1)
-"""No date before this one is meant: nothing is read that was changed earlier."""
+"""Earlier dates are taken for mistakes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ BROKEN = [
     ("start_date", "31.12.2025"),
     ("start_date", days_ago(-2)),
     ("start_date", "9999-12-31"),
+    ("start_date", "0001-01-01"),
     ("end_date", ""),
     ("end_date", "never"),
     ("end_date", "2000-01-01"),
