@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_litmos.errors import RunFailedError, StreamFailedError, TransportClosedError
+from tap_litmos.errors import StreamFailedError, TransportClosedError
 from tap_litmos.paginator import Position
 from tap_litmos.transport import PAGES_AHEAD
 
@@ -32,10 +32,6 @@ by every request in flight. A slow first answer holds back the others no longer.
 
 CLOSING = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
-
-_STARTS = 50
-_SOON = 0.02
-"""How often, and after how many seconds, to try to start a thread where there is none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -219,7 +215,6 @@ class Fetcher:
         self._failure: BaseException | None = None
         self._first_started: float | None = None
         self._first_answered = False
-        self._starts_failed = 0
 
     def add(self, endpoint: Endpoint, pages: ExpectedPages, stats: Stats) -> None:
         """Add a stream; they are fetched in the order in which they are added.
@@ -254,7 +249,7 @@ class Fetcher:
                 if request is None and self._may_start():
                     self._start(stream, position)
                 look_again = self._dispatch()
-                if self._failure is None:
+                if self._threads or look_again is not None:  # else nothing would end the wait
                     self._changed.wait(look_again)
             pages.take(position)
             self._dispatch()
@@ -298,19 +293,18 @@ class Fetcher:
             streams = self._streams.values()
             return sum(stream.pages.expected + stream.pages.in_flight for stream in streams)
 
-    # All below is called with the condition held, but for `_fetch`.
+    # All below is called with the condition held, but for `_fetch` in a thread.
 
     def _dispatch(self) -> float | None:
         """Request what may be requested; return in how many seconds to look again, if ever."""
         for name, stream in self._streams.items():
             while self._is_room_ahead() and (position := stream.pages.peek()) is not None:
                 self._start(name, position)
-        return _SOON if self._starts_failed else self._head_start_left()
+        return self._head_start_left()
 
     def _is_room_ahead(self) -> bool:
         held = sum(stream.pages.held for stream in self._streams.values())
-        is_room = held + len(self._threads) < self._budget
-        return is_room and not self._starts_failed and self._may_start()
+        return held + len(self._threads) < self._budget and self._may_start()
 
     def _may_start(self) -> bool:
         return (
@@ -332,32 +326,19 @@ class Fetcher:
         thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:
-            self._streams[stream].pages.put_back(request)
-            self._do_with_fewer_threads(error)
+        except RuntimeError:  # this machine starts no more: go on with those there are
+            self._concurrency = max(1, len(self._threads))
+            if self._threads:
+                self._streams[stream].pages.put_back(request)
+            else:
+                self._fetch(stream, request)
             return
-        self._starts_failed = 0
         self._threads.add(thread)
         if self._first_started is None:
             self._first_started = time.monotonic()
 
-    def _do_with_fewer_threads(self, error: RuntimeError) -> None:
-        """Go on with the threads there are, as this machine starts no more.
-
-        A thread that has just fetched its page may not have ended yet, so that the first tries
-        say nothing.
-        """
-        self._concurrency = max(1, len(self._threads))
-        if not self._threads:
-            self._starts_failed += 1
-        if self._starts_failed > _STARTS:
-            self._failure = RunFailedError(
-                f"This machine starts no thread ({error}): raise its process limit, or "
-                "end some processes"
-            )
-
     def _fetch(self, stream: str, request: Request) -> None:
-        """Fetch one page; runs in a thread of its own."""
+        """Fetch one page; runs in a thread of its own where one can be started."""
         endpoint, pages, stats = self._streams[stream]
         result: FetchedPage | StreamFailedError | None = None
         failure: BaseException | None = None

@@ -15,7 +15,7 @@ from tap_litmos.errors import RunFailedError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-_IN_MEMORY = 1 << 20
+IN_MEMORY = 1 << 20
 """Bytes of hashes that are kept in memory, 8 each; where they are more, all go to a file."""
 
 _AT_ONCE = 250_000
@@ -30,7 +30,7 @@ class Hashes:
 
     def __init__(self) -> None:
         """Begin without hashes."""
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed below
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed below
         self._length = 0
         weakref.finalize(self, self._file.close)
 

@@ -141,10 +141,10 @@ class Run:
         """Mark a stream as failed; the others go on.
 
         Raises:
-            RunFailedError: If the run was not entered, so that nobody judges it at its end.
+            StreamFailedError: If the run was not entered, so that nobody judges it at its end.
         """
         if not self._is_entered:
-            raise RunFailedError(f"{endpoint.stream} failed: {error}")
+            raise error
         self.summary.of(endpoint.stream).failure = str(error)
         self._failed.append(f"{endpoint.stream} failed: {error}")
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:

@@ -39,9 +39,9 @@ class Case:
         answer: How the sandbox answers.
         messages: After how many messages the target closes the pipe.
         stdout_error: How stdout fails then.
-        threads: How many threads for requests the machine starts.
         minute: How many seconds a minute takes.
         memory: Bytes that all bodies may take together, if less than usual.
+        temporary: The folder of temporary files, to which hashes go at once then.
     """
 
     what: str
@@ -54,9 +54,9 @@ class Case:
     answer: Answer | None = None
     messages: int | None = None
     stdout_error: OSError = field(default_factory=BrokenPipeError)
-    threads: int = 1000
     minute: float = 0.01
     memory: int | None = None
+    temporary: str | None = None
 
 
 def always(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -323,10 +323,10 @@ ERRORS: dict[str, Case] = {
         catalog=None,
         answer=refusing(PATH, 404),
     ),
-    "no thread": Case(
-        what="This machine starts no thread (can't start new thread)",
-        next="raise its process limit, or end some processes",
-        threads=0,
+    "no temporary folder": Case(
+        what="Cannot write a temporary file, which a window of many rows needs: ",
+        next="Free some space, or let TMPDIR name a folder that has some",
+        temporary="no such folder",
     ),
     # Bodies
     "an HTML page": Case(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS, Case
-from support import Run, command_with_minute, config_for, limit_threads, run_process, run_tap
+from support import Run, command_with_minute, config_for, run_process, run_tap
 
 import tap_litmos
-from tap_litmos import errors, transport
+from tap_litmos import errors, hashes, transport
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> R
     with monkeypatch.context() as patch, Sandbox(org, on_request=case.answer) as box:
         if case.memory is not None:
             patch.setattr(transport, "MEMORY", case.memory)
-        limit_threads(case.threads, patch)
+        if case.temporary is not None:
+            patch.setattr(tempfile, "tempdir", case.temporary)
+            patch.setattr(hashes, "IN_MEMORY", 1)
         return run_tap(
             *case.arguments,
             **arguments(case, box),

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tap_litmos.errors import RunFailedError
 from tap_litmos.hashes import Hashes, distinct
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANY = 260_000
 
@@ -27,12 +20,3 @@ def test_hashes_keep_their_order_and_number(count: int) -> None:
     assert len(hashes) == distinct(hashes) == count
     assert distinct(others) == count // 2 + 1
     assert distinct(hashes, others) == distinct(hashes, others, hashes) == count + 1
-
-
-def test_no_room_for_the_temporary_file_ends_the_run_with_a_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    hashes = Hashes()
-    with pytest.raises(RunFailedError, match=r"Cannot write a temporary file, .*TMPDIR"):
-        hashes.extend(range(MANY))

@@ -17,7 +17,7 @@ import tap_litmos
 from tap_litmos.bookmark import Bookmark
 from tap_litmos.cli import Command, CommandLineTap, Writer
 from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
-from tap_litmos.errors import RunFailedError
+from tap_litmos.errors import StreamFailedError
 from tap_litmos.sandbox import Organisation, Sandbox
 from tap_litmos.sync_log import SyncLog
 from tap_litmos.tap import TapLitmos
@@ -62,7 +62,7 @@ def test_a_program_that_syncs_learns_of_a_stream_that_failed() -> None:
     organisation = Organisation(users=2, years=0.1, live=False)
     with Sandbox(organisation, refuse={"/org/users/details": 403}) as box:
         tap = TapLitmos(config=CONFIG | box.config())
-        with pytest.raises(RunFailedError, match=r"users failed: GET .* returned 403"):
+        with pytest.raises(StreamFailedError, match=r"GET /org/users/details returned 403"):
             tap.sync_all()
 
 

@@ -523,7 +523,7 @@ def test_rows_tell_when_their_page_was_asked_for(org: Organisation) -> None:
     assert len(set(told)) > len(asked) / 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [0, 1, 2])
 def test_a_sync_goes_on_with_the_threads_there_are(
     threads: int, org: Organisation, box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
