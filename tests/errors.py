@@ -41,7 +41,7 @@ class Case:
         stdout_error: How stdout fails then.
         minute: How many seconds a minute takes.
         memory: Bytes that all bodies may take together, if less than usual.
-        temporary: The folder of temporary files, to which hashes go at once then.
+        no_room: Whether no temporary file can be made, to which hashes go at once.
     """
 
     what: str
@@ -56,7 +56,7 @@ class Case:
     stdout_error: OSError = field(default_factory=BrokenPipeError)
     minute: float = 0.01
     memory: int | None = None
-    temporary: str | None = None
+    no_room: bool = False
 
 
 def always(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -323,10 +323,10 @@ ERRORS: dict[str, Case] = {
         catalog=None,
         answer=refusing(PATH, 404),
     ),
-    "no temporary folder": Case(
-        what="Cannot write a temporary file, which a window of many rows needs: ",
+    "no room for a temporary file": Case(
+        what="Cannot write a temporary file, which a window of many rows needs: No space left",
         next="Free some space, or let TMPDIR name a folder that has some",
-        temporary="no such folder",
+        no_room=True,
     ),
     # Bodies
     "an HTML page": Case(

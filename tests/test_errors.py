@@ -6,7 +6,7 @@ import ast
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from errors import ERRORS, Case
@@ -77,8 +77,8 @@ def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> R
     with monkeypatch.context() as patch, Sandbox(org, on_request=case.answer) as box:
         if case.memory is not None:
             patch.setattr(transport, "MEMORY", case.memory)
-        if case.temporary is not None:
-            patch.setattr(tempfile, "tempdir", case.temporary)
+        if case.no_room:
+            patch.setattr(tempfile, "TemporaryFile", full_disk)
             patch.setattr(hashes, "IN_MEMORY", 1)
         return run_tap(
             *case.arguments,
@@ -87,6 +87,10 @@ def provoke(case: Case, org: Organisation, monkeypatch: pytest.MonkeyPatch) -> R
             stdout_error=case.stdout_error,
             minute=case.minute,
         )
+
+
+def full_disk(**_: object) -> NoReturn:
+    raise OSError("No space left on device")
 
 
 @pytest.mark.usefixtures("watched")
