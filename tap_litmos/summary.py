@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tap_litmos.rows import Body
+    from tap_litmos.bodies import Body
 
 _SHOWN = 10
 """How many warnings of one sort are logged for a field; all are counted."""

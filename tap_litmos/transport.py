@@ -29,6 +29,7 @@ import tenacity
 import urllib3
 
 from tap_litmos import rate
+from tap_litmos.bodies import Body, check_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
     BadBodyError,
@@ -41,7 +42,6 @@ from tap_litmos.errors import (
 )
 from tap_litmos.host import PATIENCE, HostHealth
 from tap_litmos.redact import RedactKey
-from tap_litmos.rows import Body, check
 from tap_litmos.windows import LONGEST_DAYS, parse_moment
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ class Transport:
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
-                    body = check(content, endpoint.nesting, _charset(response.headers))
+                    body = check_body(content, endpoint.nesting, _charset(response.headers))
                     self._host.page_came()
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)

@@ -19,8 +19,8 @@ from support import (
 )
 
 from tap_litmos import transport
+from tap_litmos.bodies import check_body
 from tap_litmos.errors import BadBodyError
-from tap_litmos.rows import check
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def test_bytes_that_a_charset_lacks_are_replaced() -> None:
 @pytest.mark.parametrize("charset", ["nonsense", "rot13", "base64", "a\x00b", "undefined"])
 def test_a_charset_that_is_none_fails_the_stream(charset: str) -> None:
     with pytest.raises(BadBodyError, match="encoding cannot be read"):
-        check(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
+        check_body(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
 
 
 TRANSIENT = {

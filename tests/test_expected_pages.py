@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_litmos.bodies import Body
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.fetcher import ExpectedPages, Request
 from tap_litmos.paginator import Position
-from tap_litmos.rows import Body
 from tap_litmos.transport import FetchedPage
 from tap_litmos.windows import Window
 

@@ -17,6 +17,7 @@ ROOMS = (
     "settings",
     "hashes",
     "paginator",
+    "bodies",
     "rows",
     "rate",
     "host",

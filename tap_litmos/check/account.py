@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.rows import Body
     from tap_litmos.summary import StreamStats
 
     _Answer = FetchedPage | StreamFailedError | None

@@ -13,8 +13,9 @@ from tap_litmos.declaration import plain_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint, Field
-    from tap_litmos.rows import Body, Page
+    from tap_litmos.rows import Page
 
 _MOST_NAMES = 200
 _LONGEST_NAME = 50

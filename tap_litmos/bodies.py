@@ -1,0 +1,270 @@
+"""Bytes of an answer in, a checked XML document out: rows and nothing else. Pure, no I/O.
+
+Every body is treated as hostile.
+"""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from html.entities import html5
+from xml.parsers import expat
+
+from tap_litmos.errors import BadBodyError, HostileBodyError
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+WHITE = " \t\r\n"
+"""What XML takes for white space."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# In the first three an ampersand is text.
+_AMPERSAND = re.compile(
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?-->|<\?.*?\?>"
+    r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
+    re.DOTALL,
+)
+_OF_XML = {"amp", "lt", "gt", "quot", "apos"}
+_DECLARATION = re.compile(
+    r"""\A(\ufeff|\xef\xbb\xbf)?(<\?xml\s[^>]{0,100}?)\s+encoding\s*=\s*["']([\w.:-]+)["']"""
+)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+"""How a body begins that shows its encoding."""
+
+_BAD_BYTE = "undecodable byte"
+_BAD_CHARACTER = "forbidden character"
+
+
+@dataclass(slots=True)
+class Body:
+    """A page whose shape was checked, still as bytes.
+
+    Attributes:
+        content: The XML document.
+        rows_at_most: How many rows it has; some may be skipped later, for want of a key.
+        repairs: What was repaired, in a noun, and how often: characters that XML forbids and
+            bytes that the encoding does not have, which were replaced, and ampersands and
+            HTML entities, which were escaped as in XML.
+        encoding: The encoding in which it came.
+    """
+
+    content: bytes
+    rows_at_most: int = 0
+    repairs: Counter[str] = field(default_factory=Counter)
+    encoding: str = "utf-8"
+
+
+def check_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
+    """Check that an answer is a page: rows and nothing else. Repair what can be repaired.
+
+    Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
+    (inferred from what .NET does). They are replaced by U+FFFD. Ampersands that start no
+    entity, and the entities of HTML, become what they stand for. A document that is
+    well-formed is never changed, but for its encoding.
+
+    Args:
+        content: The body of the response.
+        nesting: The element names from the expected root down to the row. Empty: they are not
+            known, and any XML will do.
+        charset: The encoding by the Content-Type header; it counts where the body has none.
+
+    Raises:
+        BadBodyError: If it is cut short, not XML, or holds anything but rows.
+        HostileBodyError: If it declares a document type.
+    """
+    body = _decode(content, charset)
+    try:
+        _parse(body.content)
+    except expat.ExpatError:
+        _repair(body)
+        try:
+            _parse(body.content)
+        except expat.ExpatError as error:
+            where = f"line {error.lineno}, column {error.offset}"
+            what = expat.ErrorString(error.code)
+            raise BadBodyError(f"the response is not XML ({what}: {where})") from None
+    if not nesting:
+        return body
+    if _is_plain(body.content, nesting):
+        body.rows_at_most = body.content.count(f"</{nesting[-1]}>".encode())
+    else:
+        body.rows_at_most = _count_rows(body.content, nesting)
+    return body
+
+
+def _decode(content: bytes, charset: str | None) -> Body:
+    """Return a body in UTF-8, whatever its encoding; what is UTF-8 already is not looked at."""
+    encoding, declared = _encoding(content, charset)
+    if encoding == "utf-8" and declared in {None, "utf-8"}:
+        return Body(content)
+    try:
+        text = content.decode(encoding, "replace")
+        lost = _undecodable(content, encoding)
+    except (LookupError, ValueError) as error:
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+    text = _DECLARATION.sub(r"\1\2", text)
+    utf8 = text.encode(errors="surrogatepass")
+    return Body(utf8, repairs=+Counter({_BAD_BYTE: lost}), encoding=encoding)
+
+
+def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
+    """Return the encoding of a body, and the one that it declares."""
+    declaration = _DECLARATION.match(content[:200].decode("latin-1"))
+    declared = declaration[3].lower() if declaration else None
+    shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
+    encoding = (shown or declared or charset or "utf-8").lower()
+    # What is declared as ASCII may hold more.
+    return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
+
+
+def _undecodable(content: bytes, encoding: str) -> int:
+    """Return how many bytes of a text its encoding does not have."""
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return max(1, len(content) - len(content.decode(encoding, "ignore").encode(encoding)))
+    return 0
+
+
+def _parse(content: bytes) -> None:
+    """Parse a document to its end, and refuse one with a document type."""
+    parser = expat.ParserCreate()
+
+    def refuse(name: str, *_: object) -> None:
+        if name.lower() == "html":
+            raise BadBodyError("the response is an HTML page")
+        raise HostileBodyError(
+            "the response declares a document type, which is refused: it could expand without "
+            "bounds or read files"
+        )
+
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(content, True)  # noqa: FBT003
+    except (LookupError, ValueError) as error:  # of a declaration that is written oddly
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+
+
+def _repair(body: Body) -> None:
+    """Replace what XML forbids, raw or as a reference, and escape other ampersands."""
+    try:
+        text = body.content.decode()
+    except UnicodeDecodeError:
+        text = body.content.decode(errors="replace")
+        body.repairs[_BAD_BYTE] += _undecodable(body.content, "utf-8")
+    text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
+    body.repairs[_BAD_CHARACTER] = replaced
+
+    def repair(match: re.Match[str]) -> str:
+        found, name = match[0], match["name"]
+        if not found.startswith("&") or name in _OF_XML:
+            return found
+        if digits := match["hex"] or match["decimal"]:
+            character = _character(digits)
+            if character is None:
+                body.repairs[_BAD_CHARACTER] += 1
+                return REPLACEMENT
+            if not digits.startswith("X"):
+                return found
+        else:
+            character = html5.get(f"{name};")
+        body.repairs["invalid entity"] += 1
+        return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
+
+    body.content = _AMPERSAND.sub(repair, text).encode()
+    body.repairs = +body.repairs  # without what did not happen
+
+
+def _character(digits: str) -> str | None:
+    """Return the character of a reference such as `31` or `x1F`, None if XML forbids it."""
+    base = 16 if digits[0] in "xX" else 10
+    code = int(digits.lstrip("xX").lstrip("0")[:8] or "0", base)
+    if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
+        return None
+    return chr(code)
+
+
+@cache
+def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return patterns of how a page begins, and of what does not follow upon a row."""
+    root, *inner, row = nesting
+    opening = "".join(rf"<{name}>\s*+" for name in inner)
+    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
+    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
+    return (
+        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
+        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
+    )
+
+
+def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
+    """Whether a well-formed document is surely rows and nothing else; False: look closer.
+
+    Where each `</Row>` is followed by `<Row>` or the end, and nothing hides a tag, there are
+    as many openings as ends: rows stand side by side, and nothing is between them.
+    """
+    begin, seam = _shape(nesting)
+    head = begin.match(content)
+    return (
+        head is not None
+        and b"nil" not in head[0]
+        and b"<!" not in content
+        and content.find(b"<?", head.end()) < 0
+        and not seam.search(content)
+    )
+
+
+def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
+    """Count the rows of a well-formed document, and refuse what stands in their place."""
+    parser = expat.ParserCreate()
+    names = [name.lower() for name in nesting]
+    depth = rows = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, rows
+        depth += 1
+        if depth > len(names):
+            return
+        expected = nesting[depth - 1]
+        if name.lower() != expected.lower():
+            raise BadBodyError(_not_expected(name[:50], expected, is_row=depth == len(names)))
+        if depth == len(names):
+            rows += 1
+        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
+            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def text(data: str) -> None:
+        if depth < len(names) and data.strip(WHITE):
+            raise BadBodyError(
+                f"the response has text in the place of rows: {data.strip()[:50]!r}"
+            )
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.Parse(content, True)  # noqa: FBT003
+    return rows
+
+
+def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
+    if is_row:
+        return (
+            f"the response has rows <{name}> instead of <{expected}>; "
+            "a newer version of the tap may know them"
+        )
+    return f"the response is <{name}> instead of <{expected}>"
