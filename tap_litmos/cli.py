@@ -5,56 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
-import stat
 import sys
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any
 
 import click
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
-from singer_sdk.singerlib import Catalog, RecordMessage
+from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_litmos import log, settings
 from tap_litmos.errors import RunFailedError
+from tap_litmos.output import StoppedError, Writer, wakeup_descriptor
 from tap_litmos.redact import RedactKey
 from tap_litmos.settings import FILES
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.tap import TapLitmos
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
-    from singer_sdk.singerlib.encoding.simple import Message
-
-_BUFFERED = 1 << 16
-"""Bytes of records that wait to be written together."""
-
-_PIPE_TAKES = 4096
-"""Bytes that a pipe which is ready takes without blocking (POSIX: 512 at least; Linux and macOS
-have a page or more)."""
-
-
-_RESUMES = ". The next sync resumes from the last state that the target saved"
-
-
-class StoppedError(SystemExit):
-    """A signal ended the run; the code is 128 and the signal's number.
-
-    Attributes:
-        message: What to tell the user.
-    """
-
-    def __init__(self, number: int, then: str) -> None:
-        """Take the signal's number, and what comes of its run being ended."""
-        super().__init__(128 + number)
-        self.message = f"Interrupted{then}"
 
 
 @dataclass(slots=True)
@@ -63,113 +32,6 @@ class ConfigInput:
 
     config: dict[str, Any] = field(default_factory=dict)
     parse_env: bool = False
-
-
-class Writer(MsgSpecWriter):
-    """Writes messages to stdout, and all that has gathered after each but a record.
-
-    It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
-    a target that does not read.
-    """
-
-    def __init__(self, wakeup: int, *, is_sync: bool = False) -> None:
-        """Make a writer.
-
-        Args:
-            wakeup: A file descriptor that becomes readable when a signal comes.
-            is_sync: Whether the next run goes on where this one ends.
-        """
-        super().__init__()
-        self._then = _RESUMES if is_sync else ""
-        self._wakeup = wakeup
-        self._waiting = bytearray()
-        self._is_writing = False
-        self._stopped_by: int | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to write."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rest; after a signal, no more than stdout takes without waiting.
-
-        A record that ends in its middle may make the target fail before it saves its state.
-        """
-        if kind is None or issubclass(kind, RunFailedError):
-            self.flush()
-            return
-        self._stopped_by = None
-        with contextlib.suppress(OSError, ValueError):
-            output = sys.stdout.fileno()
-            while self._waiting and select.select([], [output], [], 0)[1]:
-                self._write_now(output, _PIPE_TAKES)
-
-    def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """End the run; a handler of signals.
-
-        No STATE is written here: each window's was, when it was finished.
-        """
-        # If what is left to do hangs, on a stderr that nobody reads or a disk that is gone, a
-        # second signal ends the process at once: without a handler it does not wait for Python.
-        signal.signal(number, signal.SIG_DFL)
-        self._stopped_by = number
-        if not self._is_writing:
-            raise StoppedError(number, self._then)
-
-    @override
-    def write_message(self, message: Message) -> None:
-        self._waiting += self.format_message(message)
-        if not isinstance(message, RecordMessage) or len(self._waiting) >= _BUFFERED:
-            self.flush()
-
-    def write_text(self, text: str) -> None:
-        """Write what is no message; the errors are those of `flush`."""
-        self._waiting += text.encode()
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what has gathered.
-
-        Raises:
-            RunFailedError: If stdout does not take it.
-        """
-        try:
-            while self._waiting:
-                self._write()
-        except BrokenPipeError:
-            raise RunFailedError(
-                f"The target closed the pipe (see its log){self._then}"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RunFailedError(f"Cannot write to stdout: {error}{self._then}") from None
-
-    def _write(self) -> None:
-        """Write as much as stdout takes."""
-        try:
-            output = sys.stdout.fileno()
-        except OSError:  # not a file of the system
-            del self._waiting[: sys.stdout.buffer.write(self._waiting)]
-            return
-        if not stat.S_ISFIFO(os.fstat(output).st_mode):
-            self._write_now(output, len(self._waiting))
-            return
-        # A signal that comes right before a blocking write would wait for the target. One that
-        # comes right before `select` has made `wakeup` readable.
-        readable, _, _ = select.select([self._wakeup], [output], [])
-        if readable:
-            os.read(self._wakeup, 4096)
-        else:
-            self._write_now(output, _PIPE_TAKES)
-
-    def _write_now(self, output: int, most: int) -> None:
-        """Write some bytes and forget them, with no signal in between that repeats them."""
-        self._is_writing = True
-        try:
-            del self._waiting[: os.write(output, self._waiting[:most])]
-        finally:
-            self._is_writing = False
-        if self._stopped_by is not None:
-            raise StoppedError(self._stopped_by, self._then)
 
 
 class Command(SingerCommand):
@@ -284,7 +146,7 @@ class CommandLineTap(TapLitmos):
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
-        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), wakeup_descriptor() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(
                 ctx.params.get("config"), writer, catalog=ctx.params.get("catalog")
             )
@@ -306,7 +168,7 @@ class CommandLineTap(TapLitmos):
 
         if ctx.params.get("catalog") is not None:
             cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
-        with contextlib.closing(ctx), _wakeup() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), wakeup_descriptor() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             transport = tap.transport(ENDPOINTS, is_awaited=True)
             report = check(tap.config, transport, logger=cls.logger)
@@ -335,25 +197,10 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with _wakeup() as wakeup, Writer(wakeup, is_sync=True) as writer:
+        with wakeup_descriptor() as wakeup, Writer(wakeup, is_sync=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()
-
-
-@contextlib.contextmanager
-def _wakeup() -> Iterator[int]:
-    """Yield a file descriptor that becomes readable when a signal comes."""
-    readable, writable = os.pipe()
-    for end in (readable, writable):
-        os.set_blocking(end, False)
-    before = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    try:
-        yield readable
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(readable)
-        os.close(writable)
 
 
 def _read_config(path: str) -> dict[str, Any]:

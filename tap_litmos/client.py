@@ -29,8 +29,8 @@ from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import RowsNotProvedError
 from tap_litmos.rows import RowReader
-from tap_litmos.settings import did_you_mean
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
+from tap_litmos.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

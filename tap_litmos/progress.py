@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from tap_litmos.summary import counted
+from tap_litmos.wording import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,14 +27,6 @@ _REFRESH = 0.5
 
 _LONG_WAIT = 2.0
 """Seconds; shorter waits for the rate limit are how requests are spread over a minute."""
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time, rounded: `less than a minute`, `5 min`, `1 h 20 min`."""
-    if seconds < 60:  # noqa: PLR2004
-        return "less than a minute"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class Progress:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
-from tap_litmos.progress import Progress, duration
+from tap_litmos.progress import Progress
 from tap_litmos.redact import RedactKey
-from tap_litmos.summary import RunSummary, counted
+from tap_litmos.summary import RunSummary
 from tap_litmos.windows import WHOLE_LIST
+from tap_litmos.wording import counted, duration
 
 if TYPE_CHECKING:
     import logging

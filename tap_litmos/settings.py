@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import re
@@ -15,6 +14,7 @@ from singer_sdk import typing as th
 
 from tap_litmos.errors import RunFailedError
 from tap_litmos.windows import EARLIEST, parse_moment
+from tap_litmos.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -218,13 +218,6 @@ def checked(
         # With the warnings: a missing setting may have been given by another name.
         raise RunFailedError("\n".join(warnings + errors))
     return given, warnings
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known name that is most alike in any spelling, or nothing."""
-    spellings = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(name.lower(), spellings, n=1)
-    return f"; did you mean {spellings[close[0]]!r}?" if close else ""
 
 
 def describe(error: ValidationError) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tap_litmos.wording import aligned, counted
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,33 +21,6 @@ _SHOWN = 10
 
 _MOST_UNKNOWN = 1000
 """How many unknown fields of a stream are told apart: a hostile body could hold any number."""
-
-
-def counted(number: float, noun: str) -> str:
-    """Return a number with its noun: `1 request`, `1,200 requests`, `2 retries`."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = noun[:-1] + "ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}"
-
-
-def aligned(table: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Return the lines of a table.
-
-    It is plain text: a log has no width that could be known, and may add its own prefix.
-
-    Args:
-        table: The cells, row by row.
-        left: How many columns are text, on the left; the others are numbers.
-    """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
 from tap_litmos.rate import MINUTE
 from tap_litmos.run import Run
-from tap_litmos.settings import did_you_mean
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.sync_log import SyncLog
 from tap_litmos.transport import Transport
 from tap_litmos.windows import parse_moment
+from tap_litmos.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

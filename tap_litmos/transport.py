@@ -10,14 +10,11 @@ import contextlib
 import html
 import io
 import logging
-import random
 import re
 import ssl
 import threading
 import time
 from dataclasses import dataclass, replace
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +26,7 @@ import tenacity
 import urllib3
 
 from tap_litmos import rate
+from tap_litmos.answers import MEANINGS, advice, charset, http_date, innermost, retry_after
 from tap_litmos.bodies import Body, check_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
@@ -40,21 +38,17 @@ from tap_litmos.errors import (
     TransientError,
     TransportClosedError,
 )
-from tap_litmos.host import PATIENCE, HostHealth
+from tap_litmos.patience import HostHealth, Tries
 from tap_litmos.redact import RedactKey
-from tap_litmos.windows import LONGEST_DAYS, parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pendulum import DateTime
 
     from tap_litmos.declaration import Endpoint
 
 logger = logging.getLogger("tap-litmos")
-
-LONGEST_RETRY_AFTER = 10
-"""Minutes that a `Retry-After` is followed for, at most."""
 
 PAGES_AHEAD = 4
 """Pages held as bytes beyond those that may be in flight."""
@@ -72,13 +66,6 @@ _CLOCKS_APART = 600
 
 _RETRIED = {408, 429}
 _LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
-_FINAL = {
-    400: "Litmos does not accept the parameters of the request",
-    401: "the API key is not valid, or the account is not enabled for the API",
-    403: "the API key does not belong to an Account Owner, or this feature is not enabled",
-    404: "there is no such endpoint",
-    406: "Litmos does not accept the dates or parameters of the request",
-}
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -231,7 +218,7 @@ class Transport:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        tries = _Tries(
+        tries = Tries(
             endpoint.path, self._host, lambda: self._another_answers(stats), self._minute
         )
 
@@ -300,7 +287,7 @@ class Transport:
         endpoint: Endpoint,
         params: Mapping[str, str | int],
         stats: Stats,
-        tries: _Tries,
+        tries: Tries,
     ) -> FetchedPage:
         self.rate.turn()
         stats.requested()
@@ -313,7 +300,7 @@ class Transport:
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
-                    body = check_body(content, endpoint.nesting, _charset(response.headers))
+                    body = check_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)
@@ -378,7 +365,7 @@ class Transport:
 
     def _earlier_clock(self, response: requests.Response, requested_at: DateTime) -> DateTime:
         """Return when a request was sent, by the server's clock if it is surely earlier."""
-        date = _http_date(response.headers.get("Date", ""))
+        date = http_date(response.headers.get("Date", ""))
         if date is None or date.year < _LITMOS_BEGAN or date.year > _LAST_YEAR:
             return requested_at
         # The header has whole seconds, cut off: when the answer began, the server's clock
@@ -407,7 +394,7 @@ class Transport:
             if status in _LIMIT:
                 self.rate.refused()
             reason = self.redact(response.reason or "")
-            after = _retry_after(response.headers)
+            after = retry_after(response.headers)
             return TransientError(f"Litmos returned {status} {reason}".strip(), status, after)
         message = f"GET {endpoint.path} returned {status}: {self._meaning(response)}."
         said = self._said(response)
@@ -415,7 +402,7 @@ class Transport:
             message += f' Server said: "{said}".'
         if status == HTTPStatus.UNAUTHORIZED:
             return RunFailedError(f"{message} Check the settings api_key and region")
-        refusal = StreamFailedError(f"{message} {_advice(endpoint, params, status)}")
+        refusal = StreamFailedError(f"{message} {advice(endpoint, params, status)}")
         refusal.status = status
         return refusal
 
@@ -427,7 +414,7 @@ class Transport:
                 f"it points to {self.redact(target)}, but redirects are not followed, as they "
                 "would carry the key along"
             )
-        return _FINAL.get(response.status_code, "Litmos does not document this status")
+        return MEANINGS.get(response.status_code, "Litmos does not document this status")
 
     def _said(self, response: requests.Response) -> str:
         """Return what the server says about a refusal."""
@@ -445,7 +432,7 @@ class Transport:
             return TransportClosedError()
         bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
         if isinstance(error, bad_url) or isinstance(
-            _innermost(error), ssl.SSLCertVerificationError
+            innermost(error), ssl.SSLCertVerificationError
         ):
             return RunFailedError(
                 f"{self._url} cannot be trusted or used, and the key was not sent: "
@@ -459,130 +446,13 @@ class Transport:
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
         if isinstance(error, requests.exceptions.SSLError):
-            cause = _innermost(error)
+            cause = innermost(error)
             return self.redact(f"the TLS certificate or connection is not accepted: {cause}")
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
-        cause = _innermost(error)
+        cause = innermost(error)
         return self.redact(f"the connection failed ({type(cause).__name__}: {cause})")
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise TransportClosedError
-
-
-class _Tries:
-    """The tries of one request: how long to wait between them, and when to stop.
-
-    Attributes:
-        fault: Why the last one failed.
-        limited: Whether it was the rate limit, which refuses all other requests too.
-        sent_at: When the last one was sent, by the monotonic clock.
-        host_is_silent: Whether the host answers at no other endpoint either.
-        verdict: What they say of the endpoint when they are over.
-    """
-
-    def __init__(
-        self, path: str, host: HostHealth, another_answers: Callable[[], bool], minute: float
-    ) -> None:
-        self.fault = TransientError("not tried yet")
-        self.limited = False
-        self.sent_at = 0.0
-        self.host_is_silent = False
-        self.verdict = f"keeps failing after {PATIENCE} minutes of trying"
-        self._path = path
-        self._host = host
-        self._another_answers = another_answers
-        self._minute = minute
-        self._trying = 0.0
-
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        """Return the seconds to wait.
-
-        Beyond the rate limit Litmos answers 503, for up to a minute; but 503 also comes in
-        passing. So only the second in a row is taken for the limit: one that came in passing
-        has passed by then, and to wait a minute for each would be slow.
-        """
-        error = state.outcome.exception() if state.outcome else None
-        fault = error if isinstance(error, TransientError) else self.fault
-        both = {self.fault.status, fault.status}
-        again = both == {HTTPStatus.SERVICE_UNAVAILABLE}
-        self.limited = again or fault.status == HTTPStatus.TOO_MANY_REQUESTS
-        self.fault = fault
-        second = self._minute / 60
-        if fault.retry_after is not None:
-            asked = min(fault.retry_after, LONGEST_RETRY_AFTER * self._minute)
-            return asked + second * random.uniform(0.5, 1.5)  # noqa: S311
-        if again:
-            return self._minute * random.uniform(0.95, 1.0)  # noqa: S311
-        doubled = second * 2.0 ** (state.attempt_number - 1)
-        return min(doubled, self._minute / 2) * random.uniform(1.0, 2.0)  # noqa: S311
-
-    def are_over(self, state: tenacity.RetryCallState) -> bool:
-        """Return whether to give up, which is after five minutes of tries and waits."""
-        wait = state.upcoming_sleep
-        self._trying += time.monotonic() - self.sent_at
-        if isinstance(self.fault, NoAnswerError):
-            suspect = self._host.is_suspect(
-                self._path, self.sent_at, wait, at_once=self.fault.at_once
-            )
-            self.host_is_silent = suspect and not self._another_answers()
-        over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
-        self._trying += wait
-        if not over and self._host.is_fruitless(wait):
-            self.verdict = "keeps failing"
-            over = True
-        return over or self.host_is_silent
-
-
-def _advice(endpoint: Endpoint, params: Mapping[str, str | int], status: int) -> str:
-    """Return what the user can do about an endpoint that refuses."""
-    if status == HTTPStatus.NOT_ACCEPTABLE and _spans_a_week(params):
-        return "Set window_days to 6: Litmos may count the 7 days of a window otherwise"
-    if not endpoint.selected_by_default:
-        return "Not every account has what this stream reads: deselect it then"
-    if status == HTTPStatus.FORBIDDEN:
-        return "Use the key of an Account Owner, or deselect the stream"
-    return "Check the settings api_url, region and source; if it stays, report it"
-
-
-def _spans_a_week(params: Mapping[str, str | int]) -> bool:
-    """Return whether a window is as long as Litmos allows."""
-    if "since" not in params:
-        return False
-    since, to = (parse_moment(str(params[name])) for name in ("since", "to"))
-    return (to - since).days == LONGEST_DAYS
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the error with which it all began."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
-
-
-def _charset(headers: Mapping[str, str]) -> str | None:
-    """Return the charset that an answer's header names; requests' own has a default."""
-    message = Message()
-    message["Content-Type"] = headers.get("Content-Type", "")
-    return message.get_content_charset()
-
-
-def _http_date(text: str) -> DateTime | None:
-    """Parse an HTTP date; None if malformed."""
-    try:
-        return pendulum.instance(parsedate_to_datetime(text)).in_timezone("UTC")
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, given as seconds or as a date."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    until = _http_date(value)
-    if until is None:
-        return None
-    now = _http_date(headers.get("Date", "")) or pendulum.now("UTC")
-    return max(0.0, (until - now).total_seconds())

@@ -11,6 +11,7 @@ import tap_litmos
 ROOMS = (
     "log",
     "errors",
+    "wording",
     "declaration",
     "streams",
     "windows",
@@ -20,7 +21,8 @@ ROOMS = (
     "bodies",
     "rows",
     "rate",
-    "host",
+    "patience",
+    "answers",
     "connections",
     "redact",
     "transport",
@@ -33,6 +35,7 @@ ROOMS = (
     "sync_log",
     "tap",
     "check",
+    "output",
     "cli",
 )
 """In the order of the flow: windows, pages, transport, rows, stream, stdout."""
@@ -91,6 +94,7 @@ def test_the_picture_joins_rooms_of_which_one_imports_the_other() -> None:
         "paginator",
         "fetcher",
         "transport",
+        "bodies",
         "rows",
         "client",
         "bookmark",

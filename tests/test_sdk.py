@@ -15,9 +15,10 @@ from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, catalog_of
 
 import tap_litmos
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.cli import Command, CommandLineTap, Writer
+from tap_litmos.cli import Command, CommandLineTap
 from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
 from tap_litmos.errors import StreamFailedError
+from tap_litmos.output import Writer
 from tap_litmos.sandbox import Organisation, Sandbox
 from tap_litmos.sync_log import SyncLog
 from tap_litmos.tap import TapLitmos

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from tap_litmos.check.finder import finished_pages, is_served, open_pages, probes
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.reach import OFF_BY_DEFAULT
-from tap_litmos.summary import counted
 from tap_litmos.windows import LONGEST_DAYS
+from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from tap_litmos.check.findings import UnseenError
 from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.check.reach import DEFAULT
 from tap_litmos.paginator import Position
-from tap_litmos.summary import counted
 from tap_litmos.windows import Window
+from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.check.account import BudgetSpentError
 from tap_litmos.errors import StreamFailedError
-from tap_litmos.summary import aligned
+from tap_litmos.wording import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from tap_litmos.paginator import (
     RowsNotProvedError,
     WindowPaginator,
 )
-from tap_litmos.summary import counted
+from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

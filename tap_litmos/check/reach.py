@@ -11,8 +11,8 @@ from tap_litmos.check.survey import element_paths
 from tap_litmos.declaration import Endpoint
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.summary import counted
 from tap_litmos.windows import WHOLE_LIST
+from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.summary import counted
+from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
     from collections import Counter
