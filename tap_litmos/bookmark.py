@@ -15,7 +15,6 @@ from singer_sdk.streams._state import StreamStateManager
 from typing_extensions import override
 
 from tap_litmos.errors import RunFailedError
-from tap_litmos.settings import FILES
 from tap_litmos.windows import (
     EARLIEST,
     first_since,
@@ -26,6 +25,7 @@ from tap_litmos.windows import (
     split_backwards,
     split_into_windows,
 )
+from tap_litmos.wording import FILES
 
 if TYPE_CHECKING:
     import logging
@@ -170,15 +170,14 @@ class Bookmark(StreamStateManager):
 
     @property
     def _state(self) -> dict[str, Any]:
-        """The stream's state, without making one."""
+        """The stream's state; unlike the SDK's `stream_state`, this makes no entry."""
         state: dict[str, Any] = self.tap_state.get("bookmarks", {}).get(self.stream_name, {})
         return state
 
     def _replicated_from(self, since: DateTime, read_to: DateTime) -> DateTime:
         """Return from where on the stream was read.
 
-        A state of an earlier version of the tap does not tell: it was read from the
-        `start_date` of its next sync, which is this one.
+        A state written by hand may not tell: it is taken as read from `start_date` on.
         """
         value = self._state.get("replicated_from")
         if value is None:
@@ -190,7 +189,7 @@ class Bookmark(StreamStateManager):
                 self.stream_name,
                 value,
             )
-        # Of a day that was read in part, as a hand may have written, all is read.
+        # A state that was edited may name a time within a day: all of that day is read again.
         return next_midnight(read_from or read_to, midnight(read_to))
 
     # What the SDK would do for each row, and a window does here.

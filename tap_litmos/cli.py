@@ -21,9 +21,9 @@ from tap_litmos import log, settings
 from tap_litmos.errors import RunFailedError
 from tap_litmos.output import StoppedError, Writer, wakeup_descriptor
 from tap_litmos.redact import RedactKey
-from tap_litmos.settings import FILES
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.tap import TapLitmos
+from tap_litmos.wording import FILES
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class CommandLineTap(TapLitmos):
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> CommandLineTap:
-        config, warnings = settings.checked((given or ConfigInput()).config, cls._schema())
+        config, warnings = settings.validated((given or ConfigInput()).config, cls._schema())
         for warning in warnings:
             cls.logger.warning("%s", warning)
         tap = cls(

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import pendulum
 from singer_sdk import Stream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib import RecordMessage, Schema
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, CatalogEntry
 
     from tap_litmos.declaration import Declaration, Endpoint
+    from tap_litmos.paginator import WindowPaginator
     from tap_litmos.rows import Page
     from tap_litmos.run import Run
     from tap_litmos.summary import StreamStats
@@ -161,6 +161,8 @@ class DeclaredStream(Stream):
             try:
                 mapped = stream_map.transform(record)
             except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
+                # Raised where the stream asks for its next record: the SDK calls this method
+                # outside of `get_records`, so that here it would end the run.
                 self._map_failure = StreamFailedError(
                     f"{self.name}: the stream map failed on a row "
                     f"({type(error).__name__}: {error}). Correct stream_maps"
@@ -253,6 +255,10 @@ class LitmosStream(DeclaredStream):
         """What was read of this stream."""
         return self.run.summary.of(self.name)
 
+    @property
+    def _paginator(self) -> WindowPaginator:
+        return self.run.paginators[self.name]
+
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """Yield the records; a failure that is the stream's own leaves the others alone."""
@@ -271,43 +277,42 @@ class LitmosStream(DeclaredStream):
 
     def _read(self) -> Iterator[Record]:
         """Yield the records of all windows; when one is taken, those before it are written."""
-        fetcher, paginator, stats = self.run.fetcher, self.run.paginators[self.name], self.stats
-        reader = RowReader(self.endpoint, self.selected_fields(), stats)
+        reader = RowReader(self.endpoint, self.selected_fields(), self.stats)
+        while not self._paginator.finished:
+            yield from self._read_window(self._paginator.current_value.window, reader)
+
+    def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
+        """Yield the records of a window, page by page, and extend the bookmark at its end."""
+        paginator, stats = self._paginator, self.stats
+        skipped_before = stats.rows_without_key
+        requested_at: DateTime | None = None
         delivered: dict[Any, Record | None] = {}  # by the page before, which the next repeats
-        requested_at = pendulum.now("UTC")
-        skipped_before = 0
-        window: Window | None = None
-        while not paginator.finished:
+        while requested_at is None or not paginator.window_is_done:
             position = paginator.current_value
-            self.run.progress.reached(self.name, str(position.window))
-            fetched = fetcher.page(self.name, position, probing=paginator.is_probing)
+            self.run.progress.reached(self.name, str(window))
+            fetched = self.run.fetcher.page(self.name, position, probing=paginator.is_probing)
             # A pendulum date-time would be converted anew for each record.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
-            if position.window != window:
-                window = position.window
-                requested_at, skipped_before = fetched.requested_at, stats.rows_without_key
+            if requested_at is None:
+                requested_at = fetched.requested_at
                 self._log.begin(self.endpoint, stats)
-                self._begin(requested_at, reader)
-            stats.repaired(fetched.body, str(position.window))
+                self._window_began(requested_at, reader)
+            stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
             del fetched  # the body takes memory while the rows are written
             self._advance(page)
             self._log.add(page, requests, accepted=paginator.accepted)
-            if not paginator.accepted:
-                continue
-            yield from _fresh(page, delivered)
-            if not paginator.window_is_done:
+            if paginator.accepted:
+                yield from _not_repeated(page, delivered)
                 delivered = dict(zip(page.versions, page.records, strict=True))
-                continue
-            delivered = {}
-            fetcher.finish(self.name, window)
-            stats.windows += 1
-            self._log.finish(window, requested_at)
-            if stats.rows_without_key == skipped_before:
-                self._finish(window, requested_at)
-            else:
-                # A row without key was not written: the bookmark stays before its window.
-                self.state_manager.hold(window)
+        self.run.fetcher.finish(self.name, window)
+        stats.windows += 1
+        self._log.finish(window, requested_at)
+        if stats.rows_without_key == skipped_before:
+            self._window_is_complete(window, requested_at)
+        else:
+            # A row without key was not written: the bookmark stays before its window.
+            self.state_manager.hold(window)
 
     def _advance(self, page: Page) -> None:
         """Let the paginator decide which page is next.
@@ -315,7 +320,7 @@ class LitmosStream(DeclaredStream):
         Raises:
             StreamFailedError: If it cannot be proved that all rows of the window came.
         """
-        paginator = self.run.paginators[self.name]
+        paginator = self._paginator
         window = paginator.current_value.window
         cuts = paginator.cuts
         try:
@@ -335,10 +340,10 @@ class LitmosStream(DeclaredStream):
                 self.name,
             )
 
-    def _begin(self, requested_at: DateTime, reader: RowReader) -> None:
+    def _window_began(self, requested_at: DateTime, reader: RowReader) -> None:
         """Do what is due when the first page of a window has come."""
 
-    def _finish(self, window: Window, requested_at: DateTime) -> None:
+    def _window_is_complete(self, window: Window, requested_at: DateTime) -> None:
         """Do what is due when all rows of a window have been written, and none was left out."""
         if self.is_test:
             return
@@ -367,7 +372,7 @@ class ListingStream(LitmosStream):
             catalog.add_stream(self._singer_catalog_entry)
 
     @override
-    def _begin(self, requested_at: DateTime, reader: RowReader) -> None:
+    def _window_began(self, requested_at: DateTime, reader: RowReader) -> None:
         reader.constants = {"ListedAt": format_moment(requested_at)}
         if not self.is_test:
             self.stats.total_count = self.run.fetcher.total_count(self.name)
@@ -375,7 +380,7 @@ class ListingStream(LitmosStream):
             self._version = requested_at.int_timestamp
 
     @override
-    def _finish(self, window: Window, requested_at: DateTime) -> None:
+    def _window_is_complete(self, window: Window, requested_at: DateTime) -> None:
         """Announce the version: what is not of it was deleted.
 
         An empty listing announces nothing: it would mark everybody as deleted.
@@ -384,7 +389,7 @@ class ListingStream(LitmosStream):
             self._write_activate_version_message(self._version)
 
 
-def _fresh(page: Page, delivered: dict[Any, Record | None]) -> Iterator[Record]:
+def _not_repeated(page: Page, delivered: dict[Any, Record | None]) -> Iterator[Record]:
     """Yield the records of a page but those that the page before it has delivered."""
     for version, record in zip(page.versions, page.records, strict=True):
         if record is not None and delivered.get(version) != record:

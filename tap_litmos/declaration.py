@@ -23,7 +23,7 @@ _JSON_TYPES: dict[Kind, dict[str, Any]] = {
     "others": {"type": "string"},
 }
 
-_LENGTH_OF_KEY = 255
+_MAX_KEY_LENGTH = 255
 """The `maxLength` of text in a primary key: MySQL cannot index text without one.
 
 The document gives ids 50 characters; its lengths are exceeded in practice.
@@ -156,7 +156,7 @@ class Declaration:
         """Return the JSON schema of a field."""
         of_kind = _JSON_TYPES[field.kind]
         is_key = field.name in self.primary_key
-        length = {"string": _LENGTH_OF_KEY, "hash": _LENGTH_OF_HASH}.get(field.kind)
+        length = {"string": _MAX_KEY_LENGTH, "hash": _LENGTH_OF_HASH}.get(field.kind)
         return {
             **of_kind,
             "type": [of_kind["type"], *([] if is_key else ["null"])],

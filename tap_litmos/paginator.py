@@ -27,7 +27,7 @@ from tap_litmos.windows import WHOLE_LIST, Window
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-_READINGS = 25
+_MAX_READINGS = 25
 """How often a window is read at most. A million rows that change places at random with each
 request need about 15."""
 
@@ -100,7 +100,7 @@ class _Reading:
         needed: How many of them it has to repeat.
         pages: How many pages came.
         check_at: After how many pages to look whether any of them brought a new row.
-        distinct_then: How many different rows there were at the last such look.
+        distinct_at_check: How many different rows there were at the last such look.
     """
 
     versions: Hashes = field(default_factory=Hashes)
@@ -115,7 +115,7 @@ class _Reading:
     needed: int = 0
     pages: int = 0
     check_at: int = 16
-    distinct_then: int = 0
+    distinct_at_check: int = 0
 
     def extend(self, page: Page, repeated: int) -> None:
         """Take in the rows of a page but the first, which repeat the page before."""
@@ -165,11 +165,11 @@ class _Reading:
         self.pages += 1
         if self.pages < self.check_at:
             return
-        before, self.distinct_then = self.distinct_then, distinct(self.keys)
+        before, self.distinct_at_check = self.distinct_at_check, distinct(self.keys)
         self.check_at *= 2
         if not self.ordered and not self.repeats():
             raise RowsNotProvedError("its rows change places faster than they can be read")
-        if self.distinct_then <= before:
+        if self.distinct_at_check <= before:
             raise RowsNotProvedError("it goes on sending pages, but no new rows")
 
     def repeats(self) -> bool:
@@ -301,12 +301,12 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         A service may cap its pages, ignore `limit`, or leave rows out after it has counted
         them.
         """
-        self.is_probing = not self.cuts and self._is_suspect(rows)
+        self.is_probing = not self.cuts and self._should_probe(rows)
         # In a window that grows with each request, a page may always bring a few new rows.
         return self.is_probing or (self.cuts and self._reading.few_new < _FEW_IN_A_ROW)
 
-    def _is_suspect(self, rows: int) -> bool:
-        """Whether a short page has a size that a cut one could have.
+    def _should_probe(self, rows: int) -> bool:
+        """Decide whether to look behind a short page, as it could be a cut one.
 
         Where pages are capped, a cut one is as large as any. Behind every such page it is
         looked, since one window that ends where pages are cut says nothing of the next.
@@ -329,15 +329,15 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return True
         if before is None:
             # Rows were added in front while others were read: the next pages should show them.
-            self._only_unseen = reading.ordered and not repeats
+            self._only_lacks_rows = reading.ordered and not repeats
         elif reading.agrees_with(before):
             return True
         if before is None or self._rows_may_have_left(before):
             # Which of those that came before is not known.
-            self._union.clear()
+            self._keys_so_far.clear()
             return False
-        self._union.append(reading.keys)
-        return distinct(*self._union) >= reading.total
+        self._keys_so_far.append(reading.keys)
+        return distinct(*self._keys_so_far) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
         """Whether rows may have left the window since the reading before.
@@ -353,18 +353,18 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         before = self._before
         return (
             before is not None
-            and self._only_unseen
+            and self._only_lacks_rows
             and self._reading.ordered
             and distinct(before.keys, self._reading.keys) >= before.total
         )
 
     def _read_again(self) -> Position:
         position = self.current_value
-        if position.reading >= _READINGS:
+        if position.reading >= _MAX_READINGS:
             raise RowsNotProvedError(
                 f"it has {self._reading.total:,} rows, but only "
-                f"{distinct(self._reading.keys, *self._union):,} different ones came in "
-                f"{_READINGS} readings"
+                f"{distinct(self._reading.keys, *self._keys_so_far):,} different ones came in "
+                f"{_MAX_READINGS} readings"
             )
         self._begin_reading(self._reading)
         self.pages_reread += 1
@@ -379,8 +379,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return None if window is None else Position(window)
 
     def _begin_window(self) -> None:
-        self._union: list[Hashes] = []  # the keys of all readings since rows may have left
-        self._only_unseen = False  # whether the first reading lacks rows and is sound otherwise
+        self._keys_so_far: list[Hashes] = []  # of all readings since rows may have left
+        self._only_lacks_rows = False  # whether the first reading is sound otherwise
         self._begin_reading(None)
 
     def _begin_reading(self, before: _Reading | None) -> None:

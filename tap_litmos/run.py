@@ -102,7 +102,7 @@ class Run:
             counted(len(self.plan), "stream"),
             f" since {min(dated):%Y-%m-%d}" if dated else "",
             counted(len(windows), "request"),
-            # So many whole minutes pass before the last request may go out.
+            # The last request goes out no sooner than this.
             duration(60 * (max(len(windows) - 1, 0) // self._rate)),
             counted(self._rate, "request"),
         )

@@ -139,12 +139,6 @@ SETTINGS = th.PropertiesList(
     ),
 ).to_dict()
 
-FILES = {
-    "--state": "the last STATE message that the target emitted, or its value",
-    "--catalog": "what --discover prints",
-}
-"""What the files of the command line hold."""
-
 _PREFIX = "TAP_LITMOS_"
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True}
 _FLAGS |= {"false": False, "0": False, "no": False, "off": False}
@@ -193,7 +187,7 @@ def _json(text: str) -> Any:
         return text
 
 
-def checked(
+def validated(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the settings with their defaults, and warnings about them.
@@ -212,7 +206,7 @@ def checked(
         for name in given
         if name not in known
     ]
-    errors = list(dict.fromkeys(map(describe, _Validator(schema).iter_errors(given))))
+    errors = list(dict.fromkeys(map(_message, _Validator(schema).iter_errors(given))))
     errors = errors or list(broken_rules(given, pendulum.now("UTC")))
     if errors:
         # With the warnings: a missing setting may have been given by another name.
@@ -220,13 +214,13 @@ def checked(
     return given, warnings
 
 
-def describe(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     """Return in one line which setting breaks which rule, without secrets."""
     if error.validator == "required":
         name = error.message.split("'")[1]
         return (
             f"Setting '{name}' is missing: give it in the config file, or as "
-            f"TAP_LITMOS_{name.upper()} in the environment"
+            f"{_PREFIX}{name.upper()} in the environment"
         )
     where = ".".join(map(str, error.path))
     if where in _SECRETS:
@@ -234,11 +228,11 @@ def describe(error: ValidationError) -> str:
     schema = SETTINGS["properties"].get(where)
     if schema is None:
         return f"Setting '{where}': {error.message}"
-    rule = _rule(schema)
+    rule = _expected(schema)
     return f"Setting '{where}' is {error.instance!r}, but must be {rule}"
 
 
-def _rule(schema: dict[str, Any]) -> str:
+def _expected(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "maximum" in schema:

@@ -2,6 +2,9 @@
 
 Fields bear Litmos' own names and stand in its order. To add an endpoint, add its `Endpoint`
 to `ENDPOINTS`: this is the only file to touch.
+
+What is said here and elsewhere to come from *the document* is told by Litmos' own page "Date
+Range Delta Queries Via API".
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ from __future__ import annotations
 from tap_litmos.declaration import Declaration, Endpoint, Field
 
 
-def _text(name: str, description: str) -> Field:
+def _string(name: str, description: str) -> Field:
     return Field(name, "string", description)
 
 
-def _whole(name: str, description: str, *also_sent_as: str) -> Field:
+def _integer(name: str, description: str, *also_sent_as: str) -> Field:
     return Field(name, "integer", description, also_sent_as)
 
 
@@ -21,24 +24,24 @@ def _number(name: str, description: str) -> Field:
     return Field(name, "number", description)
 
 
-def _flag(name: str, description: str, *also_sent_as: str) -> Field:
+def _boolean(name: str, description: str, *also_sent_as: str) -> Field:
     return Field(name, "boolean", description, also_sent_as)
 
 
-def _moment(name: str, description: str, *also_sent_as: str) -> Field:
+def _datetime(name: str, description: str, *also_sent_as: str) -> Field:
     return Field(name, "datetime", description, also_sent_as)
 
 
 def _id(name: str, of: str) -> Field:
-    return _text(name, f"Id of the {of}; case-sensitive")
+    return _string(name, f"Id of the {of}; case-sensitive")
 
 
-def _child(of: str) -> Field:
-    return _text("Id", f"Id of the {of}, not of this row; case-sensitive")
+def _foreign_id(of: str) -> Field:
+    return _string("Id", f"Id of the {of}, not of this row; case-sensitive")
 
 
-def _original(name: str, of: str, *also_sent_as: str) -> Field:
-    return _whole(name, f"Integer form of the {of}'s id, one to one with it", *also_sent_as)
+def _integer_id(name: str, of: str, *also_sent_as: str) -> Field:
+    return _integer(name, f"Integer form of the {of}'s id, one to one with it", *also_sent_as)
 
 
 def _listing(
@@ -60,7 +63,7 @@ def _listing(
 
 
 def _custom(number: int) -> Field:
-    return _text(f"CustomField{number}", f"Custom field {number}, defined by the account")
+    return _string(f"CustomField{number}", f"Custom field {number}, defined by the account")
 
 
 _USER_ID = _id("UserId", "user")
@@ -68,26 +71,30 @@ _COURSE_ID = _id("CourseId", "course")
 _LEARNING_PATH_ID = _id("LearningPathId", "learning path")
 _TEAM_ID = _id("TeamId", "team")
 
-_ORIGINAL_USER_ID = _original("OriginalUserId", "user")
-_ORIGINAL_COURSE_ID = _original("OriginalCourseId", "course")
-_ORIGINAL_LEARNING_PATH_ID = _original("OriginalLearningPathId", "learning path")
-_ORIGINAL_TEAM_ID = _original("OriginalTeamId", "team")
+_ORIGINAL_USER_ID = _integer_id("OriginalUserId", "user")
+_ORIGINAL_COURSE_ID = _integer_id("OriginalCourseId", "course")
+_ORIGINAL_LEARNING_PATH_ID = _integer_id("OriginalLearningPathId", "learning path")
+_ORIGINAL_TEAM_ID = _integer_id("OriginalTeamId", "team")
 
-_CREATED_DATE = _moment("CreatedDate", "When the row was created (UTC)")
-_UPDATED_DATE = _moment("UpdatedDate", "When the row last changed (UTC), null if it never did")
-_CREATED_BY = _whole("CreatedBy", "Integer id of the creating user, -1: system, 0: nobody")
-_UPDATED_BY = _whole("UpdatedBy", "Integer id of the last updating user, -1: system, 0: nobody")
+_CREATED_DATE = _datetime("CreatedDate", "When the row was created (UTC)")
+_UPDATED_DATE = _datetime(
+    "UpdatedDate", "When the row last changed (UTC), null if it never did"
+)
+_CREATED_BY = _integer("CreatedBy", "Integer id of the creating user, -1: system, 0: nobody")
+_UPDATED_BY = _integer(
+    "UpdatedBy", "Integer id of the last updating user, -1: system, 0: nobody"
+)
 _DATES = (_CREATED_DATE, _UPDATED_DATE)
 _AUDIT = (*_DATES, _CREATED_BY, _UPDATED_BY)
 
-_LOGIN_NAME = _text("UserName", "Name with which the user logs in")
+_LOGIN_NAME = _string("UserName", "Name with which the user logs in")
 _PASSMARK = _number("Passmark", "Score that is needed to pass")
-_RESULT_ACTIVE = _flag("Active", "False if the result is deactivated")
+_RESULT_ACTIVE = _boolean("Active", "False if the result is deactivated")
 _PERCENTAGE_COMPLETE = _number("PercentageComplete", "Progress in percent, from 0 to 100")
-_COMPLIANT_TILL_DATE = _moment(
+_COMPLIANT_TILL_DATE = _datetime(
     "CompliantTillDate", "Until when completion counts (UTC), null if no end is set"
 )
-_LEARNING_PATH_ASSIGNMENT = _flag(
+_LEARNING_PATH_ASSIGNMENT = _boolean(
     "LearningPathAssignment", "True if assigned through a learning path"
 )
 _IS_IN_TEAM_LIBRARY = Field(
@@ -97,68 +104,68 @@ _IS_IN_TEAM_LIBRARY = Field(
     default=False,
 )
 
-_FOR_SALE = _flag("ForSale", "Whether it is sold in the account's web shop")
+_FOR_SALE = _boolean("ForSale", "Whether it is sold in the account's web shop")
 _PRICE = _number("Price", "Price in the web shop, in the shop's currency")
 _SALES_TEXTS = (
-    _text("EcommerceShortDescription", "Teaser in the web shop"),
-    _text("EcommerceLongDescription", "Full text in the web shop"),
+    _string("EcommerceShortDescription", "Teaser in the web shop"),
+    _string("EcommerceLongDescription", "Full text in the web shop"),
 )
 _ACCESS = (
-    _moment("AccessTillDate", "When learners lose access (UTC), null if no date is set"),
-    _whole("AccessTillDays", "Days of access after assignment, null if no limit is set"),
+    _datetime("AccessTillDate", "When learners lose access (UTC), null if no date is set"),
+    _integer("AccessTillDays", "Days of access after assignment, null if no limit is set"),
 )
 _LIBRARY = (
-    _whole("DisplayOrder", "Position when listed, lowest first"),
-    _flag("IncludeInLibrary", "Whether learners can find it in the library themselves"),
+    _integer("DisplayOrder", "Position when listed, lowest first"),
+    _boolean("IncludeInLibrary", "Whether learners can find it in the library themselves"),
 )
 
 _PERSON = (
     _id("Id", "user"),
     _LOGIN_NAME,
-    _text("FirstName", "Given name"),
-    _text("LastName", "Family name"),
-    _text("FullName", "Given and family name together"),
-    _text("Email", "E-mail address"),
-    _text("AccessLevel", "Role in Litmos, such as Learner or Account_Owner"),
-    _flag("DisableMessages", "True if the user gets no messages from Litmos"),
-    _flag("Active", "False if the user is deactivated"),
-    _text("Skype", "Skype name"),
-    _text("PhoneWork", "Phone number at work"),
-    _text("PhoneMobile", "Mobile phone number"),
-    _moment("LastLogin", "Latest login (UTC), null if the user never logged in"),
+    _string("FirstName", "Given name"),
+    _string("LastName", "Family name"),
+    _string("FullName", "Given and family name together"),
+    _string("Email", "E-mail address"),
+    _string("AccessLevel", "Role in Litmos, such as Learner or Account_Owner"),
+    _boolean("DisableMessages", "True if the user gets no messages from Litmos"),
+    _boolean("Active", "False if the user is deactivated"),
+    _string("Skype", "Skype name"),
+    _string("PhoneWork", "Phone number at work"),
+    _string("PhoneMobile", "Mobile phone number"),
+    _datetime("LastLogin", "Latest login (UTC), null if the user never logged in"),
     Field(
         "LoginKey",
         "string",
         "Login link: treat as a secret",
         opt_in="include_login_key",
     ),
-    _flag("IsCustomUsername", "True if the login name is not the e-mail address"),
-    _text("TimeZone", "Time zone that the user sees; has no effect on date-times here"),
-    _text("SalesforceId", "Id of the user in Salesforce"),
-    _original("OriginalId", "user", "OriginalUserId"),
-    _text("Street1", "First line of the street address"),
-    _text("Street2", "Second line of the street address"),
-    _text("City", "City of the address"),
-    _text("State", "State or region of the address"),
-    _text("PostalCode", "Postal code of the address"),
-    _text("Country", "Country of the address"),
-    _text("CompanyName", "Company that the user belongs to"),
-    _text("JobTitle", "Job title of the user"),
+    _boolean("IsCustomUsername", "True if the login name is not the e-mail address"),
+    _string("TimeZone", "Time zone that the user sees; has no effect on date-times here"),
+    _string("SalesforceId", "Id of the user in Salesforce"),
+    _integer_id("OriginalId", "user", "OriginalUserId"),
+    _string("Street1", "First line of the street address"),
+    _string("Street2", "Second line of the street address"),
+    _string("City", "City of the address"),
+    _string("State", "State or region of the address"),
+    _string("PostalCode", "Postal code of the address"),
+    _string("Country", "Country of the address"),
+    _string("CompanyName", "Company that the user belongs to"),
+    _string("JobTitle", "Job title of the user"),
     *map(_custom, range(1, 4)),
-    _text("Culture", "Language and region of the user's display, such as en-US"),
+    _string("Culture", "Language and region of the user's display, such as en-US"),
     *map(_custom, range(4, 11)),
-    _text("SalesforceContactId", "Id of the user's contact in Salesforce"),
-    _text("SalesforceAccountId", "Id of the user's account in Salesforce"),
+    _string("SalesforceContactId", "Id of the user's contact in Salesforce"),
+    _string("SalesforceAccountId", "Id of the user's account in Salesforce"),
     *_AUDIT,
-    _text("Brand", "Brand whose look the user sees"),
-    _text("ManagerId", "Id of the user's manager, null or 0 if none; case-sensitive"),
-    _text("ManagerName", "Name of the user's manager"),
-    _flag("EnableTextNotification", "Whether the user gets text messages on the phone"),
-    _text("Website", "Web address of the user"),
-    _text("Twitter", "Twitter name"),
-    _moment("ExpirationDate", "When the account of the user expires (UTC), null if never"),
-    _text("ExternalEmployeeId", "Id of the user in the employer's own systems"),
-    _text("ProfileType", "Type of the user's profile"),
+    _string("Brand", "Brand whose look the user sees"),
+    _string("ManagerId", "Id of the user's manager, null or 0 if none; case-sensitive"),
+    _string("ManagerName", "Name of the user's manager"),
+    _boolean("EnableTextNotification", "Whether the user gets text messages on the phone"),
+    _string("Website", "Web address of the user"),
+    _string("Twitter", "Twitter name"),
+    _datetime("ExpirationDate", "When the account of the user expires (UTC), null if never"),
+    _string("ExternalEmployeeId", "Id of the user in the employer's own systems"),
+    _string("ProfileType", "Type of the user's profile"),
 )
 
 _ACTIVITY_KEY = Field(
@@ -167,44 +174,44 @@ _ACTIVITY_KEY = Field(
     "Hash of all other fields, which identifies the row as no id is sent",
     sent=False,
 )
-_ACTIVITY_TYPE = _text("ActivityType", "What was done")
+_ACTIVITY_TYPE = _string("ActivityType", "What was done")
 _OBJECTS = (
-    _text("ObjectType", "Kind of the object that was acted on, such as a course"),
+    _string("ObjectType", "Kind of the object that was acted on, such as a course"),
     _id("ObjectId", "object that was acted on"),
-    _original("OriginalObjectId", "object"),
-    _text("ObjectName", "Name of the object that was acted on"),
-    _text("TargetObjectType", "Kind of the object that the act was aimed at, such as a user"),
+    _integer_id("OriginalObjectId", "object"),
+    _string("ObjectName", "Name of the object that was acted on"),
+    _string("TargetObjectType", "Kind of the object that the act was aimed at, such as a user"),
     _id("TargetObjectId", "object that the act was aimed at"),
-    _original("OriginalTargetObjectId", "target object"),
-    _text("TargetObjectName", "Name of the object that the act was aimed at"),
+    _integer_id("OriginalTargetObjectId", "target object"),
+    _string("TargetObjectName", "Name of the object that the act was aimed at"),
 )
 _ACTOR = (
-    _whole("ActivityBy", "Integer id of the user who acted"),
-    _text("ActivityByUserName", "Login name of the user who acted"),
-    _moment("ActivityDate", "When it was done (UTC)"),
+    _integer("ActivityBy", "Integer id of the user who acted"),
+    _string("ActivityByUserName", "Login name of the user who acted"),
+    _datetime("ActivityDate", "When it was done (UTC)"),
 )
 _ACTIVITY = (_ACTIVITY_KEY, _ACTIVITY_TYPE, *_OBJECTS, *_ACTOR)
 
 _OFFER = (
     _id("Id", "course or learning path"),
-    _text("Code", "Short code of the offer"),
-    _text("Name", "Name of the offer"),
-    _flag("Active", "False if the offer is deactivated"),
-    _text("UpdatedBy", "User who last changed the offer, as text"),
-    _text("OriginalId", "Integer form of the offer's id, one to one with it, sent as text"),
-    _text("Description", "What the offer teaches"),
+    _string("Code", "Short code of the offer"),
+    _string("Name", "Name of the offer"),
+    _boolean("Active", "False if the offer is deactivated"),
+    _string("UpdatedBy", "User who last changed the offer, as text"),
+    _string("OriginalId", "Integer form of the offer's id, one to one with it, sent as text"),
+    _string("Description", "What the offer teaches"),
     *_SALES_TEXTS,
-    _text("Skills", "Skills that the offer teaches"),
+    _string("Skills", "Skills that the offer teaches"),
     _PRICE,
     *_ACCESS,
-    _text("CoursePrerequisites", "Courses to be completed before this offer"),
-    _text("LearningPathPrerequisites", "Learning paths to be completed before this offer"),
-    _text("Currency", "Currency of the price, as a code such as USD"),
-    _text("Languages", "Languages in which the offer is available"),
-    _text("Topics", "Topics under which the offer is listed"),
-    _text("Tags", "Tags of the offer"),
+    _string("CoursePrerequisites", "Courses to be completed before this offer"),
+    _string("LearningPathPrerequisites", "Learning paths to be completed before this offer"),
+    _string("Currency", "Currency of the price, as a code such as USD"),
+    _string("Languages", "Languages in which the offer is available"),
+    _string("Topics", "Topics under which the offer is listed"),
+    _string("Tags", "Tags of the offer"),
     *_DATES,
-    _text("CreatedBy", "User who created the offer, as text"),
+    _string("CreatedBy", "User who created the offer, as text"),
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -243,25 +250,27 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         references={"UserId": "users.Id", "Id": "modules.Id"},
         fields=(
-            _child("module"),
+            _foreign_id("module"),
             _USER_ID,
-            _original("OriginalModuleId", "module", "OrginalModuleId"),
+            _integer_id("OriginalModuleId", "module", "OrginalModuleId"),
             _ORIGINAL_USER_ID,
-            _whole("ModuleResultId", "Id of this result"),
+            _integer("ModuleResultId", "Id of this result"),
             _RESULT_ACTIVE,
-            _text("Name", "Name of the module"),
+            _string("Name", "Name of the module"),
             _PASSMARK,
             _number("Score", "Score that the user reached"),
             _LOGIN_NAME,
-            _flag("Completed", "Whether the user has completed the module"),
-            _whole("AttemptNumber", "Number of the user's attempt at the module"),
+            _boolean("Completed", "Whether the user has completed the module"),
+            _integer("AttemptNumber", "Number of the user's attempt at the module"),
             _CREATED_BY,
-            _moment("FinishedDate", "When the user finished the module (UTC), null if not yet"),
+            _datetime(
+                "FinishedDate", "When the user finished the module (UTC), null if not yet"
+            ),
             _CREATED_DATE,
-            _moment("StartedDate", "When the user started the module (UTC), null if not yet"),
-            _text("TimeTaken", "Time that the user spent, as HH:mm:ss; may exceed a day"),
+            _datetime("StartedDate", "When the user started the module (UTC), null if not yet"),
+            _string("TimeTaken", "Time that the user spent, as HH:mm:ss; may exceed a day"),
             _UPDATED_DATE,
-            _text("Code", "Short code of the module"),
+            _string("Code", "Short code of the module"),
         ),
     ),
     Endpoint(
@@ -274,28 +283,30 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         references={"UserId": "users.Id", "Id": "courses.Id"},
         fields=(
-            _child("course"),
+            _foreign_id("course"),
             _USER_ID,
             _ORIGINAL_USER_ID,
             _ORIGINAL_COURSE_ID,
-            _text("Name", "Name of the course"),
+            _string("Name", "Name of the course"),
             _RESULT_ACTIVE,
             *_DATES,
-            _moment("StartedDate", "When the user started the course (UTC), null if not yet"),
-            _flag("Completed", "Whether the user has completed the course"),
+            _datetime("StartedDate", "When the user started the course (UTC), null if not yet"),
+            _boolean("Completed", "Whether the user has completed the course"),
             _PERCENTAGE_COMPLETE,
-            _moment("CompletedDate", "When the user completed it (UTC), null if not yet"),
-            _flag("UpToDate", "False if the course has changed since the user completed it"),
-            _flag("Overdue", "True if the due date has passed without completion"),
+            _datetime("CompletedDate", "When the user completed it (UTC), null if not yet"),
+            _boolean("UpToDate", "False if the course has changed since the user completed it"),
+            _boolean("Overdue", "True if the due date has passed without completion"),
             _COMPLIANT_TILL_DATE,
-            _moment("DueDate", "When the course is due (UTC), null if never or once completed"),
-            _moment("LastAttemptDate", "When the user last worked on the course (UTC)"),
+            _datetime(
+                "DueDate", "When the course is due (UTC), null if never or once completed"
+            ),
+            _datetime("LastAttemptDate", "When the user last worked on the course (UTC)"),
             _CREATED_BY,
-            _text("Code", "Short code of the course"),
+            _string("Code", "Short code of the course"),
             _LOGIN_NAME,
             _UPDATED_BY,
             _LEARNING_PATH_ASSIGNMENT,
-            _flag("TeamAssignment", "True if assigned through a team"),
+            _boolean("TeamAssignment", "True if assigned through a team"),
         ),
     ),
     Endpoint(
@@ -310,18 +321,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         references={"UserId": "users.Id", "Id": "learning_paths.Id"},
         fields=(
-            _child("learning path"),
+            _foreign_id("learning path"),
             _USER_ID,
             _ORIGINAL_LEARNING_PATH_ID,
             _ORIGINAL_USER_ID,
             _RESULT_ACTIVE,
-            _text("Name", "Name of the learning path"),
+            _string("Name", "Name of the learning path"),
             _PERCENTAGE_COMPLETE,
-            _flag("Completed", "Whether the user has completed the learning path"),
+            _boolean("Completed", "Whether the user has completed the learning path"),
             *_DATES,
             _COMPLIANT_TILL_DATE,
-            _moment("StartDate", "When the user started the path (UTC), null if not yet"),
-            _moment("FinishDate", "When the user finished the path (UTC), null if not yet"),
+            _datetime("StartDate", "When the user started the path (UTC), null if not yet"),
+            _datetime("FinishDate", "When the user finished the path (UTC), null if not yet"),
             _CREATED_BY,
         ),
     ),
@@ -341,21 +352,21 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=(
             _id("Id", "achievement"),
             _USER_ID,
-            _text("CourseId", "Id of the course, null if not for a course; case-sensitive"),
-            _text("LearningPathId", "Id of the learning path, null if none; case-sensitive"),
-            _original("OriginalAchievementId", "achievement"),
+            _string("CourseId", "Id of the course, null if not for a course; case-sensitive"),
+            _string("LearningPathId", "Id of the learning path, null if none; case-sensitive"),
+            _integer_id("OriginalAchievementId", "achievement"),
             _ORIGINAL_USER_ID,
             _ORIGINAL_COURSE_ID,
             _ORIGINAL_LEARNING_PATH_ID,
-            _moment(
+            _datetime(
                 "CompliantTillDate",
                 "Until when the achievement counts (UTC), null if no end is set",
                 "ComplaintTillDate",
             ),
-            _text("Title", "Title of the achievement"),
-            _moment("AchievementDate", "When the user earned the achievement (UTC)"),
-            _text("Type", "Kind of the achievement"),
-            _whole("CertificateId", "Id of the certificate that comes with it"),
+            _string("Title", "Title of the achievement"),
+            _datetime("AchievementDate", "When the user earned the achievement (UTC)"),
+            _string("Type", "Kind of the achievement"),
+            _integer("CertificateId", "Id of the certificate that comes with it"),
             *_AUDIT,
         ),
     ),
@@ -369,14 +380,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         fields=(
             _id("Id", "module"),
-            _original("OriginalId", "module"),
-            _text("Name", "Name of the module"),
-            _text("Description", "What the module teaches"),
-            _flag("Active", "False if the module is deactivated"),
+            _integer_id("OriginalId", "module"),
+            _string("Name", "Name of the module"),
+            _string("Description", "What the module teaches"),
+            _boolean("Active", "False if the module is deactivated"),
             _PASSMARK,
             *_DATES,
             _CREATED_BY,
-            _text("ModuleType", "Kind of the module's content"),
+            _string("ModuleType", "Kind of the module's content"),
         ),
     ),
     Endpoint(
@@ -389,22 +400,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         fields=(
             _id("Id", "course"),
-            _text("Code", "Short code of the course"),
-            _text("Name", "Name of the course"),
-            _flag("Active", "False if the course is deactivated"),
+            _string("Code", "Short code of the course"),
+            _string("Name", "Name of the course"),
+            _boolean("Active", "False if the course is deactivated"),
             _FOR_SALE,
             _ORIGINAL_COURSE_ID,
-            _text("Description", "What the course teaches"),
+            _string("Description", "What the course teaches"),
             *_SALES_TEXTS,
-            _text("CourseCodeForBulkImport", "Code of the course in files for bulk import"),
+            _string("CourseCodeForBulkImport", "Code of the course in files for bulk import"),
             _PRICE,
             *_ACCESS,
             *_AUDIT,
-            _whole("CompliantTillDays", "Days that completion counts, null if no end is set"),
-            _moment("TimeLimitDate", "When the course is due (UTC), null if no date is set"),
-            _whole("TimeLimitDays", "Days from assignment until due, null if no limit is set"),
+            _integer("CompliantTillDays", "Days that completion counts, null if no end is set"),
+            _datetime("TimeLimitDate", "When the course is due (UTC), null if no date is set"),
+            _integer(
+                "TimeLimitDays", "Days from assignment until due, null if no limit is set"
+            ),
             *_LIBRARY,
-            _text("CourseImageURL", "Web address of the course's image"),
+            _string("CourseImageURL", "Web address of the course's image"),
         ),
     ),
     Endpoint(
@@ -417,10 +430,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         fields=(
             _id("Id", "learning path"),
-            _text("Name", "Name of the learning path"),
-            _text("Description", "What the learning path teaches"),
-            _flag("Active", "False if the learning path is deactivated"),
-            _original("OriginalId", "learning path"),
+            _string("Name", "Name of the learning path"),
+            _string("Description", "What the learning path teaches"),
+            _boolean("Active", "False if the learning path is deactivated"),
+            _integer_id("OriginalId", "learning path"),
             _FOR_SALE,
             _PRICE,
             *_SALES_TEXTS,
@@ -428,12 +441,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             *_DATES,
             _CREATED_BY,
             *_LIBRARY,
-            _flag(
+            _boolean(
                 "IsCourseOrderOptional",
                 "True if learners may take the courses in any order",
                 "IsCourseOptionalOrder",
             ),
-            _text("ImageURL", "Web address of the learning path's image"),
+            _string("ImageURL", "Web address of the learning path's image"),
         ),
     ),
     Endpoint(
@@ -447,10 +460,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"CourseId": "courses.Id", "Id": "modules.Id"},
         fields=(
             _COURSE_ID,
-            _child("module"),
+            _foreign_id("module"),
             _ORIGINAL_COURSE_ID,
-            _original("OriginalModuleId", "module"),
-            _flag("Active", "False if the module is no longer in the course"),
+            _integer_id("OriginalModuleId", "module"),
+            _boolean("Active", "False if the module is no longer in the course"),
             *_AUDIT,
         ),
     ),
@@ -467,10 +480,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"LearningPathId": "learning_paths.Id", "Id": "courses.Id"},
         fields=(
             _LEARNING_PATH_ID,
-            _child("course"),
+            _foreign_id("course"),
             _ORIGINAL_LEARNING_PATH_ID,
             _ORIGINAL_COURSE_ID,
-            _flag("Active", "False if the course is no longer in the learning path"),
+            _boolean("Active", "False if the course is no longer in the learning path"),
             *_AUDIT,
         ),
     ),
@@ -488,10 +501,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"UserId": "users.Id", "Id": "courses.Id"},
         fields=(
             _USER_ID,
-            _child("course"),
+            _foreign_id("course"),
             _ORIGINAL_USER_ID,
             _ORIGINAL_COURSE_ID,
-            _flag("Active", "False if the course is no longer assigned to the user"),
+            _boolean("Active", "False if the course is no longer assigned to the user"),
             *_AUDIT,
         ),
     ),
@@ -509,9 +522,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"LearningPathId": "learning_paths.Id", "Id": "users.Id"},
         fields=(
             _LEARNING_PATH_ID,
-            _child("user"),
+            _foreign_id("user"),
             _ORIGINAL_LEARNING_PATH_ID,
-            _flag("Active", "False if the learning path is no longer assigned to the user"),
+            _boolean("Active", "False if the learning path is no longer assigned to the user"),
             _ORIGINAL_USER_ID,
             _CREATED_BY,
             _CREATED_DATE,
@@ -530,12 +543,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"ParentTeamId": "teams.Id"},
         fields=(
             _id("Id", "team"),
-            _text("Name", "Name of the team"),
+            _string("Name", "Name of the team"),
             _ORIGINAL_TEAM_ID,
-            _flag("Active", "False if the team is deactivated"),
+            _boolean("Active", "False if the team is deactivated"),
             *_AUDIT,
-            _text("ParentTeamId", "Id of the team above, null if none; case-sensitive"),
-            _text("TeamCodeForBulkImport", "Code of the team in files for bulk import"),
+            _string("ParentTeamId", "Id of the team above, null if none; case-sensitive"),
+            _string("TeamCodeForBulkImport", "Code of the team in files for bulk import"),
         ),
     ),
     Endpoint(
@@ -549,12 +562,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"TeamId": "teams.Id", "Id": "users.Id"},
         fields=(
             _TEAM_ID,
-            _child("user"),
+            _foreign_id("user"),
             _ORIGINAL_TEAM_ID,
             _ORIGINAL_USER_ID,
-            _flag("Active", "False if the user is no longer in the team"),
-            _flag("IsTeamLeader", "Whether the user leads the team"),
-            _flag("IsTeamAdmin", "Whether the user administers the team"),
+            _boolean("Active", "False if the user is no longer in the team"),
+            _boolean("IsTeamLeader", "Whether the user leads the team"),
+            _boolean("IsTeamAdmin", "Whether the user administers the team"),
             *_AUDIT,
         ),
     ),
@@ -572,10 +585,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"TeamId": "teams.Id", "Id": "courses.Id"},
         fields=(
             _TEAM_ID,
-            _child("course"),
+            _foreign_id("course"),
             _ORIGINAL_COURSE_ID,
             _ORIGINAL_TEAM_ID,
-            _flag("Active", "False if the team no longer has the course"),
+            _boolean("Active", "False if the team no longer has the course"),
             _IS_IN_TEAM_LIBRARY,
             _LEARNING_PATH_ASSIGNMENT,
             *_AUDIT,
@@ -595,10 +608,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         references={"TeamId": "teams.Id", "Id": "learning_paths.Id"},
         fields=(
             _TEAM_ID,
-            _child("learning path"),
+            _foreign_id("learning path"),
             _ORIGINAL_LEARNING_PATH_ID,
             _ORIGINAL_TEAM_ID,
-            _flag("Active", "False if the team no longer has the learning path"),
+            _boolean("Active", "False if the team no longer has the learning path"),
             _IS_IN_TEAM_LIBRARY,
             *_AUDIT,
         ),
@@ -647,10 +660,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=(
             _ACTIVITY_KEY,
             _ACTIVITY_TYPE,
-            _text("Category", "Group that the setting belongs to"),
+            _string("Category", "Group that the setting belongs to"),
             *_OBJECTS,
-            _text("OldValue", "Value of the setting before the change"),
-            _text("NewValue", "Value of the setting after the change"),
+            _string("OldValue", "Value of the setting before the change"),
+            _string("NewValue", "Value of the setting after the change"),
             *_ACTOR,
         ),
         selected_by_default=False,
@@ -670,8 +683,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             _USER_ID,
             _ORIGINAL_USER_ID,
             _LOGIN_NAME,
-            _text("IPAddress", "Internet address from which the user logged in"),
-            _moment("LoginDate", "When the user logged in (UTC)"),
+            _string("IPAddress", "Internet address from which the user logged in"),
+            _datetime("LoginDate", "When the user logged in (UTC)"),
         ),
         selected_by_default=False,
     ),
@@ -713,7 +726,7 @@ SECRETS = {
     for name, field in endpoint.elements().items()
     if field.opt_in is not None
 }
-"""The plain names of elements that are in no field but their own, wherever they come."""
+"""The plain names of elements that never go to `OtherFields`, however deep they lie."""
 
 SYNC_LOG = Declaration(
     stream="sync_log",
@@ -722,27 +735,33 @@ SYNC_LOG = Declaration(
     primary_key=("Stream", "Since", "RequestedAt"),
     replication_key="RequestedAt",
     fields=(
-        _text("Stream", "Name of the stream"),
-        _moment("Since", "Start of the window (UTC); 1990-01-01 for a list of all ids"),
-        _moment("To", "End of the window as it was asked for (UTC), null for a list"),
-        _moment(
+        _string("Stream", "Name of the stream"),
+        _datetime("Since", "Start of the window (UTC); 1990-01-01 for a list of all ids"),
+        _datetime("To", "End of the window as it was asked for (UTC), null for a list"),
+        _datetime(
             "CompleteTo",
             "Up to when every row has come (UTC): the end of the window, or the bookmark if it "
             "is earlier; null if rows were left out",
         ),
-        _moment("RequestedAt", "When the first page of the window was requested (UTC)"),
-        _whole("Rows", "How many different rows came"),
-        _whole(
+        _datetime("RequestedAt", "When the first page of the window was requested (UTC)"),
+        _integer("Rows", "How many different rows came"),
+        _integer(
             "TotalCount",
             "How many rows there are by Litmos' own count, null where it gives none",
         ),
-        _whole("Pages", "How many pages came, those that were read again included"),
-        _whole("Requests", "How many requests those pages took, retries included"),
-        _whole("Retries", "How many of the requests were retries"),
-        _whole("ReadAgain", "How often pages were read again, as rows had moved or came twice"),
-        _whole("LeftOut", "How many rows were left out, as they had no primary key"),
-        _whole("Misfits", "How many values did not fit their field or had to be repaired"),
-        _text("Digest", "Hash of the keys and replication values of all rows"),
+        _integer("Pages", "How many pages came, those that were read again included"),
+        _integer("Requests", "How many requests those pages took, retries included"),
+        _integer("Retries", "How many of the requests were retries"),
+        _integer(
+            "PagesReread", "How often pages were read again, as rows had moved or came twice"
+        ),
+        _integer(
+            "RowsWithoutKey", "How many rows were not written, as they had no primary key"
+        ),
+        _integer(
+            "InvalidValues", "How many values were not valid for their field, or were repaired"
+        ),
+        _string("Digest", "Hash of the keys and replication values of all rows"),
     ),
     selected_by_default=False,
 )

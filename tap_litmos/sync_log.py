@@ -172,7 +172,7 @@ class Entry:
         counts = {
             name: count - self._before[name] for name, count in _counts(self._stats).items()
         }
-        complete_to = None if counts["LeftOut"] else window.bookmark(requested_at)
+        complete_to = None if counts["RowsWithoutKey"] else window.bookmark(requested_at)
         return {
             "Stream": self._stats.stream,
             "Since": format_moment(window.since),
@@ -201,9 +201,9 @@ class Entry:
 def _counts(stats: StreamStats) -> dict[str, int]:
     """Return what is counted for a stream, and only grows."""
     return {
-        "ReadAgain": stats.pages_reread,
-        "LeftOut": stats.rows_without_key,
-        "Misfits": stats.invalid_values + stats.repairs,
+        "PagesReread": stats.pages_reread,
+        "RowsWithoutKey": stats.rows_without_key,
+        "InvalidValues": stats.invalid_values + stats.repairs,
     }
 
 

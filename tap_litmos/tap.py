@@ -52,6 +52,7 @@ class TapLitmos(Tap):
 
     @override
     def setup_mapper(self) -> None:
+        # Here, as the mapper takes the streams of the catalog as they are next.
         catalog = self.input_catalog
         if catalog is not None:
             for unknown in sorted(catalog.keys() - self.streams.keys()):

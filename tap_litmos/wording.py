@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+FILES = {
+    "--state": "the last STATE message that the target emitted, or its value",
+    "--catalog": "what --discover prints",
+}
+"""What the files of the command line hold."""
+
 
 def counted(number: float, noun: str) -> str:
     """Return a number with its noun: `1 request`, `1,200 requests`, `2 retries`."""

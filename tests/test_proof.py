@@ -300,7 +300,7 @@ def test_a_window_with_rows_left_out_is_a_hole() -> None:
         catalog = catalog_of("sync_log", "module_results")
         run = run_tap(config=config_for(box), catalog=catalog)
     assert run.status == 1
-    left_out = [row for row in run.records("sync_log") if row["LeftOut"]]
+    left_out = [row for row in run.records("sync_log") if row["RowsWithoutKey"]]
     assert left_out
     with in_duckdb({"sync_log": run.records("sync_log")}) as warehouse:
         [span] = warehouse.query(SPANS)

@@ -212,7 +212,7 @@ def test_the_examples_of_settings_are_valid() -> None:
     )
     assert len(examples) > 3
     for example in examples:
-        config, warnings = settings.checked(needed | json.loads(example), schema)
+        config, warnings = settings.validated(needed | json.loads(example), schema)
         assert set(json.loads(example)) < set(config)
         assert not warnings
 
@@ -223,7 +223,7 @@ def test_the_example_of_an_environment_has_all_that_is_required() -> None:
     config = settings.from_environment(given, settings.SETTINGS)
     assert set(settings.SETTINGS["required"]) <= set(config)
     assert config["api_key"] == ""
-    settings.checked(config | {"api_key": "a key"}, settings.SETTINGS)
+    settings.validated(config | {"api_key": "a key"}, settings.SETTINGS)
 
 
 def test_the_dag_for_airflow_is_python() -> None:

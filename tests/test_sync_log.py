@@ -128,7 +128,7 @@ def test_each_window_has_a_row_with_what_came_in_it(org: Organisation, page_size
             ]
             assert row["Rows"] == len(expected)
             assert row["Digest"] == digest(stream, expected)
-            nothing = ("Retries", "ReadAgain", "LeftOut", "Misfits")
+            nothing = ("Retries", "PagesReread", "RowsWithoutKey", "InvalidValues")
             assert [row[name] for name in nothing] == [0] * 4
             assert row["TotalCount"] is None
             assert row["Requests"] == row["Pages"] >= 1
@@ -154,11 +154,13 @@ def test_rows_left_out_are_counted_and_their_window_vouches_for_nothing(
         run = logged(box, "module_results")
     assert run.status == 1
     rows = log_of(run, "module_results")
-    odd = [row for row in rows if row["LeftOut"]]
+    odd = [row for row in rows if row["RowsWithoutKey"]]
     assert odd
     assert all(row["CompleteTo"] is None for row in odd)
-    assert all(row["CompleteTo"] for row in rows if not row["LeftOut"])
-    assert sum(row["LeftOut"] for row in rows) == int(run.stats("module_results")["skipped"])
+    assert all(row["CompleteTo"] for row in rows if not row["RowsWithoutKey"])
+    assert sum(row["RowsWithoutKey"] for row in rows) == int(
+        run.stats("module_results")["skipped"]
+    )
     assert run.bookmark("module_results") <= min(moment(row["Since"]) for row in odd)
 
 
@@ -166,7 +168,7 @@ def test_the_last_window_of_all_is_logged_though_no_state_passes_it() -> None:
     with serving({"users": page("users", "<UserName>x</UserName>", "<Id>1</Id>")}) as box:
         run = logged(box, "users", start_date=days_ago(9))
     assert run.status == 1
-    assert [row["LeftOut"] for row in log_of(run, "users")] == [0, 1]
+    assert [row["RowsWithoutKey"] for row in log_of(run, "users")] == [0, 1]
     assert [row["Id"] for row in run.records("users")] == ["1"]
 
 
@@ -249,7 +251,7 @@ def test_rows_that_come_more_than_once_count_once(
         run = logged(box, "module_results", page_size=120)
     assert run.status == 0
     rows = log_of(run, "module_results")
-    again = sum(row["ReadAgain"] for row in rows)
+    again = sum(row["PagesReread"] for row in rows)
     assert again == int(run.stats("module_results")["reread"])
     assert again > 0 or "page_cap" in habits
     for row in rows:
@@ -268,7 +270,7 @@ def test_values_that_do_not_fit_are_counted_where_they_came() -> None:
     odd = body.replace(b"<Id>u</Id>", b"<Id>u</Id><CreatedDate>never</CreatedDate>")
     with serving({"teams": odd}) as box:
         run = logged(box, "teams", start_date=days_ago(20))
-    assert [row["Misfits"] for row in log_of(run, "teams")] == [0, 0, 0, 2]
+    assert [row["InvalidValues"] for row in log_of(run, "teams")] == [0, 0, 0, 2]
 
 
 def test_a_stream_that_keeps_no_bookmark_is_logged_too(org: Organisation) -> None:
@@ -397,7 +399,7 @@ def test_its_state_is_taken_by_the_next_sync(org: Organisation) -> None:
 
 
 def test_fields_that_are_not_selected_are_left_out_but_for_the_key(org: Organisation) -> None:
-    chosen = {"Digest": False, "Misfits": False, "Since": False}
+    chosen = {"Digest": False, "InvalidValues": False, "Since": False}
     with Sandbox(org) as box:
         catalog = catalog_of("sync_log", "users", fields={"sync_log": chosen})
         run = run_tap(config=config_for(box), catalog=catalog)
@@ -405,7 +407,7 @@ def test_fields_that_are_not_selected_are_left_out_but_for_the_key(org: Organisa
     [schema] = run.of_type("SCHEMA", "sync_log")
     assert set(fields) == set(schema["schema"]["properties"])
     assert "Since" in fields
-    assert not {"Digest", "Misfits"} & set(fields)
+    assert not {"Digest", "InvalidValues"} & set(fields)
 
 
 def test_stream_maps_apply(org: Organisation) -> None:
