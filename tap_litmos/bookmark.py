@@ -124,7 +124,7 @@ class Bookmark(StreamStateManager):
         if self._held_at is not None and window.since >= self._held_at:
             return
         self._read_from = min(read_from, window.since)
-        self._read_to = max(read_to, window.bookmark(requested_at))
+        self._read_to = max(read_to, window.complete_until(requested_at))
         self.is_flushed = False
         self.stream_state.update(
             replication_key=self._replication_key,

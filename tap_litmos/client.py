@@ -90,7 +90,7 @@ class DeclaredStream(Stream):
         """Make a catalog entry one that loses no rows, and log what was changed."""
         listed = entry.schema.properties = dict(entry.schema.properties or {})
         known: dict[str, Any] = self.schema["properties"]
-        keys = self._declaration.automatic
+        keys = self._declaration.key_fields
         selection = entry.metadata.resolve_selection()
         self._drop_unknown(listed, warn=selection[()])
         unselected = sorted(

@@ -110,8 +110,8 @@ class Declaration:
     selected_by_default: bool = True
 
     @property
-    def automatic(self) -> tuple[str, ...]:
-        """The fields that every record holds: the keys."""
+    def key_fields(self) -> tuple[str, ...]:
+        """The keys, which every record holds: `inclusion` is "automatic" in the catalog."""
         keys = (*self.primary_key, *([self.replication_key] if self.replication_key else []))
         return tuple(dict.fromkeys(keys))
 

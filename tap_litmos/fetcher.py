@@ -91,7 +91,7 @@ class ExpectedPages:
         return sum(request.result is None for request in self.requested.values())
 
     @property
-    def held(self) -> int:
+    def waiting(self) -> int:
         """How many pages have arrived and wait for their turn."""
         return len(self.requested) - self.in_flight
 
@@ -128,7 +128,7 @@ class ExpectedPages:
             if following is not None:
                 self._expect(following)
 
-    def want(self, position: Position, *, probing: bool = False) -> Request | None:
+    def find(self, position: Position, *, probing: bool = False) -> Request | None:
         """Return the request of the page that the paginator asks for, None if it has none yet.
 
         Args:
@@ -138,10 +138,10 @@ class ExpectedPages:
         if position in self.requested:
             return self.requested[position]
         if not any(entry[-1] == position for entry in self._expected):
-            self._go_another_way(position, probing=probing)
+            self._expect_unpredicted(position, probing=probing)
         return None
 
-    def take(self, position: Position) -> None:
+    def hand_out(self, position: Position) -> None:
         """Hand out a page that has arrived: it is held no longer."""
         del self.requested[position]
 
@@ -158,7 +158,7 @@ class ExpectedPages:
         self._expected.clear()
         self.requested.clear()
 
-    def _go_another_way(self, position: Position, *, probing: bool) -> None:
+    def _expect_unpredicted(self, position: Position, *, probing: bool) -> None:
         """Expect a page that was not predicted.
 
         Rows may have moved into the open window after it was requested, so it is requested
@@ -243,7 +243,7 @@ class Fetcher:
             while True:
                 if self._failure is not None:
                     raise self._failure
-                request = pages.want(position, probing=probing)
+                request = pages.find(position, probing=probing)
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():
@@ -251,7 +251,7 @@ class Fetcher:
                 look_again = self._dispatch()
                 if self._threads or look_again is not None:  # else nothing would end the wait
                     self._changed.wait(look_again)
-            pages.take(position)
+            pages.hand_out(position)
             self._dispatch()
         if isinstance(request.result, StreamFailedError):
             raise request.result
@@ -303,8 +303,8 @@ class Fetcher:
         return self._head_start_left()
 
     def _is_room_ahead(self) -> bool:
-        held = sum(stream.pages.held for stream in self._streams.values())
-        return held + len(self._threads) < self._budget and self._may_start()
+        waiting = sum(stream.pages.waiting for stream in self._streams.values())
+        return waiting + len(self._threads) < self._budget and self._may_start()
 
     def _may_start(self) -> bool:
         return (

@@ -8,6 +8,16 @@ A window is read page by page, which is one *reading*. It is proved by
 - **a count**: as many different rows came as the service has, by the offset and the rows of
   the last page, and none of them came twice.
 
+For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
+
+    asked for  came     does it continue the page before?
+    0 to 3     a b c d
+    2 to 5     d e f g  no, it does not begin with *c d*: discarded, and a step back
+    0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
+    2 to 5     d e f g  yes
+    4 to 7     f g h i  yes
+    6 to 9     h i      yes, and nothing follows: 6 + 2 rows are there, and 9 came
+
 A reading that proves nothing is followed by another one, which cuts its pages at other places,
 until two of them bring the same rows in the same order, or several of them together bring as
 many different rows as there are. If nothing helps, the window fails. Pure arithmetic, no I/O.

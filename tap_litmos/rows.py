@@ -180,9 +180,9 @@ class RowReader:
         self._reporter = reporter
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
-        self._version = endpoint.automatic
+        self._version = endpoint.key_fields
         self._hash = _name_of("hash", endpoint)
-        delivered = selected | set(endpoint.automatic)
+        delivered = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected.
         kept = [field for field in endpoint.fields if self._hash or field.name in delivered]
         self._empty: dict[str, Any] = dict.fromkeys(field.name for field in kept)

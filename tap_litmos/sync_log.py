@@ -133,7 +133,7 @@ class Entry:
         self._before = _counts(stats)
         self._pages = self._requests = 0
         dates = {field.name for field in endpoint.fields if field.kind == "datetime"}
-        self._are_dates = [name in dates for name in endpoint.automatic]
+        self._are_dates = [name in dates for name in endpoint.key_fields]
         # Of a row that came in several states, the last one counts. 16 bytes stand for it.
         self._rows: dict[int, bytes] = {}
 
@@ -172,7 +172,7 @@ class Entry:
         counts = {
             name: count - self._before[name] for name, count in _counts(self._stats).items()
         }
-        complete_to = None if counts["RowsWithoutKey"] else window.bookmark(requested_at)
+        complete_to = None if counts["RowsWithoutKey"] else window.complete_until(requested_at)
         return {
             "Stream": self._stats.stream,
             "Since": format_moment(window.since),

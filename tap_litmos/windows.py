@@ -50,7 +50,7 @@ class Window:
         """Return `since` and `to` in the format that Litmos demands (the document)."""
         return {"since": f"{self.since:{_FORMAT}}", "to": f"{self.to:{_FORMAT}}"}
 
-    def bookmark(self, requested_at: DateTime) -> DateTime:
+    def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return up to when all rows were served once this window has been read.
 
         That is the window's end, but never later than the moment of asking, and for an open
@@ -75,7 +75,7 @@ class _WholeList(Window):
     def query(self) -> dict[str, str]:
         return {}
 
-    def bookmark(self, requested_at: DateTime) -> DateTime:
+    def complete_until(self, requested_at: DateTime) -> DateTime:
         return requested_at
 
 

@@ -69,10 +69,10 @@ class Simulation:
     def _page(self, position: Position) -> int:
         """Return the rows of a page, when it has arrived."""
         while True:
-            request = self.pages.want(position)
+            request = self.pages.find(position)
             self._check(position)
             if request is not None and request.result is not None:
-                self.pages.take(position)
+                self.pages.hand_out(position)
                 assert isinstance(request.result, FetchedPage)
                 return request.result.body.rows_at_most
             if request is None and self._choose(2) == 0:
@@ -137,7 +137,7 @@ def test_a_stream_that_failed_expects_nothing_more() -> None:
     request = pages.request(Position(first))
     pages.arrive(request, StreamFailedError("refused"))
     assert pages.peek() is None
-    assert pages.want(Position(first)) is request
+    assert pages.find(Position(first)) is request
 
 
 @pytest.mark.parametrize("probing", [False, True])
@@ -148,6 +148,6 @@ def test_the_open_window_is_read_again_where_rows_may_have_moved_into_it(
     pages = ExpectedPages([first, last], predict)
     for window in (first, last):
         pages.arrive(pages.request(Position(window)), page_of(3))
-    pages.take(Position(first))
-    assert pages.want(Position(first, offset=3), probing=probing) is None
+    pages.hand_out(Position(first))
+    assert pages.find(Position(first, offset=3), probing=probing) is None
     assert (Position(last) in pages.requested) is probing

@@ -113,17 +113,17 @@ def test_bookmarks_never_pass_the_moment_of_asking(
     assume(start <= now)
     requested_at = now.add(minutes=later)
     for each in split_into_windows(start, now, days=longest):
-        assert each.bookmark(requested_at) <= min(requested_at, each.to)
+        assert each.complete_until(requested_at) <= min(requested_at, each.to)
         if not each.is_open:
-            assert each.bookmark(requested_at) == each.to
+            assert each.complete_until(requested_at) == each.to
         elif later == 0:
-            assert each.bookmark(requested_at) == now
+            assert each.complete_until(requested_at) == now
 
 
 def test_an_open_window_that_is_requested_late_does_not_claim_its_end() -> None:
     since = pendulum.datetime(2026, 1, 1)
     window = Window(since, since.add(days=3), is_open=True)
-    assert window.bookmark(since.add(days=10)) == since.add(days=2)
+    assert window.complete_until(since.add(days=10)) == since.add(days=2)
 
 
 @pytest.mark.parametrize(
