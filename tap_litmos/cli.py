@@ -170,7 +170,7 @@ class CommandLineTap(TapLitmos):
             cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
         with contextlib.closing(ctx), wakeup_descriptor() as wakeup, Writer(wakeup) as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
-            transport = tap.transport(ENDPOINTS, is_awaited=True)
+            transport = tap.transport(ENDPOINTS, fail_fast=True)
             report = check(tap.config, transport, logger=cls.logger)
             hide = RedactKey(tap.config["api_key"]).hide  # an element's name may hold it
             try:

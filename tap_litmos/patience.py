@@ -30,19 +30,19 @@ class HostHealth:
     the run.
     """
 
-    def __init__(self, paths: Sequence[str], *, is_awaited: bool, minute: float) -> None:
+    def __init__(self, paths: Sequence[str], *, fail_fast: bool, minute: float) -> None:
         """Begin a run.
 
         Args:
             paths: The paths of the endpoints that the run asks.
-            is_awaited: Whether somebody waits for the verdict, and may correct the URL at once.
+            fail_fast: Whether somebody waits for the verdict, and may correct the URL at once.
             minute: How long a minute takes, in seconds.
         """
         self._paths = list(paths)
         # For so long a host is tried that was never reached and refuses at once.
-        self._patience = minute / 4 if is_awaited else minute
+        self._patience = minute / 4 if fail_fast else minute
         self._longest_silence = PATIENCE * minute
-        self._longest_without_page = PATIENCE * minute if is_awaited else math.inf
+        self._longest_without_page = PATIENCE * minute if fail_fast else math.inf
         self._page_at = time.monotonic()
         self._lock = threading.Lock()
         self._answered_at = -math.inf

@@ -13,6 +13,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from tap_litmos.streams import ENDPOINTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -21,7 +23,7 @@ logger = logging.getLogger("tap-litmos")
 MINUTE = 60.0
 """The span of Litmos' rate limit in seconds."""
 
-BURST = 28
+BURST = len(ENDPOINTS)
 """The least that may go out at once: what an up-to-date sync of all streams needs."""
 
 HOLD = 10
@@ -118,7 +120,7 @@ class RateLimit:
         """For how many seconds the next request waits for its turn; 0.0 if none does."""
         return max(0.0, self._waiting_until - self._clock())
 
-    def turn(self) -> None:
+    def wait_for_turn(self) -> None:
         """Wait until a request may go out."""
         with self._queue:
             while (wait := self._take()) > 0:

@@ -77,12 +77,12 @@ class TapLitmos(Tap):
             )
         super().load_state({"bookmarks": bookmarks})
 
-    def transport(self, endpoints: Sequence[Endpoint], *, is_awaited: bool) -> Transport:
+    def transport(self, endpoints: Sequence[Endpoint], *, fail_fast: bool) -> Transport:
         """Return a transport for the account.
 
         Args:
             endpoints: What will be asked.
-            is_awaited: Whether somebody waits for the verdict, so that it should come soon.
+            fail_fast: Whether somebody waits for the verdict, so that it should come soon.
         """
         return Transport(
             api_url=settings.base_url(self.config),
@@ -93,7 +93,7 @@ class TapLitmos(Tap):
             timeout=self.config["request_timeout"],
             paths=[endpoint.path for endpoint in endpoints],
             rate_limit_file=self.config.get("rate_limit_file"),
-            is_awaited=is_awaited,
+            fail_fast=fail_fast,
             minute=self.minute,
         )
 
@@ -109,7 +109,7 @@ class TapLitmos(Tap):
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
         is_test = any(stream.is_test for stream in selected)
-        transport = self.transport([*plan], is_awaited=is_test)
+        transport = self.transport([*plan], fail_fast=is_test)
         run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
         for stream in self.litmos_streams:
             stream.run = run

@@ -127,7 +127,7 @@ class Transport:
         timeout: float,
         paths: Sequence[str] = (),
         rate_limit_file: str | None = None,
-        is_awaited: bool = False,
+        fail_fast: bool = False,
         minute: float = rate.MINUTE,
     ) -> None:
         """Make the transport; nothing is sent yet.
@@ -141,7 +141,7 @@ class Transport:
             timeout: Seconds from the beginning of a request to the end of its answer.
             paths: The paths of the endpoints that the run asks.
             rate_limit_file: Path of a file that all processes with this key share.
-            is_awaited: Whether somebody waits for the verdict: a host that refuses from the
+            fail_fast: Whether somebody waits for the verdict: a host that refuses from the
                 first contact on is tried for 15 seconds instead of a minute, and endpoints of
                 which none answers with a page for five minutes in all.
             minute: How long a minute takes, in seconds: all waits are counted in it.
@@ -159,7 +159,7 @@ class Transport:
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self.clock_ahead: float | None = None
-        self._host = HostHealth(paths, is_awaited=is_awaited, minute=self._minute)
+        self._host = HostHealth(paths, fail_fast=fail_fast, minute=self._minute)
         self.rate = rate.RateLimit(
             requests_per_minute,
             file=rate_limit_file,
@@ -270,7 +270,7 @@ class Transport:
             path: The path of an endpoint that tells it.
             stats: Counts the request.
         """
-        self.rate.turn()
+        self.rate.wait_for_turn()
         stats.requested()
         answer = b""
         with (
@@ -289,7 +289,7 @@ class Transport:
         stats: Stats,
         tries: Tries,
     ) -> FetchedPage:
-        self.rate.turn()
+        self.rate.wait_for_turn()
         stats.requested()
         requested_at = pendulum.now("UTC")
         tries.sent_at = time.monotonic()
@@ -339,7 +339,7 @@ class Transport:
         with self._asking_others:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:
-                self.rate.turn()
+                self.rate.wait_for_turn()
                 stats.requested()
                 sent_at = time.monotonic()
                 try:

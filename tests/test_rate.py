@@ -60,7 +60,7 @@ def turns(limit: RateLimit, clock: Clock, count: int) -> list[float]:
     """Return when so many requests went out that never had to wait for anything else."""
     moments = []
     for _ in range(count):
-        limit.turn()
+        limit.wait_for_turn()
         moments.append(clock.now)
     return moments
 
@@ -124,9 +124,9 @@ def test_it_tells_for_how_long_it_waits(clock: Clock) -> None:
         clock.sleep(seconds)
 
     limit = RateLimit(1, sleep=sleep, clock=clock)
-    limit.turn()
+    limit.wait_for_turn()
     assert limit.waiting == 0
-    limit.turn()
+    limit.wait_for_turn()
     assert told[0] == pytest.approx(61)
     assert told == sorted(told, reverse=True)
     assert limit.waiting == 0
@@ -136,7 +136,7 @@ def test_a_pause_holds_for_all(clock: Clock) -> None:
     limit = limit_of(90, clock)
     limit.pause(40, limited=False)
     limit.pause(10, limited=False)
-    limit.turn()
+    limit.wait_for_turn()
     assert clock.now == pytest.approx(40, abs=0.1)
     assert limit.slowdowns == 0
 
@@ -176,7 +176,7 @@ def requests_served(
     served = refused = 0
     while clock.now < until:
         for _ in range(2):
-            limit.turn()
+            limit.wait_for_turn()
             if litmos.serve():
                 served += 1
                 break
@@ -228,7 +228,7 @@ def test_several_requests_that_meet_the_limit_together_slow_down_once(clock: Clo
 def test_it_never_slows_down_to_nothing(clock: Clock) -> None:
     limit = limit_of(90, clock)
     for _ in range(20):
-        limit.turn()
+        limit.wait_for_turn()
         limit.refused()
         limit.pause(60, limited=True)
     began = clock.now
@@ -280,7 +280,7 @@ from tap_litmos.rate import RateLimit
 path, rate, minute, count = sys.argv[1], *map(float, sys.argv[2:])
 limit = RateLimit(int(rate), file=path, key="k", minute=minute)
 for _ in range(int(count)):
-    limit.turn()
+    limit.wait_for_turn()
     print(".", end="", flush=True)
 limit.close()
 """
@@ -365,10 +365,10 @@ def test_a_refusal_is_shared(file: Path) -> None:
         for _ in range(2)
     )
     for _ in range(20):
-        one.turn()
+        one.wait_for_turn()
     one.refused()
     one.pause(0.3, limited=True)
-    other.turn()
+    other.wait_for_turn()
     before, after = kept(file)[-2:]
     assert after - before >= 0.3
     assert (one.slowdowns, other.slowdowns) == (1, 1)
@@ -379,8 +379,8 @@ def test_a_refusal_is_shared(file: Path) -> None:
 def test_other_keys_count_for_themselves(file: Path) -> None:
     for key in ("secret-1", "secret-2"):
         limit = RateLimit(2, file=str(file), key=key, sleep=never)
-        limit.turn()
-        limit.turn()
+        limit.wait_for_turn()
+        limit.wait_for_turn()
         limit.close()
     assert b"secret" not in file.read_bytes()
 
@@ -392,7 +392,7 @@ def test_turns_from_the_future_do_not_hold_anybody_up(file: Path) -> None:
             db.executemany(f"INSERT INTO {table(db)} VALUES (?, ?, ?)", [row] * 10)  # noqa: S608
         db.commit()
     limit = RateLimit(2, file=str(file), key="k", sleep=never)
-    limit.turn()
+    limit.wait_for_turn()
     limit.close()
 
 
@@ -492,10 +492,10 @@ import logging, resource, sys
 logging.basicConfig(format="%(message)s")
 from tap_litmos.rate import RateLimit
 limit = RateLimit(10_000, file=sys.argv[1], key="k")
-limit.turn()
+limit.wait_for_turn()
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 for _ in range(2_000):
-    limit.turn()
+    limit.wait_for_turn()
 limit.pause(0.0, limited=True)
 limit.close()
 """
@@ -513,11 +513,11 @@ def test_a_pause_that_cannot_be_shared_holds_all_the_same(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = limit_of(90, clock, file=str(file))
-    limit.turn()
+    limit.wait_for_turn()
     with contextlib.closing(sqlite3.connect(file)) as db:
         db.execute(f"DROP TABLE {table(db)}")
     limit.pause(30, limited=True)
-    limit.turn()
+    limit.wait_for_turn()
     assert clock.now >= 30
     warned = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert len(warned) == 2

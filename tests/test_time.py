@@ -368,10 +368,10 @@ def test_an_outage_in_mid_run_ends_it_for_all_streams(
     assert run.states
 
 
-@pytest.mark.parametrize(("is_awaited", "most"), [(True, 4), (False, 6)])
+@pytest.mark.parametrize(("fail_fast", "most"), [(True, 4), (False, 6)])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
-    is_awaited: bool,  # noqa: FBT001
+    fail_fast: bool,  # noqa: FBT001
     most: int,
     scheme: str,
     serve: Serve,
@@ -384,7 +384,7 @@ def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
         )
     counts = Counts()
     with (
-        transport_to(url, is_awaited=is_awaited, minute=4) as door,
+        transport_to(url, fail_fast=fail_fast, minute=4) as door,
         pytest.raises(RunFailedError, match=NO_ANSWER),
     ):
         door.fetch(USERS, QUERY, counts)
