@@ -279,13 +279,11 @@ def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
                     "date-time such as 2026-01-31"
                 )
     start, end = moments.get("start_date"), moments.get("end_date")
-    if start and start < EARLIEST:
+    if start and not EARLIEST <= start <= now:
         yield (
-            f"Setting 'start_date' is {config['start_date']!r}, but must be "
-            f"{EARLIEST:%Y-%m-%d} or later"
+            f"Setting 'start_date' is {config['start_date']!r}, but must lie between "
+            f"{EARLIEST:%Y-%m-%d} and now"
         )
-    if start and start > now:
-        yield f"Setting 'start_date' is {config['start_date']!r}, which is in the future"
     if start and end and end <= start:
         yield (
             f"Setting 'end_date' is {config['end_date']!r}, but must be after start_date, "

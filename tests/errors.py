@@ -143,7 +143,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a start date in the future": Case(
         what=f"Setting 'start_date' is '{TOMORROW}'",
-        next="which is in the future",
+        next="but must lie between 1990-01-01 and now",
         config={"start_date": TOMORROW},
     ),
     "an end before the start": Case(
