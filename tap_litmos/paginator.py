@@ -94,52 +94,38 @@ class Page(Protocol):
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One reading of a window.
+class _Seam:
+    """How the next page is to continue the last one.
 
     Attributes:
-        versions: The hashes of the rows' versions, without what pages repeat of each other.
-        keys: The hashes of their keys, likewise without repeats.
-        total: How many rows the service has, by the offset and the rows of the last page.
-        few_new: How many pages in a row brought hardly a new row.
-        ordered: Whether each page met the one before.
-        previous: The versions of the last page, which the next one is to repeat in part.
-        at: The offset of the last page.
-        step: How many rows of the last page count, which may be longer than was asked for.
+        ordered: Whether each page has continued the one before so far.
+        rows: The versions of the last page.
+        offset: Where the last page began.
+        step: How many rows of it count, as it may be longer than was asked for.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
-        pages: How many pages came.
-        check_at: After how many pages to look whether any of them brought a new row.
-        distinct_at_check: How many different rows there were at the last such look.
     """
 
-    versions: Hashes = field(default_factory=Hashes)
-    keys: Hashes = field(default_factory=Hashes)
-    total: int = 0
-    few_new: int = 0
     ordered: bool = True
-    previous: Sequence[Hashable] = ()
-    at: int = 0
+    rows: Sequence[Hashable] = ()
+    offset: int = 0
     step: int = 0
     overlap: int = 0
     needed: int = 0
-    pages: int = 0
-    check_at: int = 16
-    distinct_at_check: int = 0
 
-    def extend(self, page: Page, repeated: int) -> None:
-        """Take in the rows of a page but the first, which repeat the page before."""
-        self.versions.extend(page.versions[repeated:])
-        self.keys.extend(page.keys[repeated:])
+    @property
+    def next_offset(self) -> int:
+        """Where the next page is to begin."""
+        return self.offset + self.step - self.overlap
 
     def repeated(self, page: Page) -> int | None:
-        """Return how many rows repeat the page before, or None if the two do not meet."""
+        """Return how many rows of a page repeat the last one; None: it does not continue it."""
         if not self.ordered or not self.needed:
             return 0
-        return overlap(self.previous, page.versions, self.needed)
+        return overlap(self.rows, page.versions, self.needed)
 
-    def step_back(self, limit: int) -> int:
-        """Return an offset that lies further back than the page which did not meet."""
+    def step_back(self, limit: int) -> None:
+        """Let the next page begin further back, as the one that came did not continue."""
         if self.overlap < self.step:
             # Doubled, as requests cost more than rows that come twice. Mostly an eighth of a
             # page is enough at once.
@@ -148,36 +134,65 @@ class _Reading:
             # Not even the page before is there any more: go on without looking for seams.
             self.ordered = False
             self.overlap = self.needed
-        return self.at + self.step - self.overlap
 
-    def follow(self, page: Page, offset: int, limit: int, seam: int, part: int) -> int:
-        """Return the offset of the page after one.
+    def follow(self, page: Page, offset: int, limit: int, needed: int, part: int) -> None:
+        """Let the next page continue a page that came.
 
         Args:
             page: The page.
-            offset: Where it begins.
+            offset: Where it began.
             limit: Rows that were asked for.
-            seam: Rows that the next page is to repeat, if there are as many.
+            needed: Rows that the next page has to repeat, if there are as many.
             part: Into how many parts to cut the first page. So each reading cuts its pages at
                 other places.
         """
-        self.previous, self.at = page.versions, offset
+        self.rows, self.offset = page.versions, offset
         self.step = min(len(page.versions), limit)
-        self.overlap = self.needed = min(seam, self.step - 1) if self.ordered else 0
+        self.overlap = self.needed = min(needed, self.step - 1) if self.ordered else 0
         if offset == 0 and part > 1:
             self.overlap = max(self.overlap, self.step - self.step // part - 1)
-        return offset + self.step - self.overlap
 
-    def refuse_endless(self, page: Page, offset: int) -> None:
-        """Raise an error if pages go on without a new row."""
-        if self.previous == page.versions and offset != self.at:
-            raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
+
+@dataclass(slots=True)
+class _Reading:
+    """What one reading of a window has brought.
+
+    Attributes:
+        seam: How its next page is to continue the last one.
+        versions: The hashes of the rows' versions, without what pages repeat of each other.
+        keys: The hashes of their keys, likewise without repeats.
+        total: How many rows the service has, by the offset and the rows of the last page.
+        pages: How many pages came.
+        few_new: How many of the last pages in a row brought hardly a new row.
+        check_at: After how many pages to look whether any of them brought a new row.
+        distinct_at_check: How many different rows there were at the last such look.
+    """
+
+    seam: _Seam = field(default_factory=_Seam)
+    versions: Hashes = field(default_factory=Hashes)
+    keys: Hashes = field(default_factory=Hashes)
+    total: int = 0
+    pages: int = 0
+    few_new: int = 0
+    check_at: int = 16
+    distinct_at_check: int = 0
+
+    def extend(self, page: Page, repeated: int) -> None:
+        """Take in the rows of a page but the first, which repeat the page before."""
+        self.versions.extend(page.versions[repeated:])
+        self.keys.extend(page.keys[repeated:])
         self.pages += 1
+
+    def refuse_endless(self) -> None:
+        """Raise an error if pages go on without a new row.
+
+        It is looked for after 16 pages, 32, 64 and so on, as counting takes time.
+        """
         if self.pages < self.check_at:
             return
         before, self.distinct_at_check = self.distinct_at_check, distinct(self.keys)
         self.check_at *= 2
-        if not self.ordered and not self.repeats():
+        if not self.seam.ordered and not self.repeats():
             raise RowsNotProvedError("its rows change places faster than they can be read")
         if self.distinct_at_check <= before:
             raise RowsNotProvedError("it goes on sending pages, but no new rows")
@@ -197,7 +212,7 @@ class _Reading:
         def shared(reading: _Reading) -> list[int]:
             return [version for version in reading.versions if version in common]
 
-        return self.ordered and other.ordered and shared(self) == shared(other)
+        return self.seam.ordered and other.seam.ordered and shared(self) == shared(other)
 
 
 class WindowPaginator(BaseAPIPaginator[Position]):
@@ -233,7 +248,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.accepted = self.window_is_done = self.is_probing = self.cuts = False
         self.pages_reread = self.distinct_rows = 0
         # A seam of fewer rows could be there by chance, where rows come twice or in any order.
-        self._seam = min(max(5, limit // 100), limit // 2)
+        self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
         self._begin_window()
@@ -250,7 +265,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         step = min(rows, self.limit)
         if step < self.limit and not (self.cuts and step):
             return None
-        return replace(position, offset=position.offset + step - min(self._seam, step - 1))
+        return replace(position, offset=position.offset + step - min(self._needed, step - 1))
 
     @override
     def advance(self, response: Page) -> None:  # type: ignore[override]
@@ -269,23 +284,24 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Return where the page after this one begins; None: all windows are read."""
         self.window_is_done = False
         position, reading = self.current_value, self._reading
-        repeated = reading.repeated(response)
+        repeated = reading.seam.repeated(response)
         self.accepted = repeated is not None
         if repeated is None:
             self.pages_reread += 1
-            return replace(position, offset=reading.step_back(self.limit))
+            reading.seam.step_back(self.limit)
+            return replace(position, offset=reading.seam.next_offset)
         new = self._take_in(response, position.offset, repeated)
         # Counting takes time: mostly the first pages tell, else the last one.
         if reading.pages.bit_count() == 1 and self._completes_the_count():
             return self._next_window()
         # A page from further back may be cut before its first new row.
-        goes_on = new > 0 or reading.overlap > reading.needed
+        goes_on = new > 0 or reading.seam.overlap > reading.seam.needed
         rows = len(response.versions)
         if rows >= self.limit or (goes_on and self._may_be_cut(rows)):
-            offset = reading.follow(
-                response, position.offset, self.limit, self._seam, position.reading
+            reading.seam.follow(
+                response, position.offset, self.limit, self._needed, position.reading
             )
-            return replace(position, offset=offset)
+            return replace(position, offset=reading.seam.next_offset)
         return self._next_window() if self._is_proved() else self._read_again()
 
     # Within a reading
@@ -293,16 +309,18 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _take_in(self, page: Page, offset: int, repeated: int) -> int:
         """Add a page to the reading; return how many rows the page before did not have."""
         reading = self._reading
-        new = len(set(page.versions).difference(reading.previous))
+        if reading.seam.rows == page.versions and offset != reading.seam.offset:
+            raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
+        new = len(set(page.versions).difference(reading.seam.rows))
         end = offset + len(page.versions)
         # A few rows more may have been added meanwhile.
-        self.cuts = self.cuts or (self.is_probing and end > reading.total + self._seam)
+        self.cuts = self.cuts or (self.is_probing and end > reading.total + self._needed)
         self.is_probing = False
-        reading.few_new = reading.few_new + 1 if new <= self._seam else 0
+        reading.few_new = reading.few_new + 1 if new <= self._needed else 0
         reading.total = end
         self._largest = max(self._largest, len(page.versions))
         reading.extend(page, repeated)
-        reading.refuse_endless(page, offset)
+        reading.refuse_endless()
         return new
 
     def _may_be_cut(self, rows: int) -> bool:
@@ -335,11 +353,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         reading, before = self._reading, self._before
         unseen = reading.total - distinct(reading.keys)
         repeats = reading.repeats()
-        if reading.ordered and not repeats and unseen <= 0:
+        if reading.seam.ordered and not repeats and unseen <= 0:
             return True
         if before is None:
             # Rows were added in front while others were read: the next pages should show them.
-            self._only_lacks_rows = reading.ordered and not repeats
+            self._only_lacks_rows = reading.seam.ordered and not repeats
         elif reading.agrees_with(before):
             return True
         if before is None or self._rows_may_have_left(before):
@@ -364,7 +382,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return (
             before is not None
             and self._only_lacks_rows
-            and self._reading.ordered
+            and self._reading.seam.ordered
             and distinct(before.keys, self._reading.keys) >= before.total
         )
 
