@@ -165,10 +165,11 @@ def reading(account: Account) -> Outcome:
     if (since.reading, to.reading) == ("moment", "moment"):
         return holds(f"both are moments {where}")
     detail = f"since is a {since.reading}, to is a {to.reading} {where}"
-    if since.skips_a_day and account.config["lookback_hours"] < SAFE_LOOKBACK + 24:
+    needed = SAFE_LOOKBACK + 24
+    if since.skips_a_day and account.config["lookback_hours"] < needed:
         return breaks(
             f"{detail}; windows begin a day after since, so that late rows may be missed",
-            f"Set lookback_hours to {SAFE_LOOKBACK + 24}",
+            f"Set lookback_hours to {needed}",
         )
     return harmless(f"{detail}; all windows begin and end at midnight, where both are the same")
 
