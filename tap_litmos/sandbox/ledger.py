@@ -70,7 +70,7 @@ class Ledger:
                 with them, such as their names.
             given: Fields that are not to be drawn.
         """
-        table, number = self.tables[stream], self.tables[stream].next_original()
+        table, number = self.tables[stream], next(self.tables[stream].numbers)
         known: Values = {
             **dict.fromkeys(table.references),
             **dict.fromkeys([*table.key, table.original_of(table)], number),
@@ -135,7 +135,7 @@ class Ledger:
         """Return who does something: mostly an administrator, else the system."""
         if not self.admins or self.chance(_AUTHORED_BY_SYSTEM):
             return -1
-        return self.random.choice(self.admins).original
+        return self.random.choice(self.admins).number
 
     def change(self, row: Row, at: datetime, **values: Value) -> None:
         """Change a row at a moment, never to an earlier one than that of its last change."""
@@ -144,7 +144,7 @@ class Ledger:
         if row["UpdatedBy"] is not None:
             author = self.author()
             values["UpdatedBy"] = str(author) if isinstance(row["UpdatedBy"], str) else author
-        row.table.change(row, values)
+        row.values |= values
 
     def delete(self, rows: list[Row], at: datetime) -> None:
         """Remove rows and all that refer to them, without a trace.
@@ -184,10 +184,10 @@ class Ledger:
         for prefix, row in zip(("Object", "TargetObject"), objects, strict=False):
             values[f"{prefix}Type"] = row.table.what
             values[f"{prefix}Id"] = row.id
-            values[f"Original{prefix}Id"] = row.original
+            values[f"Original{prefix}Id"] = row.number
             values[f"{prefix}Name"] = row["FullName"] or row["Name"]
         by = self.random.choice(self.admins) if self.admins else None
-        values["ActivityBy"] = by.original if by else -1
+        values["ActivityBy"] = by.number if by else -1
         values["ActivityByUserName"] = by["UserName"] if by else None
         self.write(stream, at, values)
 

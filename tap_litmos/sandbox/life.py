@@ -396,10 +396,10 @@ class Life(Ledger):
         self.change(user, at, LastLogin=at)
         logins, log = self.tables["user_logins"], self.tables["activity_logins"]
         if login := logins.find(user.id):
-            logins.change(login, user.values)
+            login.values |= user.values
         else:
             logins.add(dict(user.values))
-        address = self.draw(log.fields["IPAddress"], user.original)
+        address = self.draw(log.fields["IPAddress"], user.number)
         line = {"ActivityType": "Login", "IPAddress": address, **log.taken_over(user)}
         self.write("activity_logins", at, line)
 

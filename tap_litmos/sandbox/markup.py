@@ -76,13 +76,9 @@ class Writer:
         if endpoint.replication_key is None:
             names = _LISTED_OF.get(endpoint.stream, _LISTED)
             columns = [_column(name, name) for name in names]
-            inner = [self._serialise(endpoint, row, columns) for row in rows]
         else:
-            columns, inner = self._columns(endpoint), []
-            for row in rows:
-                if row.markup is None or row.markup[0] is not self:
-                    row.markup = self, self._serialise(endpoint, row, columns)
-                inner.append(row.markup[1])
+            columns = self._columns(endpoint)
+        inner = [self._serialise(endpoint, row, columns) for row in rows]
         root, *wrappers = endpoint.nesting[:-1]
         head = f'<{root} xmlns:i="{XSI}"'
         if not inner:

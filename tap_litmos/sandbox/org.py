@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -103,15 +104,12 @@ class Organisation:
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
         """Return the rows that last changed from `first` to before `end`, longest ago first."""
         with self.lock:
-            return self._life.tables[stream].window(first, end)
+            rows = [row for row in self._life.tables[stream].rows if first <= row.stamp < end]
+            return sorted(rows, key=attrgetter("stamp", "number"))
 
     def listed(self, stream: str) -> list[Row]:
         """Return the rows that a plain listing lists, in the order of their making."""
         return self._life.tables[self.listings[stream]].rows
-
-    def version(self, stream: str) -> int:
-        """Return a number that grows whenever anything in a stream changes."""
-        return self._life.tables[self.listings.get(stream, stream)].version
 
     def touch(self, stream: str, which: Which = 1, **changes: Value) -> list[Values]:
         """Update rows now, so that they leave the window in which they were.
@@ -136,7 +134,7 @@ class Organisation:
         """Update one row now."""
         with self.lock:
             key = row.table.endpoint.replication_key or "UpdatedDate"
-            row.table.change(row, {key: self.now(), **changes})
+            row.values |= {key: self.now(), **changes}
 
     def grow(self, stream: str, count: int) -> None:
         """Add new rows to a stream now, which refer to any rows."""

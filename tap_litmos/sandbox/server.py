@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import responses
+from itertools import count
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,7 +33,6 @@ API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
 
 _MOVING_KEYS = {"UpdatedDate", "LastLogin"}
-_KEPT_WINDOWS = 64
 
 
 @dataclass(slots=True)
@@ -121,8 +121,7 @@ class Sandbox(Habits):
         self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
         self._writer = Writer(self)
         self._moved: dict[Row, int] = {}
-        self._moves = 0
-        self._windows: dict[tuple[str, rules.Window | None], tuple[int, list[Row]]] = {}
+        self._moves = count(1)
 
     @property
     def url(self) -> str:
@@ -312,23 +311,15 @@ class Sandbox(Habits):
             for row in self._chance.sample(served, min(self.moving, len(served))):
                 self.org.touch_row(row)
         for row in self._chance.sample(served, min(self.moving_without_date, len(served))):
-            self._moves += 1
-            self._moved[row] = self._moves
+            self._moved[row] = next(self._moves)
 
     def _window(self, stream: str, window: rules.Window | None, number: int) -> list[Row]:
-        """Return the rows of a window in their order, kept until something changes."""
-        version = self.org.version(stream) + self._moves
-        known, rows = self._windows.get((stream, window), (-1, []))
-        if known != version or self.is_unstable:
-            if window:
-                rows = self.org.window(stream, window.first, window.end)
-            else:
-                rows = list(self.org.listed(stream))
-            rows = self.arrange(rows, self._moved, number)
-            if len(self._windows) > _KEPT_WINDOWS:
-                self._windows.clear()
-            self._windows[stream, window] = version, rows
-        return rows
+        """Return the rows of a window, or of a plain listing, in their order."""
+        if window:
+            rows = self.org.window(stream, window.first, window.end)
+        else:
+            rows = list(self.org.listed(stream))
+        return self.arrange(rows, self._moved, number)
 
 
 def _own_answer(hooked: Answer | tuple[int, Mapping[str, str], bytes]) -> Answer:
