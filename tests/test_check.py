@@ -504,19 +504,21 @@ def test_rows_that_come_for_either_of_two_dates_are_understood(age: int) -> None
     rows = [(f"<Id>team-{number}</Id>", date) for number, date in enumerate(changed)]
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        seen = incoming.seen
-        if incoming.stream != STREAM or seen.since is None or seen.to is None:
+        if incoming.stream != STREAM or incoming.since is None or incoming.to is None:
             return None
         served = []
         for text, date in rows:
             created = date - timedelta(minutes=age)
-            if seen.since <= date <= seen.to or seen.since <= created <= seen.to:
+            if (
+                incoming.since <= date <= incoming.to
+                or incoming.since <= created <= incoming.to
+            ):
                 dates = f"<CreatedDate>{created:%Y-%m-%dT%H:%M:%S}</CreatedDate>"
                 served.append(
                     f"{text}{dates}<UpdatedDate>{date:%Y-%m-%dT%H:%M:%S}</UpdatedDate>"
                 )
-        start = seen.start or 0
-        return 200, {}, page(STREAM, *served[start : start + (seen.limit or 100)])
+        start = incoming.start or 0
+        return 200, {}, page(STREAM, *served[start : start + (incoming.limit or 100)])
 
     with Sandbox(org, on_request=answer) as box:
         run = run_tap("--check", config=config_for(box))

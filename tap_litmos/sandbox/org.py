@@ -44,6 +44,7 @@ class Organisation:
         lock: Held while rows are read or changed.
         endpoints: Its streams: all that are declared, by name.
         listings: The plain listings, and the streams of whose rows they list those that exist.
+        paths: The streams by the paths that serve them.
         start: The midnight (UTC) before which nothing was.
     """
 
@@ -76,6 +77,12 @@ class Organisation:
             endpoint.stream: endpoint.references["Id"].partition(".")[0]
             for endpoint in streams.ENDPOINTS
             if endpoint.replication_key is None
+        }
+        self.paths = {
+            path: endpoint.stream
+            for endpoint in streams.ENDPOINTS
+            for path in (endpoint.path, endpoint.total_path)
+            if path
         }
         self._clock = clock
         self._live = live

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,14 +32,6 @@ class RefusedError(Exception):
         """Take the message of the refusal."""
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The moments of change that a request asks for: from `first` to just before `end`."""
-
-    first: datetime
-    end: datetime
 
 
 def moment(text: str | None) -> datetime | None:
@@ -86,8 +77,10 @@ def _span(query: Mapping[str, str], longest_days: float) -> tuple[datetime, date
     return since, to
 
 
-def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
-    """Return the window that `since` and `to` mean.
+def window(
+    query: Mapping[str, str], now: datetime, habits: Habits
+) -> tuple[datetime, datetime]:
+    """Return the moments from which on, and before which, rows have to have changed.
 
     Args:
         query: The parameters of the request.
@@ -104,4 +97,4 @@ def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
     first = since if habits.inclusive[0] else since + tick
     end = to + tick if habits.inclusive[1] else to
     end = (end if to > here else min(end, today)) - zone
-    return Window(first - zone, min(end, now - late) if late else end)
+    return first - zone, min(end, now - late) if late else end
