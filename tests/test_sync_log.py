@@ -151,7 +151,7 @@ def test_rows_left_out_are_counted_and_their_window_vouches_for_nothing(
     org: Organisation,
 ) -> None:
     with Sandbox(org, keyless=0.05) as box:
-        run = logged(box, "module_results", start_date=days_ago(50))
+        run = logged(box, "module_results", start_date=days_ago(90))
     assert run.status == 1
     rows = log_of(run, "module_results")
     odd = [row for row in rows if row["LeftOut"]]
