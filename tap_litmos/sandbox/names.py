@@ -59,6 +59,7 @@ def _topic(line: str) -> Topic:
     return Topic(name, int(due or 0) or None, int(compliant or 0) or None, modules)
 
 
+ROLES = ("Account_Owner", "Administrator", "Administrator")  # of those who are hired first
 REGIONS = [line.split("|") for line in _PEOPLE.splitlines()]
 TOPICS = [_topic(line) for line in _TOPICS.splitlines()]
 TEAMS, PATHS = (line.split("|") for line in _WORDS.splitlines())
@@ -67,11 +68,9 @@ TEAMS, PATHS = (line.split("|") for line in _WORDS.splitlines())
 CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "AccessLevel": ("Learner",),
     "Active": (True,),
-    "ActivityType": ("PasswordLength Changed", "LogoUrl Changed"),
-    "Category": ("Security", "Branding"),
+    "ActivityType": ("Created", "Changed", "Deleted"),
     "Code": (None, "C{n}", "C{n}"),
     "CompanyName": (TEAMS[0],),
-    "Completed": (False,),
     "CourseImageURL": ("https://cdn.example.com/{n}.png?sig=" + "0123456789ab" * 8,),
     "Description": (
         None,
@@ -84,20 +83,17 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     ),
     "IPAddress": ("203.0.113.{byte}",),
     "JobTitle": ("Account Manager", "Ingénieur qualité", "Packer <night shift>", "Technician"),
-    "LearningPathAssignment": (None,),
     "LoginKey": ("/login.aspx?loginkey=",),
     "ModuleType": ("SCORM", "Video", "Survey", "Document", "ILT"),
-    "NewValue": ("{byte}", "https://cdn.example.com/logo.svg?v={n}&theme=dark"),
-    "OldValue": (None, "8"),
-    "Overdue": (False,),
+    "ObjectId": ("object-{n}",),
+    "ObjectType": ("Course", "Team", "User"),
     "PercentageComplete": (0.0,),
     "Price": (0.0, 0.0, 49.0, 120.5),
-    "ProfileType": (None,),
     "Score": (0,),
     "Street1": (None, "{byte} High St.\r\nc/o Gate"),
-    "TeamAssignment": (None,),
     "TimeTaken": ("00:00:00",),
-    "UpToDate": (False,),
     "Website": (None, "https://example.com/?u={n}&ref=lms"),
+    **dict.fromkeys(("Completed", "Overdue", "UpToDate"), (False,)),
+    **dict.fromkeys(("LearningPathAssignment", "ProfileType", "TeamAssignment"), (None,)),
 }
 ANY_TEXT = (None, None, "{title} {n}", "  keep my blanks  ", "<none>", "Tools & trades 🌟")
