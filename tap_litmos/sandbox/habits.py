@@ -15,6 +15,7 @@ from .faults import DEFAULT_FAULT_KINDS
 if TYPE_CHECKING:
     from .tables import Row
 
+Charset = Literal["utf-8", "windows-1252", "iso-8859-1"]
 Order = Literal["id", "updated", "newest", "shuffled ties", "random"]
 Reading = Literal["instant", "day"]
 Repeated = Literal["never", "adjacent", "appended", "scattered"]
@@ -99,7 +100,7 @@ class Habits:
     filtered: int = 0
     overfull: int = 0
     spelling: Spelling = "document"
-    charset: str = "utf-8"
+    charset: Charset = "utf-8"
     raw: bool = False
     unknown_fields: bool = False
     keyless: float = 0.0
