@@ -14,7 +14,6 @@ from . import names
 from .tables import Table, litmos_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from random import Random
 
@@ -54,7 +53,9 @@ class Ledger:
         return self.random.choice(rows) if rows else None
 
     def add(self, stream: str, at: datetime, *parents: Row, **given: Value) -> Row:
-        """Add a row that is created at a moment.
+        """Add a row that is created at a moment, or return the one that has its key already.
+
+        The dates of logs, which have no key, are whole seconds.
 
         Args:
             stream: The stream.
@@ -64,29 +65,7 @@ class Ledger:
             given: Fields that are not to be drawn.
         """
         table = self.tables[stream]
-        number = next(table.numbers)
-        return table.add(self._draw_row(table, number, at, parents, given), number)
-
-    def invent(self, stream: str, at: datetime) -> None:
-        """Add a row of any stream that refers to any rows, if there is a place for it."""
-        table = self.tables[stream]
-        parents = filter(None, map(self.pick, dict.fromkeys(table.references.values())))
-        number = next(table.numbers)
-        values = self._draw_row(table, number, at, parents, {})
-        key = [values[name] for name in table.key]
-        if None not in key and not table.find(*key):
-            table.add(values, number)
-
-    def _draw_row(
-        self,
-        table: Table,
-        number: int,
-        at: datetime,
-        parents: Iterable[Row],
-        given: Mapping[str, Value],
-    ) -> Values:
-        """Return the values of a row; logs, which have no key, tell whole seconds alone."""
-        at = at if table.key else at.replace(microsecond=0)
+        number, at = next(table.numbers), at if table.key else at.replace(microsecond=0)
         known: Values = {
             **{name: number for name in table.key if table.fields[name].kind != "boolean"},
             **dict.fromkeys(table.references),
@@ -96,7 +75,7 @@ class Ledger:
             "UpdatedBy": 0,
         }
         if "Id" not in table.references:
-            known["Id"] = litmos_id(table.endpoint.stream, number)
+            known["Id"] = litmos_id(stream, number)
         elif "CreatedDate" in table.fields:  # it is null until such rows change
             known["UpdatedDate"] = None
         for parent in parents:
@@ -105,10 +84,17 @@ class Ledger:
             known[key] = at
         known |= given
         values = {
-            name: known[name] if name in known else self.draw(field, number)
+            name: _as_kind(field, known[name] if name in known else self.draw(field, number))
             for name, field in table.fields.items()
         }
-        return {name: _as_kind(table.fields[name], value) for name, value in values.items()}
+        return table.find(*map(values.get, table.key)) or table.add(values, number)
+
+    def invent(self, stream: str, at: datetime) -> None:
+        """Add a row of any stream that refers to any rows of others, if they have some."""
+        targets = [each for each in self.tables[stream].references.values() if each != stream]
+        parents = [row for row in map(self.pick, targets) if row]
+        if len(parents) == len(targets):
+            self.add(stream, at, *parents)
 
     def draw(self, field: Field, number: int) -> Value:
         """Return any value for a field that no other one depends on."""
@@ -150,20 +136,13 @@ class Ledger:
         table, ids = rows[0].table, {row["Id"] for row in rows}
         table.remove(rows)
         for other in self.tables.values():
-            for name, target in other.references.items():
-                if target == table.endpoint.stream:
-                    self._forget(other, name, ids, at, deleting=other is not table)
-
-    def _forget(
-        self, table: Table, name: str, ids: set[Value], at: datetime, *, deleting: bool
-    ) -> None:
-        """Delete the rows that refer to some ids, or their references alone."""
-        referring = [row for row in table.rows if row[name] in ids]
-        if deleting:
-            self.delete(referring, at)
-            return
-        for row in referring:
-            self.change(row, at, **{name: None})
+            for name in other.referring_to(table):
+                referring = [row for row in other.rows if row[name] in ids]
+                if other is not table:
+                    self.delete(referring, at)
+                    continue
+                for row in referring:
+                    self.change(row, at, **{name: None})
 
 
 def _as_kind(field: Field, value: Value) -> Value:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from . import names
 from .ledger import Ledger, milliseconds
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .tables import Row
 
     Act = Callable[..., Any]
-
-T = TypeVar("T")
 
 DAY = timedelta(days=1)
 _PASSMARK = 80
@@ -399,7 +397,7 @@ class Life(Ledger):
             self.delete([] if self._leads(row) else [row], at)
 
 
-def _nth(things: Sequence[T], number: int) -> tuple[T, str]:
+def _nth(things: Sequence[Any], number: int) -> tuple[Any, str]:
     """Return a thing, and the end of a name that no other number has."""
     round_, place = divmod(number, len(things))
     return things[place], f" {round_ + 1}" if round_ else ""

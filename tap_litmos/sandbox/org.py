@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
     from .tables import Row, Value, Values
 
-    Which = int | str | Mapping[str, Value] | Callable[[Values], bool]
-
 _SHORTEST_HISTORY = 0.1
 _GAP = (0.7, 3.0)
 """Seconds between two events, at least and at most."""
 
-_PAUSE = timedelta(hours=1)
 _EVENTS_IN_PAUSE = 1000
-"""Where nobody asked for longer than that, about so many events are spread over the time."""
+"""Where nobody asked for long, no more events than about so many are spread over the time."""
 
 
 def utc_now() -> datetime:
@@ -76,7 +73,7 @@ class Organisation:
         self.listings = {
             endpoint.stream: endpoint.references["Id"].partition(".")[0]
             for endpoint in streams.ENDPOINTS
-            if endpoint.replication_key is None
+            if endpoint.is_listing
         }
         self.paths = {
             path: endpoint.stream
@@ -118,13 +115,12 @@ class Organisation:
         """Return the rows that a plain listing lists, in the order of their making."""
         return self._life.tables[self.listings[stream]].rows
 
-    def touch(self, stream: str, which: Which = 1, **changes: Value) -> list[Values]:
+    def touch(self, stream: str, which: int | str = 1, **changes: Value) -> list[Values]:
         """Update rows now, so that they leave the window in which they were.
 
         Args:
             stream: The stream's name.
-            which: How many rows, taken at random, or an `Id`, or values that the rows have,
-                or a function that is given a row's values and returns whether to update it.
+            which: How many rows, taken at random, or an `Id`.
             changes: Values to give to the rows.
 
         Returns:
@@ -149,7 +145,7 @@ class Organisation:
             for _ in range(count):
                 self._life.invent(stream, self.now())
 
-    def delete(self, stream: str, which: Which) -> int:
+    def delete(self, stream: str, which: int | str) -> int:
         """Delete rows for good, with all that refers to them; no delta row will tell.
 
         Args:
@@ -202,17 +198,14 @@ class Organisation:
             return
         with self.lock:
             now = self.now()
-            pause = max(1.0, (now - self._next - _PAUSE) / timedelta(seconds=_EVENTS_IN_PAUSE))
+            pause = max(timedelta(seconds=1), (now - self._next) / _EVENTS_IN_PAUSE)
             while self._next <= now:
                 self.happen(at=self._next)
                 gap = self._life.random.uniform(*_GAP) * pause
-                self._next = milliseconds(self._next + timedelta(seconds=gap))
+                self._next = milliseconds(self._next + gap)
 
-    def _which(self, stream: str, which: Which) -> list[Row]:
+    def _which(self, stream: str, which: int | str) -> list[Row]:
         rows = self._life.tables[stream].rows
         if isinstance(which, int):
             return self._draw.sample(rows, min(which, len(rows)))
-        if callable(which):
-            return [row for row in rows if which(row.values)]
-        wanted = {"Id": which} if isinstance(which, str) else which
-        return [row for row in rows if wanted.items() <= row.values.items()]
+        return [row for row in rows if row["Id"] == which]

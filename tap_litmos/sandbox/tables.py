@@ -107,14 +107,16 @@ class Table:
         name = f"Original{other.what.replace(' ', '')}Id"
         return name if name in self.fields else "OriginalId"
 
+    def referring_to(self, other: Table) -> list[str]:
+        """Return the fields that point to rows of a table."""
+        stream = other.endpoint.stream
+        return [name for name, target in self.references.items() if target == stream]
+
     def taken_over(self, parent: Row) -> Values:
         """Return the values that a row of this table has from a row to which it refers."""
-        other, stream = parent.table, parent.table.endpoint.stream
-        found: Values = {
-            name: parent.id for name, target in self.references.items() if target == stream
-        }
+        other, own = parent.table, {*_OF_EACH_ROW, *self.references}
+        found: Values = dict.fromkeys(self.referring_to(other), parent.id)
         if other is not self:
-            own = {*_OF_EACH_ROW, *self.references}
             shared = [name for name in self.fields if name in other.fields and name not in own]
             found |= {name: parent[name] for name in shared}
             found[self.original_of(other)] = parent.number
