@@ -245,7 +245,7 @@ def test_rows_that_come_more_than_once_count_once(
     habits: dict[str, Any], org: Organisation
 ) -> None:
     with Sandbox(org, **habits) as box:
-        run = logged(box, "module_results", page_size=120)
+        run = logged(box, "module_results", page_size=30)
     assert run.status == 0
     rows = log_of(run, "module_results")
     again = sum(row["ReadAgain"] for row in rows)

@@ -105,11 +105,6 @@ class Habits:
     unknown_fields: bool = False
     keyless: float = 0.0
 
-    @property
-    def is_unstable(self) -> bool:
-        """Whether the same rows come in another order with every request."""
-        return self.order in _UNSTABLE
-
     def draw_fault(self, number: int) -> str | None:
         """Return the fault that a request meets by chance."""
         chance = random.Random(f"{self.fault_seed} {number}")  # noqa: S311 - no secret
@@ -131,7 +126,7 @@ class Habits:
             moved: Those that went to the end, and in which order.
             number: The number of the request.
         """
-        if self.is_unstable:
+        if self.order in _UNSTABLE:
             random.Random(f"{self.fault_seed} {number}").shuffle(rows)  # noqa: S311
         if self.order == "shuffled ties":
             rows.sort(key=lambda row: row.stamp.replace(microsecond=0))

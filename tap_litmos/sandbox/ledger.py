@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .tables import Row, Value, Values
 
-_AUTHORED_BY_SYSTEM = 0.15
-
 
 def milliseconds(at: datetime) -> datetime:
     """Cut a moment to whole milliseconds, the resolution of Litmos."""
@@ -66,16 +64,15 @@ class Ledger:
         """
         table = self.tables[stream]
         number, at = next(table.numbers), at if table.key else at.replace(microsecond=0)
+        original = table.first_original + number
         known: Values = {
-            **{name: number for name in table.key if table.fields[name].kind != "boolean"},
+            **{name: original for name in table.key if table.fields[name].kind != "boolean"},
             **dict.fromkeys(table.references),
             "CreatedDate": at,
-            "CreatedBy": self.author(),
             "UpdatedDate": at,
-            "UpdatedBy": 0,
         }
         if "Id" not in table.references:
-            known["Id"] = litmos_id(stream, number)
+            known["Id"] = litmos_id(stream, original)
         elif "CreatedDate" in table.fields:  # it is null until such rows change
             known["UpdatedDate"] = None
         for parent in parents:
@@ -84,7 +81,7 @@ class Ledger:
             known[key] = at
         known |= given
         values = {
-            name: _as_kind(field, known[name] if name in known else self.draw(field, number))
+            name: _as_kind(field, known[name] if name in known else self.draw(field, original))
             for name, field in table.fields.items()
         }
         return table.find(*map(values.get, table.key)) or table.add(values, number)
@@ -110,19 +107,10 @@ class Ledger:
             return self.chance(0.2)
         return number % 100 if field.kind in {"integer", "number"} else None
 
-    def author(self) -> int:
-        """Return who does something: mostly an administrator, else the system."""
-        admins = self.tables["users"].rows[: len(names.ROLES)]
-        if not admins or self.chance(_AUTHORED_BY_SYSTEM):
-            return -1
-        return self.random.choice(admins).number
-
     def change(self, row: Row, at: datetime, **values: Value) -> None:
         """Change a row at a moment, never to an earlier one than that of its last change."""
         last = row["UpdatedDate"]
         values["UpdatedDate"] = max(at, last) if last else at
-        if row["UpdatedBy"] is not None:
-            values["UpdatedBy"] = _as_kind(row.table.fields["UpdatedBy"], self.author())
         row.values |= values
 
     def delete(self, rows: list[Row], at: datetime) -> None:

@@ -171,14 +171,14 @@ class Life(Ledger):
         managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
         boss = managers[0]["FullName"] if managers else None
         profile = self._profile(number)
-        user = self.add("users", at, *managers, **profile, ManagerName=boss, LastLogin=None)
+        user = self.add("users", at, *managers, **profile, ManagerName=boss)
         self._join(at, user, team)
-        if number % 19 == len(names.ROLES) and len(teams) > 1:
+        if number % 19 == 0 and len(teams) > 1:
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
         self._plan_career(at, user)
 
     def _profile(self, number: int) -> dict[str, Any]:
-        """Return who somebody is: a name, a place, an address, a role."""
+        """Return who somebody is: a name, a place, an address."""
         *place, firsts, lasts = self.random.choice(names.REGIONS)
         first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
         plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
@@ -191,29 +191,24 @@ class Life(Ledger):
             "FullName": f"{first} {last}",
             "UserName": address,
             "Email": address,
-            "AccessLevel": dict(enumerate(names.ROLES)).get(number, "Learner"),
         }
 
     def _plan_career(self, at: datetime, user: Row) -> None:
-        """Plan what somebody will be assigned, when they log in, and whether they leave."""
+        """Plan what somebody will be assigned, and whether they leave."""
         for stream in ("courses", "courses", "learning_paths")[: self.random.randint(2, 3)]:
             later = min(60 * DAY, self._past / 4) * self.random.random()
             self._plan(at + later, partial(self._assign_something, stream=stream), user)
-        for _ in range(6):
-            self._plan(at + self._past * self.random.random(), self._log_in, user)
         if self.chance(0.06):
             self._plan(at + self._past * self.random.random(), self._leave, user)
 
     def _leads(self, user: Row) -> bool:
-        """Return whether somebody has people to manage, or is an administrator."""
-        managers = (row["ManagerId"] for row in user.table.rows)
-        return user["AccessLevel"] != "Learner" or user.id in managers
+        """Return whether somebody has people to manage."""
+        return user.id in (row["ManagerId"] for row in user.table.rows)
 
     def _join(self, at: datetime, user: Row, team: Row) -> None:
         """Make somebody a member of a team, and assign what its members are assigned."""
-        leader = not self._belonging("members", team)
         self._of["members", team.id].append(user)
-        self.add("team_users", at, team, user, IsTeamLeader=leader, IsTeamAdmin=leader)
+        self.add("team_users", at, team, user)
         for what in self._belonging("training", team):
             self._assign(at, user, what)
 
@@ -250,38 +245,38 @@ class Life(Ledger):
         dates = {"DueDate": due, "UpdatedDate": at}
         result = self.add("course_results", at, user, course, **dates, UpdatedBy=None)
         if due:
-            self._plan(_night_after(due), self._fall_overdue, result)
+            self._plan(_night_after(due), self._look_at_dates, result)
         if self.chance(self._diligence[user.id]):
             self._plan_study(at, result, 10)
         elif self.chance(0.5):
             self._plan_study(at, result, 120)
 
-    def _fall_overdue(self, at: datetime, result: Row) -> None:
+    def _look_at_dates(self, at: datetime, result: Row) -> None:
+        """Let a result be overdue, or no longer count, if its date has passed."""
         if not result["Completed"]:
             self.change(result, at, Overdue=True)
+        elif (till := result["CompliantTillDate"]) and till < at:
+            self.change(result, at, UpToDate=False)
 
     def _plan_study(self, at: datetime, result: Row, days: float) -> None:
         self._plan(at + self.random.expovariate(1 / days) * DAY, self._study, result)
 
     def _study_anything(self, at: datetime) -> None:
         """Let somebody go on with a course that is not done."""
-        result = self.pick("course_results")
-        if result and self._of["modules", result.id] and not self._is_through(result):
-            self._study(at, result)
-
-    def _is_through(self, result: Row) -> bool:
-        """Return whether somebody has been through all modules of a course, once or again."""
-        whole_rounds = self._steps[result] % len(self._of["modules", result.id]) == 0
-        return result["Completed"] and whole_rounds
+        results = self.tables["course_results"].rows
+        if unfinished := [result for result in results if not result["Completed"]]:
+            self._study(at, self.random.choice(unfinished))
 
     def _study(self, at: datetime, result: Row) -> None:
         """Let somebody log in and take the next module, and plan when they go on, if at all."""
-        user = self.tables["users"].find(result["UserId"])
-        if not user or not user["Active"]:
+        user, modules = (
+            self.tables["users"].find(result["UserId"]),
+            self._of["modules", result.id],
+        )
+        if not modules or not user or not user["Active"]:
             return
         if self.chance(0.7):
             self._log_in(at, user)
-        modules = self._of["modules", result.id]
         module = modules[self._steps[result] % len(modules)]
         passed = not module["Passmark"] or self.chance(0.85)
         self._attempt(at, result, user, module, passed=passed)
@@ -314,7 +309,6 @@ class Life(Ledger):
             AttemptNumber=self._attempts[module.id, user.id],
             Completed=passed,
             Score=self.random.randint(_PASSMARK, 100) if passed else _PASSMARK // 2,
-            Code=result["Code"],
         )
 
     def _progress(self, at: datetime, result: Row) -> None:
@@ -333,14 +327,9 @@ class Life(Ledger):
         self.change(result, at, Completed=True, Overdue=False, UpToDate=True, **dates)
         self._achieve(at, "courses", result, till)
         if till:
-            self._plan(_night_after(till), self._lapse, result)
+            self._plan(_night_after(till), self._look_at_dates, result)
             if self.chance(0.7 * self._diligence[result["UserId"]]):
                 self._plan_study(till - 20 * DAY, result, 20)
-
-    def _lapse(self, at: datetime, result: Row) -> None:
-        """Let a completion no longer count, unless it was renewed."""
-        if result["CompliantTillDate"] < at:
-            self.change(result, at, UpToDate=False)
 
     def _progress_on_path(self, at: datetime, whole: Row) -> None:
         """Compute a learning path result from the course results that it consists of."""

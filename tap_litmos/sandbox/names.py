@@ -59,18 +59,18 @@ def _topic(line: str) -> Topic:
     return Topic(name, int(due or 0) or None, int(compliant or 0) or None, modules)
 
 
-ROLES = ("Account_Owner", "Administrator", "Administrator")  # of those who are hired first
 REGIONS = [line.split("|") for line in _PEOPLE.splitlines()]
 TOPICS = [_topic(line) for line in _TOPICS.splitlines()]
 TEAMS, PATHS = (line.split("|") for line in _WORDS.splitlines())
 
 # What a field holds unless the story says otherwise; {n} is a number of the row's own.
 CHOICES: dict[str, tuple[str | float | None, ...]] = {
-    "AccessLevel": ("Learner",),
+    "AccessLevel": (*["Learner"] * 20, "Administrator", "Account_Owner"),
     "Active": (True,),
     "ActivityType": ("Created", "Changed", "Deleted"),
     "Code": (None, "C{n}", "C{n}"),
     "CompanyName": (TEAMS[0],),
+    "CreatedBy": (-1, 0, 100_001),
     "CourseImageURL": ("https://cdn.example.com/{n}.png?sig=" + "0123456789ab" * 8,),
     "Description": (
         None,
@@ -92,6 +92,7 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "Score": (0,),
     "Street1": (None, "{byte} High St.\r\nc/o Gate"),
     "TimeTaken": ("00:00:00",),
+    "UpdatedBy": (0, -1, 100_001),
     "Website": (None, "https://example.com/?u={n}&ref=lms"),
     **dict.fromkeys(("Completed", "Overdue", "UpToDate"), (False,)),
     **dict.fromkeys(("LearningPathAssignment", "ProfileType", "TeamAssignment"), (None,)),

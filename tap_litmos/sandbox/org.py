@@ -81,9 +81,9 @@ class Organisation:
             for path in (endpoint.path, endpoint.total_path)
             if path
         }
+        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         self._clock = clock
         self._live = live
-        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         now = self.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))

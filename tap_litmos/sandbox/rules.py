@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .habits import DEFAULT_LIMIT
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .habits import Habits
 
-_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _LONGEST_SOURCE = 50
 _MAX_LIMIT = 1000
@@ -36,9 +36,8 @@ class RefusedError(Exception):
 
 def moment(text: str | None) -> datetime | None:
     """Return what `YYYY-MM-DD HH:MM:SS` means, in UTC, or None if it is not of that form."""
-    match = _MOMENT.fullmatch(text or "")
     try:
-        return datetime(*map(int, match.groups()), tzinfo=UTC) if match else None  # type: ignore[arg-type,misc]
+        return datetime.fromisoformat(f"{text}Z") if _MOMENT.fullmatch(text or "") else None
     except ValueError:
         return None
 

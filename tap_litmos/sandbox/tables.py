@@ -19,7 +19,7 @@ Values = dict[str, Value]
 
 _AUDIT = {"CreatedDate", "UpdatedDate", "CreatedBy", "UpdatedBy"}
 _OF_EACH_ROW = {"Id", "OriginalId", "Active", *_AUDIT}
-_FIRST_NUMBERS = 8_000_000
+_FIRST_ORIGINALS = 8_000_000
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TAILS = ("aA", "Qx", "7d", "kK")
 
@@ -45,8 +45,7 @@ class Row:
     Attributes:
         table: The table that it is or was in.
         values: The fields by their canonical names; a field that is missing is null.
-        number: The place of the row in its table, and the integer form of its id if it has an
-            id of its own: later rows have larger ones.
+        number: The place of the row in its table: later rows have larger ones.
         gone: Whether it was deleted.
     """
 
@@ -65,11 +64,14 @@ class Row:
         return str(self.values["Id"])
 
     @property
+    def original(self) -> int:
+        """The integer form of its id, if it has an id of its own."""
+        return self.table.first_original + self.number
+
+    @property
     def stamp(self) -> datetime:
         """When the row last changed, or was created: this decides which windows serve it."""
-        stamp = self[self.table.endpoint.replication_key or ""] or self["CreatedDate"]
-        if not isinstance(stamp, datetime):
-            raise TypeError(f"a row of {self.table.endpoint.stream} has no date: {self.values}")
+        stamp: datetime = self[self.table.endpoint.replication_key or ""] or self["CreatedDate"]
         return stamp
 
 
@@ -83,6 +85,7 @@ class Table:
         what: What a row is, in the singular, such as `Learning Path`.
         rows: All rows, in the order in which they were added.
         numbers: The numbers of the rows to come.
+        first_original: The integer form of the id of row 0.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -96,16 +99,12 @@ class Table:
         }
         self.what = re.sub("s$", "", endpoint.stream).replace("_", " ").title()
         self.rows: list[Row] = []
-        self.numbers = count(100_000 + crc32(endpoint.stream.encode()) % _FIRST_NUMBERS)
+        self.numbers = count()
+        self.first_original = 100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS
         self._by_key: dict[tuple[Value, ...], Row] = {}
         # The key of a login is its user: there is one row for each.
         key = [name for name in endpoint.primary_key if name != endpoint.replication_key]
         self.key = key if self.fields.keys() >= set(key) else []
-
-    def original_of(self, other: Table) -> str:
-        """Return the name of the field for the integer form of another table's id."""
-        name = f"Original{other.what.replace(' ', '')}Id"
-        return name if name in self.fields else "OriginalId"
 
     def referring_to(self, other: Table) -> list[str]:
         """Return the fields that point to rows of a table."""
@@ -119,7 +118,8 @@ class Table:
         if other is not self:
             shared = [name for name in self.fields if name in other.fields and name not in own]
             found |= {name: parent[name] for name in shared}
-            found[self.original_of(other)] = parent.number
+            original = f"Original{other.what.replace(' ', '')}Id"
+            found[original if original in self.fields else "OriginalId"] = parent.original
         return found
 
     def add(self, values: Values, number: int | None = None) -> Row:
