@@ -70,8 +70,8 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "ActivityType": ("Created", "Changed", "Deleted"),
     "Code": (None, "C{n}", "C{n}"),
     "CompanyName": (TEAMS[0],),
-    "CreatedBy": (-1, 0, 100_001),
     "CourseImageURL": ("https://cdn.example.com/{n}.png?sig=" + "0123456789ab" * 8,),
+    "CreatedBy": (-1, 0, 100_001),
     "Description": (
         None,
         "&lt;p&gt;Short &amp;amp; sweet.&lt;/p&gt;",

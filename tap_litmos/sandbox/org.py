@@ -145,21 +145,16 @@ class Organisation:
             for _ in range(count):
                 self._life.invent(stream, self.now())
 
-    def delete(self, stream: str, which: int | str) -> int:
+    def delete(self, stream: str, which: int | str) -> None:
         """Delete rows for good, with all that refers to them; no delta row will tell.
 
         Args:
             stream: The stream's name.
             which: As for `touch`.
-
-        Returns:
-            How many rows of the stream were deleted.
         """
         with self.lock:
             self.catch_up()
-            rows = self._which(stream, which)
-            self._life.delete(rows, self.now())
-            return len(rows)
+            self._life.delete(self._which(stream, which), self.now())
 
     def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
         """Put other rows in the place of all rows of a stream.

@@ -82,7 +82,7 @@ class Table:
         endpoint: What the rows are.
         fields: Its fields that Litmos sends.
         references: The streams to whose ids fields point.
-        what: What a row is, in the singular, such as `Learning Path`.
+        what: What a row is, in the singular, such as `LearningPath`.
         rows: All rows, in the order in which they were added.
         numbers: The numbers of the rows to come.
         first_original: The integer form of the id of row 0.
@@ -97,7 +97,7 @@ class Table:
             for name, target in endpoint.references.items()
             if name in self.fields
         }
-        self.what = re.sub("s$", "", endpoint.stream).replace("_", " ").title()
+        self.what = re.sub("s$", "", endpoint.stream).title().replace("_", "")
         self.rows: list[Row] = []
         self.numbers = count()
         self.first_original = 100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS
@@ -118,7 +118,7 @@ class Table:
         if other is not self:
             shared = [name for name in self.fields if name in other.fields and name not in own]
             found |= {name: parent[name] for name in shared}
-            original = f"Original{other.what.replace(' ', '')}Id"
+            original = f"Original{other.what}Id"
             found[original if original in self.fields else "OriginalId"] = parent.original
         return found
 
