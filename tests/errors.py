@@ -83,7 +83,7 @@ def rotating(count: int) -> Answer:
     """Return answers of a service that begins anew where its rows end."""
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
-        start = incoming.seen.start or 0
+        start = incoming.start or 0
         rows = (f"<Id>{number % count}</Id>" for number in range(start, start + 4))
         return 200, {}, page(STREAM, *rows)
 
@@ -95,7 +95,7 @@ def shuffled() -> Answer:
     chance = random.Random(1)  # noqa: S311 - no secret
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
-        start = incoming.seen.start or 0
+        start = incoming.start or 0
         rows = [f"<Id>{number % 6}</Id>" for number in range(12)]
         chance.shuffle(rows)
         return 200, {}, page(STREAM, *rows[start : start + 4])

@@ -454,9 +454,9 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
     """
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
-        name, seen = incoming.stream or "", incoming.seen
-        newest = seen.to is None or seen.to > datetime.now(UTC)
-        body = bodies.get(name) if newest and not seen.start else None
+        name = incoming.stream or ""
+        newest = incoming.to is None or incoming.to > datetime.now(UTC)
+        body = bodies.get(name) if newest and not incoming.start else None
         return 200, {}, body or page(name)
 
     return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)

@@ -24,7 +24,7 @@ from support import (
 )
 
 from tap_litmos import fetcher, transport
-from tap_litmos.sandbox import Incoming, Organisation, RequestSeen, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "HEAD_START", 0.0)
 
 
-def asked(requests: list[RequestSeen]) -> Counter[tuple[Any, ...]]:
+def asked(requests: list[Incoming]) -> Counter[tuple[Any, ...]]:
     return Counter((each.stream, *sorted(each.query.items())) for each in requests)
 
 
@@ -119,7 +119,7 @@ def test_other_streams_go_on_while_one_waits_for_the_rows_of_its_last_windows(
         with changed:
             asked_for.add(incoming.stream)
             changed.notify_all()
-            if incoming.stream == first and incoming.seen.since != box.requests[0].since:
+            if incoming.stream == first and incoming.since != box.requests[0].since:
                 assert changed.wait_for(lambda: asked_for.issuperset(others), timeout=30)
 
     box = Sandbox(org, on_request=hold)

@@ -109,8 +109,7 @@ def test_killed_again_and_again_it_loses_nothing(
 
 def test_a_stream_that_fails_keeps_what_was_read(org: Organisation, tmp_path: Path) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        seen = incoming.seen
-        late = seen.since is not None and seen.since.isoformat() > days_ago(20)
+        late = incoming.since is not None and incoming.since.isoformat() > days_ago(20)
         return (403, {}, b"") if incoming.stream == "module_results" and late else None
 
     with Sandbox(org, on_request=refuse) as box:

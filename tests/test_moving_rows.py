@@ -12,7 +12,6 @@ from support import NOT_PROVED, catalog_of, config_for, days_ago, run_tap, truth
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from tap_litmos.sandbox import RequestSeen
     from tap_litmos.sandbox.tables import Values
 
 Order = Literal["id", "updated"]
@@ -43,7 +42,7 @@ def sync(box: Sandbox, state: Any = None, **settings: Any) -> Any:
     return run_tap(config=config_for(box, **settings), state=state, catalog=catalog_of(STREAM))
 
 
-def is_open(seen: RequestSeen) -> bool:
+def is_open(seen: Incoming) -> bool:
     return seen.to is not None and seen.to > seen.at
 
 
@@ -128,15 +127,13 @@ def test_thousands_of_rows_of_one_moment_of_which_some_move() -> None:
 @pytest.mark.parametrize("concurrency", [1, 5, 32])
 def test_the_open_window_waits_until_all_earlier_ones_are_received(concurrency: int) -> None:
     """It waits for its own stream's: meanwhile the windows of others are asked for."""
-    early: list[RequestSeen] = []
+    early: list[Incoming] = []
     box: Sandbox
 
     def watch(incoming: Incoming) -> None:
-        if is_open(incoming.seen):
+        if is_open(incoming):
             earlier = [each for each in box.requests if each.stream == incoming.stream]
-            early.extend(
-                each for each in earlier if each is not incoming.seen and not each.status
-            )
+            early.extend(each for each in earlier if each is not incoming and not each.status)
 
     org = Organisation(users=30, years=0.1, live=False)
     box = Sandbox(org, on_request=watch, latency=0.02)
@@ -161,8 +158,9 @@ def test_the_open_window_is_asked_for_again_when_rows_moved_after_it() -> None:
     moved: list[Any] = []
 
     def move(incoming: Incoming) -> None:
-        if incoming.seen.start and not moved:
-            moved.extend(org.touch(STREAM, lambda row: row["Id"] in {"t0", "t1", "t2"}))
+        if incoming.start and not moved:
+            for number in range(3):
+                moved.extend(org.touch(STREAM, f"t{number}"))
 
     with Sandbox(org, on_request=move) as box:
         run = sync(box, page_size=500)
@@ -196,7 +194,7 @@ def test_rows_that_are_deleted_while_they_are_paged_take_no_others_with_them() -
     numbers = itertools.count()
 
     def delete(incoming: Incoming) -> None:
-        if incoming.seen.start and incoming.stream == STREAM:
+        if incoming.start and incoming.stream == STREAM:
             org.delete(STREAM, f"t{next(numbers)}")
 
     with Sandbox(org, on_request=delete) as box:
@@ -211,7 +209,7 @@ def test_new_rows_in_front_cost_no_row_either() -> None:
     numbers = itertools.count()
 
     def add(incoming: Incoming) -> None:
-        if incoming.seen.start and incoming.stream == STREAM:
+        if incoming.start and incoming.stream == STREAM:
             rows = org.rows(STREAM)
             new: Values = {"Id": f"n{next(numbers)}", "UpdatedDate": before}
             org.replace_rows(STREAM, [new, *rows])

@@ -246,7 +246,7 @@ def test_requests_that_are_refused_as_others_use_the_key_are_all_served_in_the_e
         """Let another user of the key send 60 requests a minute, of 100."""
         nonlocal due
         with lock:
-            now = incoming.seen.time
+            now = incoming.time
             began.append(now)
             while counted and counted[0] <= now - minute:
                 counted.popleft()

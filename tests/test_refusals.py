@@ -145,8 +145,7 @@ def test_a_stream_that_fails_in_its_midst_keeps_the_windows_that_were_read(
     org: Organisation,
 ) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        seen = incoming.seen
-        late = seen.since is not None and seen.since.isoformat() > days_ago(15)
+        late = incoming.since is not None and incoming.since.isoformat() > days_ago(15)
         return (403, {}, b"") if incoming.stream == "module_results" and late else None
 
     with Sandbox(org, on_request=refuse) as box:

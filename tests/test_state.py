@@ -185,7 +185,7 @@ def test_no_row_stops_or_moves_the_bookmark(date: str) -> None:
     first = midnight(ago(days=30))
 
     def answer(incoming: Incoming) -> str | None:
-        return f"<Id>t</Id>{date}" if incoming.seen.since == first - DAY else None
+        return f"<Id>t</Id>{date}" if incoming.since == first - DAY else None
 
     with answering(answer) as box:
         config = config_for(box, start_date=first.date().isoformat())
@@ -432,7 +432,7 @@ def test_a_window_with_a_row_without_key_holds_the_bookmark_back() -> None:
     bad = midnight(ago(days=20))
 
     def answer(incoming: Incoming) -> str | None:
-        since, to = incoming.seen.since, incoming.seen.to
+        since, to = incoming.since, incoming.to
         assert since is not None
         assert to is not None
         return "<Name>x</Name>" if since <= bad < to else "<Id>t</Id>"
@@ -451,7 +451,7 @@ def test_a_row_without_key_that_the_lookback_finds_holds_the_bookmark_where_it_i
     bad = ago(days=11)
 
     def answer(incoming: Incoming) -> str | None:
-        since, to = incoming.seen.since, incoming.seen.to
+        since, to = incoming.since, incoming.to
         assert since is not None
         assert to is not None
         return "<Name>x</Name>" if since <= bad < to else None

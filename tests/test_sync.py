@@ -28,7 +28,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, RequestSeen, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.sandbox.habits import Reading
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def unknown_org(seed: int, *, users: int = 30, days: int = 200) -> Organisation:
 
 
 def by_window(
-    requests: Iterable[RequestSeen],
-) -> dict[str, dict[tuple[datetime, datetime], list[RequestSeen]]]:
+    requests: Iterable[Incoming],
+) -> dict[str, dict[tuple[datetime, datetime], list[Incoming]]]:
     """Return the requests by stream and window, each in the order in which they came."""
-    found: dict[str, dict[tuple[datetime, datetime], list[RequestSeen]]] = {}
+    found: dict[str, dict[tuple[datetime, datetime], list[Incoming]]] = {}
     for seen in requests:
         assert seen.stream
         assert seen.since

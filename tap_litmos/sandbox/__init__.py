@@ -10,7 +10,7 @@ from __future__ import annotations
 from .faults import ALL_FAULT_KINDS, FAULT_KINDS, Answer
 from .habits import Habits
 from .org import Organisation
-from .server import API_KEY, Incoming, RequestSeen, Sandbox
+from .server import API_KEY, Incoming, Sandbox
 
 __all__ = [
     "ALL_FAULT_KINDS",
@@ -20,6 +20,5 @@ __all__ = [
     "Habits",
     "Incoming",
     "Organisation",
-    "RequestSeen",
     "Sandbox",
 ]

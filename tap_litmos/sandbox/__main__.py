@@ -8,43 +8,37 @@ import os
 import re
 import signal
 import sys
+from math import inf
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from . import ALL_FAULT_KINDS, API_KEY, Habits, Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _MANY = 1_000_000
 # For tests only; or offered in a form of their own.
 _NOT_OFFERED = {"minute", "retry_after", "timeout_hold", "inclusive", "overfull", "refuse"}
-_BOUNDS = {"faults": (0, 1), "keyless": (0, 1), "zone": (-14, 14), "clock_skew": (-1e9, 1e9)}
-_AT_LEAST_ONE = {"requests_per_minute", "page_cap"}
-
-
-def _within(kind: type[int | float], least: float, most: float) -> Callable[[str], float]:
-    """Return a parser for a number within bounds."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-        return value
-
-    return parse
+# The least and the most of numbers, where they are not from 0 to `_MANY`.
+_BOUNDS = {
+    "port": (0, 65535),
+    "years": (0.1, 20),
+    "seed": (-inf, inf),
+    "zone": (-14, 14),
+    "clock_skew": (-1e9, 1e9),
+    **dict.fromkeys(("users", "requests_per_minute", "page_cap"), (1, _MANY)),
+    **dict.fromkeys(("faults", "keyless"), (0, 1)),
+}
 
 
 def _refusal(text: str) -> tuple[str, int]:
     """Parse PATH=STATUS."""
-    path, _, status = text.partition("=")
-    if not path.startswith("/") or not status.isdecimal() or not 400 <= int(status) <= 599:  # noqa: PLR2004
+    match = re.fullmatch(r"(/.*)=([45]\d\d)", text, re.ASCII)
+    if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not like /org/teams=403")
-    return path, int(status)
+    return match[1], int(match[2])
 
 
 def _option(name: str, kind: Any) -> dict[str, Any]:
@@ -53,12 +47,9 @@ def _option(name: str, kind: Any) -> dict[str, Any]:
         return {"action": "store_true"}
     if name == "fault_kinds":
         return {"nargs": "+", "choices": ALL_FAULT_KINDS, "metavar": "KIND"}
-    if name == "charset":
-        return {"choices": ("utf-8", "windows-1252", "iso-8859-1")}
-    if str in map(type, get_args(kind)):
+    if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
-    least, most = _BOUNDS.get(name, (name in _AT_LEAST_ONE, _MANY))
-    return {"type": _within(float if kind is float else int, least, most), "metavar": "N"}
+    return {"type": float if kind is float else int, "metavar": "N"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,23 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    port = _within(int, 0, 65535)
-    add("--port", type=port, default=8321, help="port on 127.0.0.1, 0: any free one (8321)")
+    add("--port", type=int, default=8321, help="port on 127.0.0.1, 0: any free one (8321)")
     add("--config", type=Path, help="write the config here instead of printing it")
-    people = _within(int, 1, _MANY)
-    add("--users", type=people, default=500, help="people in the organisation (500)")
-    years = _within(float, 0.1, 20)
-    add("--years", type=years, default=1, help="how far its past reaches back (1)")
+    add("--users", type=int, default=500, help="people in the organisation (500)")
+    add("--years", type=float, default=1, help="how far its past reaches back (1)")
     add("--seed", type=int, default=1, help="another one makes another organisation (1)")
     add("--api-key", default=API_KEY, help="the key to demand (default: %(default)s)")
-    add(
-        "--refuse",
-        metavar="PATH=STATUS",
-        type=_refusal,
-        action="append",
-        default=[],
-        help="always refuse a path, such as /org/teams=403; may be repeated",
-    )
+    refused = "always refuse a path, such as /org/teams=403; may be repeated"
+    add("--refuse", metavar="PATH=STATUS", type=_refusal, action="append", help=refused)
     described = re.findall(
         r"^ +(\w+): ((?:.+\n)(?: {12}.+\n)*)", Habits.__doc__ or "", re.MULTILINE
     )
@@ -96,6 +78,18 @@ def _parser() -> argparse.ArgumentParser:
             option |= _option(name, types[name])
             habits.add_argument(f"--{name.replace('_', '-')}", **option)
     return parser
+
+
+def _options(arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Return all options, whose numbers make sense."""
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    for name, value in options.items():
+        least, most = _BOUNDS.get(name, (0, _MANY))
+        if type(value) in {int, float} and not least <= value <= most:
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"argument {option}: {value} is not between {least} and {most}")
+    return options
 
 
 def _announce(box: Sandbox, file: Path | None) -> None:
@@ -118,12 +112,12 @@ def _announce(box: Sandbox, file: Path | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; return the exit code."""
-    options = vars(_parser().parse_args(arguments))
+    options = _options(arguments)
     done = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     org = Organisation(**{name: options.pop(name) for name in ("users", "years", "seed")})
-    file, refuse = options.pop("config"), dict(options.pop("refuse"))
+    file, refuse = options.pop("config"), dict(options.pop("refuse") or ())
     try:
         with Sandbox(org, refuse=refuse, **options) as box:
             _announce(box, file)

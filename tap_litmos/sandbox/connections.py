@@ -26,7 +26,6 @@ _LINGER = "hh" if os.name == "nt" else "ii"
 class Server(ThreadingHTTPServer):
     """A server that knows its connections, so that none stays behind."""
 
-    daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, port: int, respond: Callable[[Handler], None]) -> None:
@@ -53,12 +52,10 @@ class Server(ThreadingHTTPServer):
         self.connections.add(request)
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Forget a connection once it is closed."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self.connections.discard(request)
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, and forget it."""
+        super().shutdown_request(request)
+        self.connections.discard(request)
 
     def start(self) -> None:
         """Begin to answer."""

@@ -16,10 +16,14 @@ DEFAULT_FAULT_KINDS = FAULT_KINDS[:-1]
 EMPTY_FAULT_KINDS = ("text", "message", "nil")
 """Answers that look like an empty page, and are none."""
 
-SLOW_FAULT_KINDS = ("slow-headers", "slow-body", "silent")
-"""Answers that come byte by byte, or never."""
+SLOW_KINDS = ("slow-headers", "slow-body")
+"""Answers that come byte by byte."""
 
-ALL_FAULT_KINDS = FAULT_KINDS + EMPTY_FAULT_KINDS + SLOW_FAULT_KINDS
+ALL_FAULT_KINDS = (*FAULT_KINDS, *EMPTY_FAULT_KINDS, *SLOW_KINDS, "silent")
+
+UNANSWERED_KINDS = {"reset", "drop", "timeout", "silent"}
+BROKEN_KINDS = {*UNANSWERED_KINDS, "cut", "cut-chunkless"}
+"""After these the connection is closed, though not all was sent."""
 
 _REASONS = responses | {403: "The feature is not enabled for this account"}
 HTML = "text/html; charset=utf-8"
@@ -68,20 +72,22 @@ def refusal(status: int, message: str | None = None) -> Answer:
     return Answer(status, page.encode(), reason, HTML)
 
 
-def faulty_answer(kind: str, root: str, number: int, retry_after: int) -> Answer | None:
-    """Return the answer of a fault that is a whole answer, None for a broken connection.
+def faulty_answer(kind: str | None, root: str, number: int, retry_after: int) -> Answer | None:
+    """Return the answer of a fault that has one of its own, else None.
 
     Args:
-        kind: One of `ALL_FAULT_KINDS`.
+        kind: One of `ALL_FAULT_KINDS`. None: there is no fault.
         root: The root element that the answer should have.
         number: The number of the request: odd and even ones tell differently when to retry.
         retry_after: After how many seconds a 429 wants to be asked again.
     """
+    if kind not in {None, *ALL_FAULT_KINDS}:
+        raise ValueError(f"{kind!r} is no fault")
     if kind == "html":
         return Answer(200, refusal(200, "Sign in").body, "OK", HTML)
     if kind in _BODIES:
         return Answer(200, _BODIES[kind].format(root=root).encode(), "OK")
-    if not kind.isdigit():
+    if kind is None or not kind.isdigit():
         return None
     answer = refusal(int(kind))
     if kind == "429":

@@ -15,6 +15,7 @@ from .faults import DEFAULT_FAULT_KINDS
 if TYPE_CHECKING:
     from .tables import Row
 
+Charset = Literal["utf-8", "windows-1252", "iso-8859-1"]
 Order = Literal["id", "updated", "newest", "shuffled ties", "random"]
 Reading = Literal["instant", "day"]
 Repeated = Literal["never", "adjacent", "appended", "scattered"]
@@ -99,15 +100,10 @@ class Habits:
     filtered: int = 0
     overfull: int = 0
     spelling: Spelling = "document"
-    charset: str = "utf-8"
+    charset: Charset = "utf-8"
     raw: bool = False
     unknown_fields: bool = False
     keyless: float = 0.0
-
-    @property
-    def is_unstable(self) -> bool:
-        """Whether the same rows come in another order with every request."""
-        return self.order in _UNSTABLE
 
     def draw_fault(self, number: int) -> str | None:
         """Return the fault that a request meets by chance."""
@@ -130,7 +126,7 @@ class Habits:
             moved: Those that went to the end, and in which order.
             number: The number of the request.
         """
-        if self.is_unstable:
+        if self.order in _UNSTABLE:
             random.Random(f"{self.fault_seed} {number}").shuffle(rows)  # noqa: S311
         if self.order == "shuffled ties":
             rows.sort(key=lambda row: row.stamp.replace(microsecond=0))

@@ -2,11 +2,12 @@
 
 All that will happen waits in a queue, ordered by its moment; what happens may add to it.
 Results follow from assignments, those of learning paths from those of their courses, and
-achievements from completions.
+achievements from completions. Rows of all else are invented.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -19,7 +20,7 @@ from . import names
 from .ledger import Ledger, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from random import Random
 
@@ -28,25 +29,19 @@ if TYPE_CHECKING:
     Act = Callable[..., Any]
 
 DAY = timedelta(days=1)
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz.-'_")
 _PASSMARK = 80
-_EXAMS = ("quiz", "test", "exam")
 _MANDATORY = 4  # courses and learning paths with a due date that each team gets first
-_ROLES = ("Account_Owner", "Administrator", "Administrator")
 _ENOUGH = 8  # rows that a table keeps, whatever is deleted, and gets at least
 _RESULTS = {"courses": "course_results", "learning_paths": "learning_path_results"}
 _DIRECT = {"courses": "user_courses", "learning_paths": "learning_path_users"}
 # Streams in whose rows something is edited now and then, or else their flag Active.
-_EDITED = (
-    "users courses modules learning_paths teams team_courses user_courses ecommerce_courses"
-)
+_EDITED = "users courses modules learning_paths teams team_courses user_courses"
 _EDITED_FIELDS = ("JobTitle", "Tags", "Description", "TeamCodeForBulkImport")
-# Further streams whose rows come of what happens; rows of all others are invented.
-_OTHERS_TOLD = """
-user_logins module_results course_results learning_path_results achievements course_modules
-learning_path_courses learning_path_users team_users team_learning_paths
-activity_actions activity_assignments activity_content activity_logins
-ecommerce_courses ecommerce_learning_paths
+# Streams whose rows come of what happens; rows of all others are invented.
+_TOLD = """
+users courses modules learning_paths teams team_courses user_courses user_logins module_results
+course_results learning_path_results achievements course_modules learning_path_courses
+learning_path_users team_users team_learning_paths activity_logins
 """
 
 
@@ -65,21 +60,21 @@ class Life(Ledger):
         super().__init__(random)
         self._queue: list[tuple[datetime, int, Act, tuple[Row, ...]]] = []
         self._order = count()
+        self._hired = count()
         self._start, self._past = start, midnight - start
         self._of: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-        self._diligence: dict[str, float] = {}
-        self._steps: Counter[tuple[str, str]] = Counter()
+        self._diligence = defaultdict[str, float](partial(random.betavariate, 3, 1.3))
+        self._steps: Counter[Row] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
-        self._begun: dict[tuple[str, str], Row] = {}
-        told = {*_EDITED.split(), *_OTHERS_TOLD.split()}
-        self._invented = [stream for stream in self.tables if stream not in told]
+        self._invented = [stream for stream in self.tables if stream not in _TOLD.split()]
         # What happens by itself, and how often compared with the rest.
         self._acts: dict[Act, int] = {
             self._log_in: 60,
-            self._study: 80,
+            self._study_anything: 80,
             self._hire: 6,
             self._assign_something: 12,
             self._edit: 50,
+            self._invent_something: 6,
             self._delete_somebody: 1,
         }
         courses = min(max(8, users // 12), 240)
@@ -130,34 +125,27 @@ class Life(Ledger):
     def _found_team(self, at: datetime) -> None:
         teams = self.tables["teams"].rows
         above = teams[(len(teams) - 1) // 5 :][:1] if teams else []
-        team = self.add("teams", at, *above, Name=_named(names.TEAMS, len(teams)))
+        team = self.add("teams", at, *above, Name="".join(_nth(names.TEAMS, len(teams))))
         self._plan_many(7, 0.031, 0.3, partial(self._equip, stream="courses"), team)
         self._plan_many(1, 0.061, 0.5, partial(self._equip, stream="learning_paths"), team)
 
     def _create_course(self, at: datetime) -> None:
-        number = len(self.tables["courses"].rows)
-        topic = names.TOPICS[number % len(names.TOPICS)]
-        level = _named([""], number // len(names.TOPICS))
+        topic, level = _nth(names.TOPICS, len(self.tables["courses"].rows))
         days = {"CompliantTillDays": topic.compliant_days, "TimeLimitDays": topic.due_days}
         course = self.add("courses", at, Name=topic.name + level, **days)
         for title in topic.modules:
-            passmark = _PASSMARK * any(word in title.lower() for word in _EXAMS)
+            passmark = _PASSMARK if re.search("quiz|test|exam", title.lower()) else 0
             module = self.add("modules", at, Name=title + level, Passmark=passmark)
             self.add("course_modules", at, course, module)
             self._of["modules", course.id].append(module)
-        if course["Price"]:
-            self.add("ecommerce_courses", at, course)
 
     def _create_path(self, at: datetime) -> None:
         number, courses = len(self.tables["learning_paths"].rows), self.tables["courses"].rows
-        price = 250.0 * (number % 2 == 0)
-        path = self.add("learning_paths", at, Name=_named(names.PATHS, number), Price=price)
+        path = self.add("learning_paths", at, Name="".join(_nth(names.PATHS, number)))
         for course in self.random.sample(courses, min(len(courses), self.random.randint(2, 5))):
             self.add("learning_path_courses", at, path, course)
             self._of["courses", path.id].append(course)
             self._of["paths", course.id].append(path)
-        if price:
-            self.add("ecommerce_learning_paths", at, path)
 
     def _equip(self, at: datetime, team: Row, stream: str) -> None:
         """Assign something to a team: what is mandatory first, then anything."""
@@ -175,7 +163,7 @@ class Life(Ledger):
 
     def _hire(self, at: datetime) -> None:
         """Hire somebody into one of the teams, in turn; the first of a team leads it."""
-        number, teams = len(self._diligence), self.tables["teams"].rows
+        number, teams = next(self._hired), self.tables["teams"].rows
         if not teams:
             return
         team = teams[number % len(teams)]
@@ -183,22 +171,19 @@ class Life(Ledger):
         managers = [*self._belonging("members", team), *self._belonging("members", above)][:1]
         boss = managers[0]["FullName"] if managers else None
         profile = self._profile(number)
-        user = self.add("users", at, *managers, **profile, ManagerName=boss, LastLogin=None)
-        self._diligence[user.id] = self.random.betavariate(3, 1.3)
-        if number < len(_ROLES):
-            self.admins.append(user)
+        user = self.add("users", at, *managers, **profile, ManagerName=boss)
         self._join(at, user, team)
-        if number % 19 == len(_ROLES) and len(teams) > 1:
+        if number % 19 == 0 and len(teams) > 1:
             self._plan(at + 10 * DAY, self._join, user, teams[(number + 1) % len(teams)])
         self._plan_career(at, user)
 
     def _profile(self, number: int) -> dict[str, Any]:
-        """Return who somebody is: a name, a place, an address, a role."""
+        """Return who somebody is: a name, a place, an address."""
         *place, firsts, lasts = self.random.choice(names.REGIONS)
         first, last = (self.random.choice(words.split()) for words in (firsts, lasts))
         plain = unicodedata.normalize("NFKD", f"{first}.{last}".lower())
-        user_name = "".join(letter for letter in plain if letter in _PLAIN).strip(".-'")
-        address = f"{user_name or 'user'}.{number}@example.com"
+        user_name = re.sub("[^a-z.'_-]", "", plain).strip(".-'") or "user"
+        address = f"{user_name}.{number}@example.com"
         return {
             **dict(zip(("Culture", "Country", "City", "TimeZone"), place, strict=True)),
             "FirstName": first,
@@ -206,36 +191,30 @@ class Life(Ledger):
             "FullName": f"{first} {last}",
             "UserName": address,
             "Email": address,
-            "AccessLevel": _ROLES[number] if number < len(_ROLES) else "Learner",
         }
 
     def _plan_career(self, at: datetime, user: Row) -> None:
-        """Plan what somebody will be assigned, when they log in, and whether they leave."""
+        """Plan what somebody will be assigned, and whether they leave."""
         for stream in ("courses", "courses", "learning_paths")[: self.random.randint(2, 3)]:
             later = min(60 * DAY, self._past / 4) * self.random.random()
             self._plan(at + later, partial(self._assign_something, stream=stream), user)
-        for _ in range(6):
-            self._plan(at + self._past * self.random.random(), self._log_in, user)
         if self.chance(0.06):
             self._plan(at + self._past * self.random.random(), self._leave, user)
 
     def _leads(self, user: Row) -> bool:
-        """Return whether somebody has people to manage, or is an administrator."""
-        managers = (row["ManagerId"] for row in user.table.rows)
-        return user in self.admins or user.id in managers
+        """Return whether somebody has people to manage."""
+        return user.id in (row["ManagerId"] for row in user.table.rows)
 
     def _join(self, at: datetime, user: Row, team: Row) -> None:
         """Make somebody a member of a team, and assign what its members are assigned."""
-        leader = not self._belonging("members", team)
         self._of["members", team.id].append(user)
-        self.add("team_users", at, team, user, IsTeamLeader=leader, IsTeamAdmin=leader)
+        self.add("team_users", at, team, user)
         for what in self._belonging("training", team):
             self._assign(at, user, what)
 
     def _leave(self, at: datetime, user: Row) -> None:
         if not self._leads(user):
             self.change(user, at, Active=False)
-            self.log("activity_actions", "User Deactivated", at, user)
 
     def _assign_something(
         self, at: datetime, user: Row | None = None, stream: str = "courses"
@@ -253,12 +232,12 @@ class Life(Ledger):
             return
         if directly:
             self.add(_DIRECT[stream], at, user, what)
-        if stream == "learning_paths":
-            for course in self._belonging("courses", what):
-                self._assign(at, user, course)
-            self._progress_on_path(at, self.add(_RESULTS[stream], at, user, what))
+        if stream == "courses":
+            self._enrol(at, user, what)
             return
-        self._enrol(at, user, what)
+        for course in self._belonging("courses", what):
+            self._assign(at, user, course)
+        self._progress_on_path(at, self.add(_RESULTS[stream], at, user, what))
 
     def _enrol(self, at: datetime, user: Row, course: Row) -> None:
         """Add the result of a course that was assigned, and plan whether it is studied."""
@@ -266,86 +245,78 @@ class Life(Ledger):
         dates = {"DueDate": due, "UpdatedDate": at}
         result = self.add("course_results", at, user, course, **dates, UpdatedBy=None)
         if due:
-            self._plan(_night_after(due), self._fall_overdue, result)
-        if self.chance(self._diligence.get(user.id, 0.5)):
+            self._plan(_night_after(due), self._look_at_dates, result)
+        if self.chance(self._diligence[user.id]):
             self._plan_study(at, result, 10)
         elif self.chance(0.5):
             self._plan_study(at, result, 120)
 
-    def _fall_overdue(self, at: datetime, result: Row) -> None:
+    def _look_at_dates(self, at: datetime, result: Row) -> None:
+        """Let a result be overdue, or no longer count, if its date has passed."""
         if not result["Completed"]:
             self.change(result, at, Overdue=True)
+        elif (till := result["CompliantTillDate"]) and till < at:
+            self.change(result, at, UpToDate=False)
 
     def _plan_study(self, at: datetime, result: Row, days: float) -> None:
-        self._plan(at + self.random.expovariate(1 / days) * DAY, self._sit_down, result)
+        self._plan(at + self.random.expovariate(1 / days) * DAY, self._study, result)
 
-    def _sit_down(self, at: datetime, result: Row) -> None:
-        """Let somebody log in, study, and plan when to go on, or give up."""
-        user = self.tables["users"].find(result["UserId"])
-        if user and self.chance(0.7):
-            self._log_in(at, user)
-        self._study(at, result)
-        goes_on = 0.88 + 0.1 * self._diligence.get(result["UserId"], 0.5)
-        if not self._is_through(result) and self.chance(goes_on):
-            self._plan_study(at, result, 1.5)
+    def _study_anything(self, at: datetime) -> None:
+        """Let somebody go on with a course that is not done."""
+        results = self.tables["course_results"].rows
+        if unfinished := [result for result in results if not result["Completed"]]:
+            self._study(at, self.random.choice(unfinished))
 
-    def _is_through(self, result: Row) -> bool:
-        """Return whether somebody has been through all modules of a course, once or again."""
-        steps = self._steps[result.id, result["UserId"]]
-        modules = len(self._of["modules", result.id])
-        return result["Completed"] and steps % max(1, modules) == 0
-
-    def _study(self, at: datetime, result: Row | None = None) -> None:
-        """Let somebody go on with a course; without one, anybody with any that is not done."""
-        result, planned = result or self.pick("course_results"), result is not None
-        user = self.tables["users"].find(result["UserId"]) if result else None
-        if not result or not user or not user["Active"] or not self._of["modules", result.id]:
+    def _study(self, at: datetime, result: Row) -> None:
+        """Let somebody log in and take the next module, and plan when they go on, if at all."""
+        user, modules = (
+            self.tables["users"].find(result["UserId"]),
+            self._of["modules", result.id],
+        )
+        if not modules or not user or not user["Active"]:
             return
-        if planned or not self._is_through(result):
-            self._take_a_step(at, result, user)
+        if self.chance(0.7):
+            self._log_in(at, user)
+        module = modules[self._steps[result] % len(modules)]
+        passed = not module["Passmark"] or self.chance(0.85)
+        self._attempt(at, result, user, module, passed=passed)
+        self._steps[result] += passed
+        self._progress(at, result)
+        if passed and self._steps[result] % len(modules) == 0:
+            self._complete(at, result)
+        elif self.chance(0.88 + 0.1 * self._diligence[user.id]):
+            self._plan_study(at, result, 1.5)
+        for path in self._belonging("paths", result):
+            if whole := self.tables["learning_path_results"].find(path.id, user.id):
+                self._progress_on_path(at, whole)
 
-    def _take_a_step(self, at: datetime, result: Row, user: Row) -> None:
-        """Let somebody begin, fail or finish the next module of a course."""
-        key, modules = (result.id, user.id), self._of["modules", result.id]
-        module = modules[self._steps[key] % len(modules)]
-        only_begins = key not in self._begun and self.chance(0.1)
-        attempt = self._begun.pop(key, None) or self._begin(at, result, user, module)
-        done = not only_begins and (not module["Passmark"] or self.chance(0.85))
-        if only_begins:
-            self._begun[key] = attempt
-        else:
-            seconds = int((at - attempt["StartedDate"]).total_seconds())
-            taken = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-            score = self.random.randint(_PASSMARK, 100) if done else _PASSMARK // 2
-            self.change(
-                attempt, at, Score=score, Completed=done, FinishedDate=at, TimeTaken=taken
-            )
-        self._steps[key] += done
-        self._progress(at, result, done=done)
-
-    def _begin(self, at: datetime, result: Row, user: Row, module: Row) -> Row:
-        """Let somebody begin a module some minutes ago, at a next attempt if need be."""
+    def _attempt(
+        self, at: datetime, result: Row, user: Row, module: Row, *, passed: bool
+    ) -> None:
+        """Add how somebody did in a module that they began some minutes ago."""
         minutes = int(self.random.lognormvariate(2.5, 1))
         started = max(at - timedelta(minutes=minutes), result["CreatedDate"])
         self._attempts[module.id, user.id] += 1
-        number = self._attempts[module.id, user.id]
-        more = {"StartedDate": started, "AttemptNumber": number, "Code": result["Code"]}
-        return self.add("module_results", started, module, user, **more)
-
-    def _progress(self, at: datetime, result: Row, *, done: bool) -> None:
-        """Bring a course result up to date after a step, and all that follows from it."""
-        user, modules = result["UserId"], len(self._of["modules", result.id])
-        steps = self._steps[result.id, user]
-        started = result["StartedDate"] or at
-        percent = 100.0 if result["Completed"] else round(100 * steps / modules, 2)
-        self.change(
-            result, at, PercentageComplete=percent, StartedDate=started, LastAttemptDate=at
+        self.add(
+            "module_results",
+            started,
+            module,
+            user,
+            StartedDate=started,
+            FinishedDate=at if passed else None,
+            UpdatedDate=at,
+            TimeTaken=f"{_night_after(at) + (at - started):%H:%M:%S}",
+            AttemptNumber=self._attempts[module.id, user.id],
+            Completed=passed,
+            Score=self.random.randint(_PASSMARK, 100) if passed else _PASSMARK // 2,
         )
-        if done and steps % modules == 0:
-            self._complete(at, result)
-        for path in self._belonging("paths", result):
-            if whole := self.tables["learning_path_results"].find(path.id, user):
-                self._progress_on_path(at, whole)
+
+    def _progress(self, at: datetime, result: Row) -> None:
+        """Bring a course result up to date after a step."""
+        share = self._steps[result] / len(self._of["modules", result.id])
+        percent = 100.0 if result["Completed"] else round(100 * share, 2)
+        dates = {"StartedDate": result["StartedDate"] or at, "LastAttemptDate": at}
+        self.change(result, at, PercentageComplete=percent, **dates)
 
     def _complete(self, at: datetime, result: Row) -> None:
         """Let somebody complete a course, which may lapse one day, and be renewed."""
@@ -356,14 +327,9 @@ class Life(Ledger):
         self.change(result, at, Completed=True, Overdue=False, UpToDate=True, **dates)
         self._achieve(at, "courses", result, till)
         if till:
-            self._plan(_night_after(till), self._lapse, result)
-            if self.chance(0.7 * self._diligence.get(result["UserId"], 0.5)):
+            self._plan(_night_after(till), self._look_at_dates, result)
+            if self.chance(0.7 * self._diligence[result["UserId"]]):
                 self._plan_study(till - 20 * DAY, result, 20)
-
-    def _lapse(self, at: datetime, result: Row) -> None:
-        """Let a completion no longer count, unless it was renewed."""
-        if result["CompliantTillDate"] < at:
-            self.change(result, at, UpToDate=False)
 
     def _progress_on_path(self, at: datetime, whole: Row) -> None:
         """Compute a learning path result from the course results that it consists of."""
@@ -394,14 +360,15 @@ class Life(Ledger):
         if user is None or not user["Active"]:
             return
         self.change(user, at, LastLogin=at)
-        logins, log = self.tables["user_logins"], self.tables["activity_logins"]
+        logins = self.tables["user_logins"]
         if login := logins.find(user.id):
-            logins.change(login, user.values)
+            login.values |= user.values
         else:
             logins.add(dict(user.values))
-        address = self.draw(log.fields["IPAddress"], user.original)
-        line = {"ActivityType": "Login", "IPAddress": address, **log.taken_over(user)}
-        self.write("activity_logins", at, line)
+        self.add("activity_logins", at, user, ActivityType="Login")
+
+    def _invent_something(self, at: datetime) -> None:
+        self.invent(self.random.choice(self._invented), at)
 
     def _edit(self, at: datetime) -> None:
         """Change a field that no other one depends on, or whether a row is active."""
@@ -419,10 +386,10 @@ class Life(Ledger):
             self.delete([] if self._leads(row) else [row], at)
 
 
-def _named(words: list[str], number: int) -> str:
-    """Return a name that no other number has."""
-    round_, place = divmod(number, len(words))
-    return words[place] + (f" {round_ + 1}" if round_ else "")
+def _nth(things: Sequence[Any], number: int) -> tuple[Any, str]:
+    """Return a thing, and the end of a name that no other number has."""
+    round_, place = divmod(number, len(things))
+    return things[place], f" {round_ + 1}" if round_ else ""
 
 
 def _night_after(at: datetime) -> datetime:

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_litmos.declaration import Endpoint
+    from tap_litmos.declaration import Endpoint, Field
 
     from .habits import Habits
-    from .tables import Row, Value
+    from .tables import Row
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -54,13 +54,11 @@ class Column(NamedTuple):
         name: Its canonical name.
         tag: The element name.
         null: The whole element if the field is null.
-        optional: Whether it is left out altogether if it is null.
     """
 
     name: str
     tag: str
     null: str
-    optional: bool = False
 
 
 class Writer:
@@ -73,103 +71,93 @@ class Writer:
 
     def page(self, endpoint: Endpoint, rows: Iterable[Row]) -> bytes:
         """Return rows as a page, which has an empty root if there are none."""
-        if endpoint.replication_key is None:
-            names = _LISTED_OF.get(endpoint.stream, _LISTED)
-            columns = [_column(name, name) for name in names]
-            inner = [self._serialise(endpoint, row, columns) for row in rows]
-        else:
-            columns, inner = self._columns(endpoint), []
-            for row in rows:
-                if row.markup is None or row.markup[0] is not self:
-                    row.markup = self, self._serialise(endpoint, row, columns)
-                inner.append(row.markup[1])
-        root, *wrappers = endpoint.nesting[:-1]
+        columns = list(self._columns(endpoint))
+        inner = "".join(self._serialise(endpoint, row, columns) for row in rows)
+        root, *wrappers, _ = endpoint.nesting
         head = f'<{root} xmlns:i="{XSI}"'
         if not inner:
             return f"{head}/>".encode()
-        opening = "".join(f"<{name}>" for name in wrappers)
-        closing = "".join(f"</{name}>" for name in reversed([root, *wrappers]))
-        return f"{head}>{opening}".encode() + b"".join(inner) + closing.encode()
+        for name in reversed(wrappers):
+            inner = f"<{name}>{inner}</{name}>"
+        return f"{head}>{inner}</{root}>".encode()
 
     def paginated(self, page: bytes, query: Mapping[str, str], total: int) -> bytes:
         """Return a page wrapped with how many rows there are; only the names are documented."""
-        counts = {
-            "BatchParam": "",
-            "BatchSize": query.get("limit", ""),
-            "Start": query.get("start", "0"),
-            "TotalCount": total,
-        }
-        inner = "".join(f"<{name}>{value}</{name}>" for name, value in counts.items())
-        head = f"<PaginatedResult><Pagination>{inner}</Pagination>"
+        counts = f"<BatchSize>{query.get('limit', '')}</BatchSize>"
+        counts += f"<Start>{query.get('start', '0')}</Start><TotalCount>{total}</TotalCount>"
+        head = f"<PaginatedResult><Pagination><BatchParam></BatchParam>{counts}</Pagination>"
         return head.encode() + page + b"</PaginatedResult>"
 
-    def _columns(self, endpoint: Endpoint) -> list[Column]:
-        """Return how all fields of a stream are written."""
-        columns, spelling = [], self._habits.spelling
+    def _columns(self, endpoint: Endpoint) -> Iterator[Column]:
+        """Yield how all fields of a stream are written."""
+        if endpoint.is_listing:
+            names = _LISTED_OF.get(endpoint.stream, _LISTED)
+            yield from (_column(name, name) for name in names)
+            return
         for field in endpoint.fields:
-            if not field.sent:
-                continue
-            place = (endpoint.stream, field.name)
-            tag = field.name
-            if spelling == "document":
-                tag = _IN_DOCUMENT.get(place, tag)
-            elif spelling == "alternate":
-                tag = (field.also_sent_as or (_OTHER_CASE.get(tag, tag),))[0]
-            optional = spelling == "document" and place in _NOT_IN_DOCUMENT
-            columns.append(_column(field.name, tag, optional=optional))
-            if spelling == "document" and place in _REPEATED:
-                columns.append(_column(_REPEATED[place], _REPEATED[place]))
-        return columns
+            if field.sent:
+                yield from self._columns_of(endpoint.stream, field)
 
-    def _serialise(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> bytes:
+    def _columns_of(self, stream: str, field: Field) -> Iterator[Column]:
+        """Yield how a field is written, which may be two elements in the document."""
+        name, place = field.name, (stream, field.name)
+        match self._habits.spelling:
+            case "canonical":
+                yield _column(name, name)
+            case "alternate":
+                yield _column(name, *(field.also_sent_as or (_OTHER_CASE.get(name, name),))[:1])
+            case "document":
+                column = _column(name, _IN_DOCUMENT.get(place, name))
+                yield column._replace(null="") if place in _NOT_IN_DOCUMENT else column
+                if place in _REPEATED:
+                    yield _column(_REPEATED[place], _REPEATED[place])
+
+    def _serialise(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> str:
         """Return a row as XML."""
-        item, values = endpoint.nesting[-1], row.values
-        if self._habits.lacks_key(row):
-            columns = [column for column in columns if column.name not in endpoint.primary_key]
-        parts = [f"<{item}>"]
-        for name, tag, null, optional in columns:
-            value = values.get(name)
-            if value is not None:
-                parts.append(f"<{tag}>{self._text(endpoint.stream, row, name, value)}</{tag}>")
-            elif not optional:
-                parts.append(null)
+        item = endpoint.nesting[-1]
+        lacking = endpoint.primary_key if self._habits.lacks_key(row) else ()
+        text = "".join(
+            null if row[name] is None else f"<{tag}>{self._text(row, name)}</{tag}>"
+            for name, tag, null in columns
+            if name not in lacking
+        )
         if self._habits.unknown_fields:
-            parts.append(f"<JobRole>Role {row.number % 7}</JobRole>")
-            parts.append(f"<Points>{row.number % 100}</Points>")
-        parts.append(f"</{item}>")
-        return "".join(parts).encode()
+            text += f"<JobRole>Role {row.number % 7}</JobRole>"
+            text += f"<Points>{row.number % 100}</Points>"
+        return f"<{item}>{text}</{item}>"
 
-    def _text(self, stream: str, row: Row, name: str, value: Value) -> str:
+    def _text(self, row: Row, name: str) -> str:
         """Return a value as Litmos writes it."""
+        value = row[name]
         if isinstance(value, str):
             return self._escaped(value, row)
         if isinstance(value, datetime):
-            may_say_zone = stream in _WITH_ZONE and name != "UpdatedDate"
-            says_zone = may_say_zone and row.number % 3 == 0 and not self._zone
-            return self._moment(value, stream) + "Z" * says_zone
+            return self._moment(value, row, name)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, float):
             return repr(value) if value else "0.00"
         return str(value)
 
+    def _moment(self, value: datetime, row: Row, name: str) -> str:
+        stream = row.table.endpoint.stream
+        local = (value + self._zone).replace(tzinfo=None)
+        text = local.isoformat(" " if stream in _WITH_SPACE else "T")
+        text = text.rstrip("0") if "." in text else text
+        may_say_zone = stream in _WITH_ZONE and name != "UpdatedDate" and not self._zone
+        return text + "Z" * (may_say_zone and row.number % 3 == 0)
+
     def _escaped(self, value: str, row: Row) -> str:
-        text = _SPECIAL.sub(_escape, value) if _SPECIAL.search(value) else value
+        text = _SPECIAL.sub(_escape, value)
         if self._habits.raw and row.number % _RAW_EVERY == 0:
             text = text.replace(" &amp; ", " & ").replace("\xa0", "&nbsp;")
         return text
 
-    def _moment(self, value: datetime, stream: str) -> str:
-        local = (value + self._zone).replace(tzinfo=None)
-        text = local.isoformat(" " if stream in _WITH_SPACE else "T")
-        return text.rstrip("0") if "." in text else text
 
-
-def _column(name: str, tag: str, *, optional: bool = False) -> Column:
+def _column(name: str, tag: str) -> Column:
     """Return how a field is written: some nulls are marked as such, some are just empty."""
     marked = name.endswith("Date") or len(name) % 2 == 0  # LastLogin is blank by the document
-    null = f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>"
-    return Column(name, tag, null, optional)
+    return Column(name, tag, f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -65,14 +65,13 @@ TEAMS, PATHS = (line.split("|") for line in _WORDS.splitlines())
 
 # What a field holds unless the story says otherwise; {n} is a number of the row's own.
 CHOICES: dict[str, tuple[str | float | None, ...]] = {
-    "AccessLevel": ("Learner",),
+    "AccessLevel": (*["Learner"] * 20, "Administrator", "Account_Owner"),
     "Active": (True,),
-    "ActivityType": ("PasswordLength Changed", "LogoUrl Changed"),
-    "Category": ("Security", "Branding"),
+    "ActivityType": ("Created", "Changed", "Deleted"),
     "Code": (None, "C{n}", "C{n}"),
     "CompanyName": (TEAMS[0],),
-    "Completed": (False,),
     "CourseImageURL": ("https://cdn.example.com/{n}.png?sig=" + "0123456789ab" * 8,),
+    "CreatedBy": (-1, 0, 100_001),
     "Description": (
         None,
         "&lt;p&gt;Short &amp;amp; sweet.&lt;/p&gt;",
@@ -84,20 +83,18 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
     ),
     "IPAddress": ("203.0.113.{byte}",),
     "JobTitle": ("Account Manager", "Ingénieur qualité", "Packer <night shift>", "Technician"),
-    "LearningPathAssignment": (None,),
     "LoginKey": ("/login.aspx?loginkey=",),
     "ModuleType": ("SCORM", "Video", "Survey", "Document", "ILT"),
-    "NewValue": ("{byte}", "https://cdn.example.com/logo.svg?v={n}&theme=dark"),
-    "OldValue": (None, "8"),
-    "Overdue": (False,),
+    "ObjectId": ("object-{n}",),
+    "ObjectType": ("Course", "Team", "User"),
     "PercentageComplete": (0.0,),
     "Price": (0.0, 0.0, 49.0, 120.5),
-    "ProfileType": (None,),
     "Score": (0,),
     "Street1": (None, "{byte} High St.\r\nc/o Gate"),
-    "TeamAssignment": (None,),
     "TimeTaken": ("00:00:00",),
-    "UpToDate": (False,),
+    "UpdatedBy": (0, -1, 100_001),
     "Website": (None, "https://example.com/?u={n}&ref=lms"),
+    **dict.fromkeys(("Completed", "Overdue", "UpToDate"), (False,)),
+    **dict.fromkeys(("LearningPathAssignment", "ProfileType", "TeamAssignment"), (None,)),
 }
 ANY_TEXT = (None, None, "{title} {n}", "  keep my blanks  ", "<none>", "Tools & trades 🌟")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
 
     from .tables import Row, Value, Values
 
-    Which = int | str | Mapping[str, Value] | Callable[[Values], bool]
-
 _SHORTEST_HISTORY = 0.1
 _GAP = (0.7, 3.0)
 """Seconds between two events, at least and at most."""
 
-_PAUSE = timedelta(hours=1)
 _EVENTS_IN_PAUSE = 1000
-"""Where nobody asked for longer than that, about so many events are spread over the time."""
+"""Where nobody asked for long, no more events than about so many are spread over the time."""
 
 
 def utc_now() -> datetime:
@@ -43,6 +41,7 @@ class Organisation:
         lock: Held while rows are read or changed.
         endpoints: Its streams: all that are declared, by name.
         listings: The plain listings, and the streams of whose rows they list those that exist.
+        paths: The streams by the paths that serve them.
         start: The midnight (UTC) before which nothing was.
     """
 
@@ -74,11 +73,17 @@ class Organisation:
         self.listings = {
             endpoint.stream: endpoint.references["Id"].partition(".")[0]
             for endpoint in streams.ENDPOINTS
-            if endpoint.replication_key is None
+            if endpoint.is_listing
         }
+        self.paths = {
+            path: endpoint.stream
+            for endpoint in streams.ENDPOINTS
+            for path in (endpoint.path, endpoint.total_path)
+            if path
+        }
+        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         self._clock = clock
         self._live = live
-        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         now = self.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))
@@ -103,23 +108,19 @@ class Organisation:
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
         """Return the rows that last changed from `first` to before `end`, longest ago first."""
         with self.lock:
-            return self._life.tables[stream].window(first, end)
+            rows = [row for row in self._life.tables[stream].rows if first <= row.stamp < end]
+            return sorted(rows, key=attrgetter("stamp", "number"))
 
     def listed(self, stream: str) -> list[Row]:
         """Return the rows that a plain listing lists, in the order of their making."""
         return self._life.tables[self.listings[stream]].rows
 
-    def version(self, stream: str) -> int:
-        """Return a number that grows whenever anything in a stream changes."""
-        return self._life.tables[self.listings.get(stream, stream)].version
-
-    def touch(self, stream: str, which: Which = 1, **changes: Value) -> list[Values]:
+    def touch(self, stream: str, which: int | str = 1, **changes: Value) -> list[Values]:
         """Update rows now, so that they leave the window in which they were.
 
         Args:
             stream: The stream's name.
-            which: How many rows, taken at random, or an `Id`, or values that the rows have,
-                or a function that is given a row's values and returns whether to update it.
+            which: How many rows, taken at random, or an `Id`.
             changes: Values to give to the rows.
 
         Returns:
@@ -136,7 +137,7 @@ class Organisation:
         """Update one row now."""
         with self.lock:
             key = row.table.endpoint.replication_key or "UpdatedDate"
-            row.table.change(row, {key: self.now(), **changes})
+            row.values |= {key: self.now(), **changes}
 
     def grow(self, stream: str, count: int) -> None:
         """Add new rows to a stream now, which refer to any rows."""
@@ -144,21 +145,16 @@ class Organisation:
             for _ in range(count):
                 self._life.invent(stream, self.now())
 
-    def delete(self, stream: str, which: Which) -> int:
+    def delete(self, stream: str, which: int | str) -> None:
         """Delete rows for good, with all that refers to them; no delta row will tell.
 
         Args:
             stream: The stream's name.
             which: As for `touch`.
-
-        Returns:
-            How many rows of the stream were deleted.
         """
         with self.lock:
             self.catch_up()
-            rows = self._which(stream, which)
-            self._life.delete(rows, self.now())
-            return len(rows)
+            self._life.delete(self._which(stream, which), self.now())
 
     def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
         """Put other rows in the place of all rows of a stream.
@@ -197,17 +193,14 @@ class Organisation:
             return
         with self.lock:
             now = self.now()
-            pause = max(1.0, (now - self._next - _PAUSE) / timedelta(seconds=_EVENTS_IN_PAUSE))
+            pause = max(timedelta(seconds=1), (now - self._next) / _EVENTS_IN_PAUSE)
             while self._next <= now:
                 self.happen(at=self._next)
                 gap = self._life.random.uniform(*_GAP) * pause
-                self._next = milliseconds(self._next + timedelta(seconds=gap))
+                self._next = milliseconds(self._next + gap)
 
-    def _which(self, stream: str, which: Which) -> list[Row]:
+    def _which(self, stream: str, which: int | str) -> list[Row]:
         rows = self._life.tables[stream].rows
         if isinstance(which, int):
             return self._draw.sample(rows, min(which, len(rows)))
-        if callable(which):
-            return [row for row in rows if which(row.values)]
-        wanted = {"Id": which} if isinstance(which, str) else which
-        return [row for row in rows if wanted.items() <= row.values.items()]
+        return [row for row in rows if row["Id"] == which]

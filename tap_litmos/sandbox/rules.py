@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .habits import DEFAULT_LIMIT
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from .habits import Habits
 
-_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _LONGEST_SOURCE = 50
 _MAX_LIMIT = 1000
@@ -35,19 +34,10 @@ class RefusedError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The moments of change that a request asks for: from `first` to just before `end`."""
-
-    first: datetime
-    end: datetime
-
-
 def moment(text: str | None) -> datetime | None:
     """Return what `YYYY-MM-DD HH:MM:SS` means, in UTC, or None if it is not of that form."""
-    match = _MOMENT.fullmatch(text or "")
     try:
-        return datetime(*map(int, match.groups()), tzinfo=UTC) if match else None  # type: ignore[arg-type,misc]
+        return datetime.fromisoformat(f"{text}Z") if _MOMENT.fullmatch(text or "") else None
     except ValueError:
         return None
 
@@ -86,8 +76,10 @@ def _span(query: Mapping[str, str], longest_days: float) -> tuple[datetime, date
     return since, to
 
 
-def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
-    """Return the window that `since` and `to` mean.
+def window(
+    query: Mapping[str, str], now: datetime, habits: Habits
+) -> tuple[datetime, datetime]:
+    """Return the moments from which on, and before which, rows have to have changed.
 
     Args:
         query: The parameters of the request.
@@ -104,4 +96,4 @@ def window(query: Mapping[str, str], now: datetime, habits: Habits) -> Window:
     first = since if habits.inclusive[0] else since + tick
     end = to + tick if habits.inclusive[1] else to
     end = (end if to > here else min(end, today)) - zone
-    return Window(first - zone, min(end, now - late) if late else end)
+    return first - zone, min(end, now - late) if late else end

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tap_litmos.declaration import Endpoint
 
@@ -48,18 +46,12 @@ class Row:
         table: The table that it is or was in.
         values: The fields by their canonical names; a field that is missing is null.
         number: The place of the row in its table: later rows have larger ones.
-        original: The integer form of its id, if it has an id of its own.
-        stamp: When the row last changed, which decides the windows that serve it.
-        markup: The row as XML and who wrote it, until the row changes.
         gone: Whether it was deleted.
     """
 
     table: Table
     values: Values
     number: int
-    original: int
-    stamp: datetime
-    markup: tuple[object, bytes] | None = None
     gone: bool = False
 
     def __getitem__(self, name: str) -> Any:
@@ -71,20 +63,29 @@ class Row:
         """The field `Id`."""
         return str(self.values["Id"])
 
+    @property
+    def original(self) -> int:
+        """The integer form of its id, if it has an id of its own."""
+        return self.table.first_original + self.number
+
+    @property
+    def stamp(self) -> datetime:
+        """When the row last changed, or was created: this decides which windows serve it."""
+        stamp: datetime = self[self.table.endpoint.replication_key or ""] or self["CreatedDate"]
+        return stamp
+
 
 class Table:
     """The rows of one stream.
-
-    Rows are put in the order of their dates when a window is asked for after a change, so
-    that filling a table costs nothing extra.
 
     Attributes:
         endpoint: What the rows are.
         fields: Its fields that Litmos sends.
         references: The streams to whose ids fields point.
-        what: What a row is, in the singular, such as `Learning Path`.
+        what: What a row is, in the singular, such as `LearningPath`.
         rows: All rows, in the order in which they were added.
-        version: Grows with every change.
+        numbers: The numbers of the rows to come.
+        first_original: The integer form of the id of row 0.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -96,46 +97,35 @@ class Table:
             for name, target in endpoint.references.items()
             if name in self.fields
         }
-        self.what = re.sub("s$", "", endpoint.stream).replace("_", " ").title()
+        self.what = re.sub("s$", "", endpoint.stream).title().replace("_", "")
         self.rows: list[Row] = []
-        self.version = 0
-        self._numbers = count()
-        self._originals = count(100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS)
-        self._shared: dict[str, list[str]] = {}
-        self._by_date: tuple[int, list[Row]] = (0, [])
+        self.numbers = count()
+        self.first_original = 100_000 + crc32(endpoint.stream.encode()) % _FIRST_ORIGINALS
         self._by_key: dict[tuple[Value, ...], Row] = {}
         # The key of a login is its user: there is one row for each.
         key = [name for name in endpoint.primary_key if name != endpoint.replication_key]
         self.key = key if self.fields.keys() >= set(key) else []
 
-    def next_original(self) -> int:
-        """Return the next integer id."""
-        return next(self._originals)
-
-    def original_of(self, other: Table) -> str:
-        """Return the name of the field for the integer form of another table's id."""
-        name = f"Original{other.what.replace(' ', '')}Id"
-        return name if name in self.fields else "OriginalId"
+    def referring_to(self, other: Table) -> list[str]:
+        """Return the fields that point to rows of a table."""
+        stream = other.endpoint.stream
+        return [name for name, target in self.references.items() if target == stream]
 
     def taken_over(self, parent: Row) -> Values:
         """Return the values that a row of this table has from a row to which it refers."""
-        other, stream = parent.table, parent.table.endpoint.stream
-        found: Values = {
-            name: parent.id for name, target in self.references.items() if target == stream
-        }
+        other, own = parent.table, {*_OF_EACH_ROW, *self.references}
+        found: Values = dict.fromkeys(self.referring_to(other), parent.id)
         if other is not self:
-            if stream not in self._shared:
-                shared = self.fields.keys() & other.fields.keys() - _OF_EACH_ROW
-                self._shared[stream] = sorted(shared - self.references.keys())
-            found |= {name: parent[name] for name in self._shared[stream]}
-            found[self.original_of(other)] = parent.original
+            shared = [name for name in self.fields if name in other.fields and name not in own]
+            found |= {name: parent[name] for name in shared}
+            original = f"Original{other.what}Id"
+            found[original if original in self.fields else "OriginalId"] = parent.original
         return found
 
-    def add(self, values: Values, original: int = 0) -> Row:
-        """Add a row and return it."""
-        row = Row(self, values, next(self._numbers), original, self._stamp(values))
+    def add(self, values: Values, number: int | None = None) -> Row:
+        """Add a row and return it; its number is the next one unless it was taken before."""
+        row = Row(self, values, next(self.numbers) if number is None else number)
         self.rows.append(row)
-        self.version += 1
         if self.key:
             self._by_key[tuple(map(values.get, self.key))] = row
         return row
@@ -144,38 +134,13 @@ class Table:
         """Return the row with a primary key; that of a login is just its user."""
         return self._by_key.get(key)
 
-    def change(self, row: Row, values: Mapping[str, Value]) -> None:
-        """Give a row other values, so that it moves to the window of its new date."""
-        row.values.update(values)
-        row.markup = None
-        row.stamp = self._stamp(row.values)
-        self.version += 1
-
     def remove(self, rows: Iterable[Row]) -> None:
         """Remove rows without a trace."""
         for row in rows:
             row.gone = True
             self._by_key.pop(tuple(map(row.values.get, self.key)), None)
         self.rows = [row for row in self.rows if not row.gone]
-        self.version += 1
-
-    def window(self, first: datetime, end: datetime) -> list[Row]:
-        """Return the rows that last changed from `first` to before `end`, longest ago first."""
-        version, rows = self._by_date
-        if version != self.version:
-            rows = sorted(self.rows, key=attrgetter("stamp", "number"))
-            self._by_date = self.version, rows
-        stamp = attrgetter("stamp")
-        return rows[bisect_left(rows, first, key=stamp) : bisect_left(rows, end, key=stamp)]
 
     def complete(self, row: Row) -> Values:
         """Return a copy of a row's values that has all fields Litmos can send."""
         return {name: row[name] for name in self.fields}
-
-    def _stamp(self, values: Mapping[str, Value]) -> datetime:
-        """Return when the row last changed: when it was created if it never did."""
-        key = self.endpoint.replication_key
-        stamp = (values.get(key) if key else None) or values.get("CreatedDate")
-        if not isinstance(stamp, datetime):
-            raise TypeError(f"a row of {self.endpoint.stream} has no date: {values}")
-        return stamp
