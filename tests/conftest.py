@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 settings.register_profile("tap", deadline=None, derandomize=True)
+settings.register_profile("thorough", settings.get_profile("tap"), max_examples=1_000)
 settings.load_profile("tap")
 
 
