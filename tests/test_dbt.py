@@ -20,10 +20,10 @@ import duckdb
 import pytest
 import yaml
 from compliance import Truth, figures
+from destinations import Postgres, postgres
 from shared import once
 from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_tap
 from test_dbt_meltano import ELSEWHERE, RUN_JOB, Project
-from test_destinations import Postgres, postgres
 
 from demo.marts import PACKAGE
 from demo.pipeline import catalog
@@ -150,7 +150,7 @@ def load(org: Organisation, box: Sandbox, folder: Path, destination: Postgres) -
 
     The second sync into PostgreSQL is that of Meltano's job.
     """
-    target = environment(destination.target) / destination.target
+    target = environment(destination.group) / destination.target
     config = folder / "target.json"
     config.write_text(json.dumps({**destination.server, "default_target_schema": "litmos"}))
     state = None
