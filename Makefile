@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 test: $(INSTALLED) ## Run all tests; ARGS="-k windows" runs some
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting, types and workflows
 	$(BIN)/ruff check .

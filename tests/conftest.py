@@ -13,8 +13,19 @@ from tap_litmos.sandbox import Organisation, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest.register_assert_rewrite("destinations")
 settings.register_profile("tap", deadline=None, derandomize=True)
+settings.register_profile("thorough", settings.get_profile("tap"), max_examples=1_000)
 settings.load_profile("tap")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what only the weekly tests need."""
+    parser.addoption(
+        "--all-targets",
+        action="store_true",
+        help="load into every target that the documentation lists, not only the usual ones",
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:

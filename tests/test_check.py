@@ -99,6 +99,8 @@ REREAD = {"small_pages": (HARMLESS, "had to be read again")}
 UNSTABLE = {"order": (HARMLESS, "rows changed places"), **REREAD}
 TWICE = {"repeats": (HARMLESS, "came more than once"), **REREAD}
 SLOW_FAULTS = {"timeout", "slow-headers", "slow-body", "silent"}
+REFUSALS = ["429", "503"]
+FAULTS = [kind for kind in ALL_FAULT_KINDS if kind not in {*SLOW_FAULTS, *REFUSALS}]
 
 CASES: dict[str, Case] = {
     "as documented": Case({}),
@@ -233,20 +235,16 @@ CASES: dict[str, Case] = {
         {"detect_deletes": True},
     ),
     **{
-        f"fails with {kind}": Case(
-            {"faults": 0.1, "fault_kinds": (kind,)},
+        f"fails with {', '.join(kinds)}": Case(
+            {"faults": 0.1, "fault_kinds": tuple(kinds)},
             {"failures": (HARMLESS, "were sent again")},
         )
-        for kind in ALL_FAULT_KINDS
-        if kind not in {*SLOW_FAULTS, "429", "503"}
+        for kinds in (FAULTS[::2], FAULTS[1::2])
     },
-    **{
-        f"fails with {kind}": Case(
-            {"faults": 0.1, "fault_kinds": (kind,), "retry_after": 0},
-            {"refusals": (HARMLESS, "429 or 503")},
-        )
-        for kind in ("429", "503")
-    },
+    "refuses for a while": Case(
+        {"faults": 0.1, "fault_kinds": tuple(REFUSALS), "retry_after": 0},
+        {"refusals": (HARMLESS, "429 or 503")},
+    ),
 }
 
 ELSEWHERE = {"late", "wraps", "requests_per_minute", "others_per_minute", "minute"}

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ import duckdb
 import pytest
 import yaml
 from compliance import Truth, figures
+from destinations import Postgres, postgres
 from shared import once
-from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_process
-from test_destinations import Postgres, postgres
+from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_tap
+from test_dbt_meltano import ELSEWHERE, RUN_JOB, Project
 
 from demo.marts import PACKAGE
 from demo.pipeline import catalog
@@ -78,9 +80,10 @@ class Built:
 
     Attributes:
         today: The day as of which statuses are told.
+        password: The password of PostgreSQL.
         truth: The rows of the organisation, with typed values.
         models: For each database and model the rows.
-        said: For each database what dbt said.
+        said: For each database what dbt said, or Meltano for it.
         page: For each database what the page is told.
         asked: For each database what the statements of the package's README find.
         odd: For each database and staging model what became of tables as no target of ours
@@ -89,6 +92,7 @@ class Built:
     """
 
     today: date
+    password: str
     truth: dict[str, Rows] = field(default_factory=dict)
     models: dict[str, dict[str, Rows]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
@@ -107,24 +111,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def build(folder: Path) -> Built:
     org = Organisation(users=70, years=0.6, live=False)
-    made = Built(org.now().date())
     with postgres() as server:
         destination = Postgres(server)
-        destination.config = {**server, "default_target_schema": "litmos"}
-        load(org, folder, destination)
+        with Sandbox(org) as box:
+            project = Project(folder / "project", box, server)
+            load(org, box, folder, destination)
+            said = project(*RUN_JOB)
+        [overall] = destination.query(f"select as_of from {MARTS}.litmos__compliance")  # noqa: S608
+        made = Built(date.fromisoformat(overall["as_of"]), server["password"])
         made.truth = {stream: org.rows(stream) for stream in DEFAULT_STREAMS}
-        # No zone but the package's own may matter.
-        destination.psql("alter role tap set timezone to 'America/New_York'")
-        tools = [Dbt(database, folder, destination, made.today) for database in DATABASES]
+        made.said["postgres"] = said
+        in_duckdb = InDuckDB(folder, made.today)
+        made.said["duckdb"] = in_duckdb("build")
         with ThreadPoolExecutor() as pool:
-            list(pool.map(partial(ask, made), tools))
+            list(pool.map(partial(ask, made), [in_duckdb, InPostgres(project, destination)]))
     return made
 
 
 def ask(made: Built, dbt: Dbt) -> None:
-    """Build in a database, and note what came of it."""
+    """Note what came of the build in a database, and of one more."""
     database = dbt.database
-    made.said[database] = dbt("build")
     made.models[database] = dbt.models()
     told = dbt("run-operation", "litmos.page", "--quiet")
     made.page[database] = json.loads(told[told.index("{") :])
@@ -139,26 +145,28 @@ def ask(made: Built, dbt: Dbt) -> None:
         made.nothing = dbt("run", "--select", "stg_litmos__users", status=1)
 
 
-def load(org: Organisation, folder: Path, destination: Postgres) -> None:
-    """Sync twice, with changes in between: PostgreSQL replaces rows, DuckDB appends them."""
-    target = environment(destination.target) / destination.target
+def load(org: Organisation, box: Sandbox, folder: Path, destination: Postgres) -> None:
+    """Sync once into PostgreSQL, where rows are replaced, and twice into DuckDB.
+
+    The second sync into PostgreSQL is that of Meltano's job.
+    """
+    target = environment(destination.group) / destination.target
     config = folder / "target.json"
-    config.write_text(json.dumps(destination.config))
+    config.write_text(json.dumps({**destination.server, "default_target_schema": "litmos"}))
     state = None
-    with Sandbox(org) as box:
-        for name in ("first", "second"):
-            run = run_process(config=config_for(box), state=state)
-            assert run.status == 0, run.log
-            state = run.state
+    for name in ("first", "second"):
+        run = run_tap(config=config_for(box), state=state)
+        assert run.status == 0, run.log
+        state = run.state
+        (folder / name).mkdir()
+        for stream in DEFAULT_STREAMS:
+            lines = [f"{json.dumps(record)}\n" for record in run.records(stream)]
+            (folder / name / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
+        if name == "first":
             subprocess.run(  # noqa: S603
                 [target, "--config", config], input=run.output, check=True, capture_output=True
             )
-            (folder / name).mkdir()
-            for stream in DEFAULT_STREAMS:
-                lines = [f"{json.dumps(record)}\n" for record in run.records(stream)]
-                (folder / name / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
-            if name == "first":
-                change(org)
+            change(org)
     warehouse = Warehouse(folder / "warehouse.duckdb", catalog())
     warehouse.load([folder / "first", folder / "second"])
     warehouse.close()
@@ -173,29 +181,14 @@ def change(org: Organisation) -> None:
     org.touch("users", 1, ManagerId="0")
 
 
-class Dbt:
+class Dbt(ABC):
     """dbt in one of the databases."""
 
-    def __init__(self, database: str, folder: Path, destination: Postgres, today: date) -> None:
-        self.database, self.destination = database, destination
-        self.file = folder / "warehouse.duckdb"
-        self._options = (
-            *("--project-dir", PACKAGE, "--profiles-dir", PACKAGE / "profiles"),
-            *("--target", database, "--target-path", folder / database),
-            *("--log-path", folder / database),
-            # Always the same: dbt reads all files again when a variable changes.
-            *("--vars", json.dumps({"litmos__today": str(today)})),
-        )
-        self._environment = {
-            **os.environ,
-            "TZ": "America/New_York",
-            "NO_COLOR": "1",
-            "DBT_DUCKDB_PATH": str(self.file),
-            **{
-                f"DBT_POSTGRES_{name.upper()}": str(value)
-                for name, value in destination.server.items()
-            },
-        }
+    database: str
+
+    def __init__(self, *options: str | Path, **environment: str) -> None:
+        self._options = options
+        self._environment = {**os.environ, "NO_COLOR": "1", **ELSEWHERE, **environment}
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
         """Run a command of dbt; return what it says."""
@@ -214,26 +207,60 @@ class Dbt:
             if not names or row["table_name"] in names
         }
 
+    @abstractmethod
     def query(self, sql: str, schema: str = MARTS) -> Rows:
         """Return the rows that a statement finds, in a form that both databases share."""
+
+    @abstractmethod
+    def execute(self, sql: str) -> None:
+        """Run statements."""
+
+
+class InPostgres(Dbt):
+    """dbt in the project of Meltano, which has built there already."""
+
+    database = "postgres"
+
+    def __init__(self, project: Project, destination: Postgres) -> None:
+        super().__init__(*project.dbt_options, **project.settings)
+        self._destination = destination
+
+    def query(self, sql: str, schema: str = MARTS) -> Rows:
         sql = sql.strip().removesuffix(";")
-        if self.database == "postgres":
-            lines = self.destination.psql(
-                f"set search_path to {schema};select row_to_json(found) from ({sql}) found"  # noqa: S608
-            ).splitlines()
-            return [json.loads(line) for line in lines if line.startswith("{")]
-        with duckdb.connect(str(self.file)) as connection:
+        lines = self._destination.psql(
+            f"set search_path to {schema};select row_to_json(found) from ({sql}) found"  # noqa: S608
+        ).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def execute(self, sql: str) -> None:
+        self._destination.psql(sql)
+
+
+class InDuckDB(Dbt):
+    """dbt in the package by itself."""
+
+    database = "duckdb"
+
+    def __init__(self, folder: Path, today: date) -> None:
+        self._file, its = folder / "warehouse.duckdb", folder / "dbt"
+        super().__init__(
+            *("--project-dir", PACKAGE, "--profiles-dir", PACKAGE / "profiles"),
+            *("--target", self.database, "--target-path", its, "--log-path", its),
+            # Always the same: dbt reads all files again when a variable changes.
+            *("--vars", json.dumps({"litmos__today": str(today)})),
+            DBT_DUCKDB_PATH=str(self._file),
+        )
+
+    def query(self, sql: str, schema: str = MARTS) -> Rows:
+        with duckdb.connect(str(self._file)) as connection:
             found = connection.execute(f"use {schema}").execute(sql)
             names = [column[0] for column in found.description or ()]
             rows = found.fetchall()
         return [plain(dict(zip(names, row, strict=True))) for row in rows]
 
     def execute(self, sql: str) -> None:
-        if self.database == "postgres":
-            self.destination.psql(sql)
-        else:
-            with duckdb.connect(str(self.file)) as connection:
-                connection.execute(sql)
+        with duckdb.connect(str(self._file)) as connection:
+            connection.execute(sql)
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,6 +306,15 @@ def test_everything_builds_and_every_test_passes(built: Built, database: str) ->
     assert figures_of["WARN"] == figures_of["ERROR"] == figures_of["SKIP"] == "0"
     assert re.search(r"Finished running .* 8 unit tests", said)
     assert "eprecat" not in said
+
+
+def test_an_empty_project_of_meltano_ends_in_answers(built: Built, truth: Truth) -> None:
+    said = built.said["postgres"]
+    assert "Completed successfully" in " ".join(said.split())
+    assert built.password not in said
+    [overall] = built.models["postgres"]["litmos__compliance"]
+    assert overall == {"as_of": str(truth.today), **figures(truth.counting())}
+    assert overall["assigned"] > 0
 
 
 def test_where_nothing_is_loaded_it_says_so_and_fails(built: Built) -> None:

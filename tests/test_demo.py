@@ -113,7 +113,7 @@ def test_it_says_where_the_data_lies(demo: tuple[Path, str]) -> None:
 
 @pytest.fixture(scope="module")
 def org() -> Organisation:
-    org = Organisation(users=120, years=0.5, live=False)
+    org = Organisation(users=60, years=0.25, live=False)
     for stream in ("users", "teams", "team_users", "course_results", "learning_path_results"):
         org.touch(stream, 4, Active=False)
     org.touch("learning_paths", 1, Active=False)
@@ -628,7 +628,7 @@ def test_an_interrupted_demo_stops_what_it_started(
     tmp_path: Path, target: Path, number: signal.Signals
 ) -> None:
     with subprocess.Popen(  # noqa: S603
-        [*DEMO, "--directory", tmp_path / "d", "--target", target],
+        [*DEMO, "--directory", tmp_path / "d", "--target", target, "--users", "20"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

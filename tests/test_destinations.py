@@ -2,274 +2,52 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import re
-import secrets
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from support import DEFAULT_STREAMS, ENDPOINT, Key, Record, config_for, fold, truth
+from destinations import (
+    IN_FOLDERS,
+    IN_POSTGRES,
+    USUAL,
+    Destination,
+    Jsonl,
+    Postgres,
+    opened,
+    postgres,
+)
+from support import DEFAULT_STREAMS, ENDPOINT, Key, config_for, fold, truth
 
 from scripts.environment import ROOT, environment
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tap_litmos.declaration import Field
 
 State = dict[str, Any] | None
 
 
-class Destination:
-    """A place to load to.
-
-    Attributes:
-        target: The name of the target's command, which is that of its dependency group.
-        config: The target's config.
-        upserts: Whether it holds one row for each primary key.
-    """
-
-    target: str
-    config: Mapping[str, Any]
-    upserts = False
-
-    def rows(self, stream: str) -> list[Record]:
-        """Return all rows of a stream, in the order of their arrival if that is known."""
-        raise NotImplementedError
-
-    def check_table(self, stream: str) -> None:
-        """Check what the destination knows about the types and keys of a stream."""
-
-    def recover(self) -> None:
-        """Do what the documentation asks for after the target was killed."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try the usual targets, or with `--all-targets` all that the documentation lists."""
+    if "destination" in metafunc.fixturenames:
+        every = metafunc.config.getoption("all_targets")
+        groups = [*IN_FOLDERS, *IN_POSTGRES] if every else USUAL
+        metafunc.parametrize("destination", groups, indirect=True)
 
 
-class Jsonl(Destination):
-    target = "target-jsonl"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config = {"destination_path": str(folder), "do_timestamp_file": False}
-
-    def rows(self, stream: str) -> list[Record]:
-        file = self.folder / f"{stream}.jsonl"
-        lines = file.read_text("utf-8").split("\n") if file.exists() else [""]
-        return [json.loads(line) for line in lines[:-1]]
-
-    def recover(self) -> None:
-        for file in self.folder.glob("*.jsonl"):
-            content = file.read_bytes()
-            file.write_bytes(content[: content.rfind(b"\n") + 1])
-
-
-class Csv(Destination):
-    target = "target-csv"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        # Each run makes files of its own, as it begins by emptying those that are there.
-        self.config = {
-            "output_path": str(folder),
-            "file_naming_scheme": "{stream_name}-{timestamp}.csv",
-            "timestamp_format": "%Y%m%dT%H%M%S%f",
-        }
-
-    def rows(self, stream: str) -> list[Record]:
-        rows = []
-        for file in sorted(self.folder.glob(f"{stream}-*.csv")):
-            with file.open(encoding="utf-8", newline="") as opened:
-                for row in csv.DictReader(opened):
-                    assert None not in row
-                    rows.append(
-                        {
-                            each.name: from_text(each, row[each.name])
-                            for each in ENDPOINT[stream].fields
-                            if each.name in row
-                        }
-                    )
-        return rows
-
-
-def from_text(field: Field, text: str) -> Any:
-    """Return what a cell of a CSV file stands for."""
-    if text == "":
-        return None
-    if field.kind == "boolean":
-        return {"True": True, "False": False}[text]
-    if field.kind == "datetime":
-        return as_moment(text)
-    return {"integer": int, "number": float}.get(field.kind, str)(text)
-
-
-class Postgres(Destination):
-    target = "target-postgres"
-    upserts = True
-    types = {  # noqa: RUF012
-        "string": "text",
-        "integer": "bigint",
-        "number": "numeric",
-        "boolean": "boolean",
-        "datetime": "timestamp without time zone",
-        "others": "text",
-    }
-
-    def __init__(self, server: Mapping[str, Any]) -> None:
-        self.server = server
-        self.config = {**server, "default_target_schema": f"litmos_{secrets.token_hex(4)}"}
-
-    def query(self, sql: str) -> list[Record]:
-        """Return the rows that a query finds."""
-        found = self.psql(f"select row_to_json(found) from ({sql}) found")  # noqa: S608
-        return [json.loads(line) for line in found.splitlines()]
-
-    def psql(self, sql: str) -> str:
-        """Run a statement; return what it prints."""
-        server = self.server
-        done = subprocess.run(  # noqa: S603
-            [
-                programs_of_postgres()[0] / "psql",
-                "-X",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                sql,
-            ],
-            env={
-                **os.environ,
-                "PGHOST": server["host"],
-                "PGPORT": str(server["port"]),
-                "PGUSER": server["user"],
-                "PGPASSWORD": server["password"],
-                "PGDATABASE": server["database"],
-                "PGCLIENTENCODING": "UTF8",
-            },
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
-
-    def rows(self, stream: str) -> list[Record]:
-        fields = {each.name: each for each in ENDPOINT[stream].fields}
-        found = self.query(f"select * from {self.config['default_target_schema']}.{stream}")  # noqa: S608
-        return [
-            {
-                name: as_moment(value) if fields[name].kind == "datetime" else value
-                for name, value in row.items()
-                if not name.startswith("_sdc_")
-            }
-            for row in found
-        ]
-
-    def check_table(self, stream: str) -> None:
-        endpoint, schema = ENDPOINT[stream], self.config["default_target_schema"]
-        where = f"where table_schema = '{schema}' and table_name = '{stream}'"
-        columns = self.query(
-            f"select column_name, data_type from information_schema.columns {where}"  # noqa: S608
-        )
-        types = {each["column_name"]: each["data_type"] for each in columns}
-        for each in endpoint.fields:
-            if not each.opt_in:
-                assert types[each.name] == self.types[each.kind]
-        keys = self.query(
-            "select column_name from information_schema.key_column_usage "  # noqa: S608
-            f"{where} order by ordinal_position"
-        )
-        assert tuple(each["column_name"] for each in keys) == endpoint.primary_key
-
-
-def as_moment(value: str | None) -> str | None:
-    """Return a moment in the shape of the tap; without a zone it is in UTC."""
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(value)
-    assert not moment.utcoffset()
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
-
-
-def programs_of_postgres() -> list[Path]:
-    """Return the folders in which PostgreSQL's programs may be, the newest first."""
-    on_path = shutil.which("initdb")
-    packaged = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
-        key=lambda each: float(each.parts[-3]),
-        reverse=True,
-    )
-    return [
-        each.resolve().parent for each in (*packaged, *([Path(on_path)] if on_path else []))
-    ]
-
-
-@contextmanager
-def postgres() -> Iterator[dict[str, Any]]:
-    """Run a PostgreSQL of its own, and yield how to reach it."""
-    folders = programs_of_postgres()
-    if not folders:
-        pytest.skip("there is no PostgreSQL here")
-    programs, password = folders[0], secrets.token_hex()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        # PostgreSQL refuses to run as root.
-        other: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            other = {"user": "postgres", "group": "postgres", "extra_groups": []}
-            shutil.chown(folder, "postgres", "postgres")
-        data = Path(folder, "data")
-
-        def run(program: str, *arguments: str | Path) -> None:
-            subprocess.run(  # noqa: S603
-                [programs / program, "-D", data, *arguments],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd=folder,
-                **other,
-            )
-
-        secret = Path(folder, "password")
-        secret.write_text(password)
-        options = ("--username=tap", "--auth=scram-sha-256", f"--pwfile={secret}")
-        run("initdb", *options, "--encoding=UTF8", "--no-locale", "--no-sync")
-        server = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c timezone=UTC"
-        run("pg_ctl", "start", "-w", "-l", Path(folder, "log"), "-o", server)
-        try:
-            yield {
-                "host": "127.0.0.1",
-                "port": port,
-                "user": "tap",
-                "password": password,
-                "database": "postgres",
-            }
-        finally:
-            run("pg_ctl", "stop", "-w", "-m", "immediate")
-
-
-@pytest.fixture(params=["target-jsonl", "target-csv", "target-postgres"])
+@pytest.fixture
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
-    folder = tmp_path / "loaded"
-    if request.param == "target-jsonl":
-        yield Jsonl(folder)
-    elif request.param == "target-csv":
-        yield Csv(folder)
-    else:
-        with postgres() as server:
-            yield Postgres(server)
+    with opened(request.param, tmp_path) as place:
+        yield place
 
 
 class Pause:
@@ -314,7 +92,7 @@ class Pipeline:
             self._options = ["--catalog", file]
         self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
-        self._command = environment(destination.target) / destination.target
+        self._command = environment(destination.group) / destination.target
         self._recover = destination.recover
         self._log = folder / "log"
 
@@ -369,7 +147,11 @@ def check(destination: Destination, org: Organisation, gone: Mapping[str, set[Ke
     """
     for stream in DEFAULT_STREAMS:
         rows = destination.rows(stream)
-        loaded, expected = fold(stream, rows), truth(org, stream)
+        loaded = fold(stream, rows)
+        expected = {
+            key: {name: destination.expected(value) for name, value in row.items()}
+            for key, row in truth(org, stream).items()
+        }
         assert {key: row for key, row in loaded.items() if key not in gone[stream]} == expected
         for row in rows:
             for field in ENDPOINT[stream].fields:

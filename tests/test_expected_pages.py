@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pendulum
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_litmos.bodies import Body
@@ -106,7 +106,6 @@ class Simulation:
         assert self.pages.in_flight == sum(map(self._is_awaited, self._in_flight))
 
 
-@settings(max_examples=400)
 @given(count=st.integers(1, 6), surprises=st.integers(0, 4), data=st.data())
 def test_every_page_that_is_asked_for_comes_whatever_the_order(
     count: int, surprises: int, data: st.DataObject

@@ -1,12 +1,11 @@
 """The parser under fire: whatever comes, it is refused in words or read without a loss.
 
-A long run: `FUZZ_EXAMPLES=500000 pytest --timeout 0 tests/test_fuzz.py`.
+A long run: `pytest --timeout 0 --hypothesis-profile thorough tests/test_fuzz.py`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, Any
@@ -26,9 +25,8 @@ from tap_litmos.rows import RowReader
 if TYPE_CHECKING:
     from tap_litmos.rows import Page
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 fuzz = settings(
-    max_examples=EXAMPLES,
+    max_examples=3 * settings().max_examples,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

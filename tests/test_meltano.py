@@ -9,11 +9,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import DEFAULT_STREAMS, UNLIMITED, canonical, fold, output_of, truth
+from support import (
+    DEFAULT_STREAMS,
+    ENDPOINT,
+    UNLIMITED,
+    canonical,
+    fold,
+    output_of,
+    truth,
+)
 
 from scripts.environment import ENVIRONMENTS, ROOT, environment
 from tap_litmos.sandbox import Organisation, Sandbox
-from tap_litmos.streams import ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,8 +69,8 @@ def meltano(
 
 def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files: Path) -> None:
     # One after another, as Meltano runs a plugin once at a time in a project.
-    check_that_it_syncs_everything_and_goes_on_from_meltanos_state(meltano, box, files)
-    check_that_deletes_are_detected_once_the_setting_says_so(meltano, box, files)
+    check_that_it_syncs_everything(meltano, box, files)
+    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, box, files)
     check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
     check_that_an_account_is_checked(meltano)
 
@@ -74,9 +81,7 @@ def check_that_an_account_is_checked(meltano: Meltano) -> None:
     assert '"claim": "Each endpoint of the default streams answers"' in said
 
 
-def check_that_it_syncs_everything_and_goes_on_from_meltanos_state(
-    meltano: Meltano, box: Sandbox, files: Path
-) -> None:
+def check_that_it_syncs_everything(meltano: Meltano, box: Sandbox, files: Path) -> None:
     said = meltano("run", "tap-litmos", "target-jsonl")
     assert {each.stream for each in box.requests} == set(DEFAULT_STREAMS)
     for stream in DEFAULT_STREAMS:
@@ -93,14 +98,6 @@ def check_that_it_syncs_everything_and_goes_on_from_meltanos_state(
     assert total.startswith("total ")
     assert len(total) <= 80
 
-    before, rows = len(box.requests), {each: loaded(files, each) for each in DEFAULT_STREAMS}
-    [changed] = box.org.touch("courses", 1, Name="Renamed")
-    meltano("run", "tap-litmos", "target-jsonl")
-    assert sorted(each.stream or "" for each in box.requests[before:]) == DEFAULT_STREAMS
-    new = loaded(files, "courses")[len(rows["courses"]) :]
-    [courses] = [each for each in ENDPOINTS if each.stream == "courses"]
-    assert canonical(courses, changed) in new
-
 
 def loaded(folder: Path, stream: str) -> list[dict[str, Any]]:
     """Return what target-jsonl has written of a stream."""
@@ -109,11 +106,17 @@ def loaded(folder: Path, stream: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def check_that_deletes_are_detected_once_the_setting_says_so(
+def check_that_it_goes_on_from_meltanos_state_and_detects_deletes(
     meltano: Meltano, box: Sandbox, files: Path
 ) -> None:
-    before = len(box.requests)
+    before, rows = len(box.requests), len(loaded(files, "courses"))
+    [changed] = box.org.touch("courses", 1, Name="Renamed")
     meltano("run", "tap-litmos", "target-jsonl", TAP_LITMOS_DETECT_DELETES="true")
+    deltas = sorted(
+        each.stream for each in box.requests[before:] if each.stream in DEFAULT_STREAMS
+    )
+    assert deltas == DEFAULT_STREAMS
+    assert canonical(ENDPOINT["courses"], changed) in loaded(files, "courses")[rows:]
     listed = {
         "user_ids": "users",
         "course_ids": "courses",

@@ -143,7 +143,7 @@ services = st.builds(
 )
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=3 * settings().max_examples)
 @given(service=services, limit=st.sampled_from([20, 50, 100]), capped=st.booleans())
 def test_no_row_is_lost_in_silence(service: Service, limit: int, capped: bool) -> None:  # noqa: FBT001
     """Order, ties, rows that come twice, caps and moves, in any combination."""
@@ -155,7 +155,6 @@ def test_no_row_is_lost_in_silence(service: Service, limit: int, capped: bool) -
     assert service.must_come() <= came
 
 
-@settings(max_examples=300)
 @given(
     count=st.integers(0, 500),
     limit=st.sampled_from([20, 50, 100]),
@@ -171,7 +170,6 @@ def test_any_order_of_rows_that_come_once_is_read_whole(
     assert came == set(range(count))
 
 
-@settings(max_examples=300)
 @given(
     count=st.integers(0, 500),
     limit=st.sampled_from([20, 50, 100]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 import time_machine
+from destinations import Destination, Postgres, opened
 from support import (
     DECLARATION,
     DEFAULT_STREAMS,
@@ -26,7 +27,7 @@ from support import (
     run_tap,
     truth,
 )
-from test_destinations import Jsonl, Pause, Pipeline, Postgres, postgres, statements
+from test_destinations import Pause, Pipeline, statements
 
 from scripts.environment import ROOT
 from tap_litmos.sandbox import Organisation, Sandbox
@@ -196,16 +197,13 @@ def differing(warehouse: Warehouse, stream: str) -> list[Record]:
 
 
 @pytest.fixture(params=["target-postgres", "target-jsonl"])
-def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Jsonl | Postgres]:
-    if request.param == "target-jsonl":
-        yield Jsonl(tmp_path / "loaded")
-        return
-    with postgres() as server:
-        yield Postgres(server)
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    with opened(request.param, tmp_path) as place:
+        yield place
 
 
 @contextmanager
-def opened(destination: Jsonl | Postgres) -> Iterator[Warehouse]:
+def warehouse_of(destination: Destination) -> Iterator[Warehouse]:
     """Yield a warehouse with what a destination holds."""
     if isinstance(destination, Postgres):
         yield InPostgres(destination)
@@ -215,7 +213,7 @@ def opened(destination: Jsonl | Postgres) -> Iterator[Warehouse]:
 
 
 def test_a_sync_that_was_killed_again_and_again_is_proved(
-    destination: Jsonl | Postgres, tmp_path: Path
+    destination: Destination, tmp_path: Path
 ) -> None:
     org, pause = Organisation(users=60, years=0.25, live=False), Pause()
     with Sandbox(org, on_request=pause) as box:
@@ -233,7 +231,7 @@ def test_a_sync_that_was_killed_again_and_again_is_proved(
             pause.after(requests)
             pipeline.run(kill)
         pipeline.run()
-        with opened(destination) as warehouse:
+        with warehouse_of(destination) as warehouse:
             check_spans(warehouse, LOADED[1:], org.start)
             for stream in DEFAULT_STREAMS:
                 assert missing(warehouse, stream) == 0
@@ -247,7 +245,7 @@ def test_a_sync_that_was_killed_again_and_again_is_proved(
         org.happen(30)
         org.delete("users", 3)
         pipeline.run()
-        with opened(destination) as warehouse:
+        with warehouse_of(destination) as warehouse:
             check_spans(warehouse, LOADED[1:], org.start)
             for stream in DEFAULT_STREAMS:
                 assert missing(warehouse, stream) == 0
