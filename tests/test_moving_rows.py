@@ -146,7 +146,9 @@ def test_the_open_window_waits_until_all_earlier_ones_are_received(concurrency: 
     assert run.status == 0
     assert not early
     for stream in streams:
-        asked = [is_open(each) for each in box.requests if each.stream == stream]
+        # Only first pages: behind a short page that could be cut, it is looked in its own turn.
+        first = [each for each in box.requests if each.stream == stream and not each.start]
+        asked = [is_open(each) for each in first]
         assert asked == sorted(asked)
         assert any(asked)
         assert not all(asked)
