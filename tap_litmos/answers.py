@@ -36,7 +36,7 @@ def advice(endpoint: Endpoint, params: Mapping[str, str | int], status: int) -> 
         return "Not every account has what this stream reads: deselect it then"
     if status == HTTPStatus.FORBIDDEN:
         return "Use the key of an Account Owner, or deselect the stream"
-    return "Check the settings api_url, region and source; if it stays, report it"
+    return "Check the settings api_url, region and source; if that does not help, open an issue"
 
 
 def _spans_a_week(params: Mapping[str, str | int]) -> bool:

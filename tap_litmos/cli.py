@@ -219,8 +219,11 @@ def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
         return None
     try:
         text = file.read()
-        # A first run that was killed before its first state leaves an empty file.
-        content = json.loads(text) if text.strip() or option != "--state" else {}
+        if option == "--state" and not text.strip():
+            # A first run that was killed before its first state leaves an empty file.
+            CommandLineTap.logger.warning("%s is empty: this is a first run", file.name)
+            return {}
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RunFailedError(
             f"{option} {file.name} is not valid JSON ({error}): pass {FILES[option]}"

@@ -30,7 +30,10 @@ _PIPE_TAKES = 4096
 have a page or more)."""
 
 
-_RESUMES = ". The next sync resumes from the last state that the target saved"
+_RESUMES = (
+    ". The next sync resumes from the last state that the target saved, or starts anew if "
+    "there is none"
+)
 
 
 class StoppedError(SystemExit):

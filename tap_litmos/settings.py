@@ -140,6 +140,7 @@ SETTINGS = th.PropertiesList(
 ).to_dict()
 
 _PREFIX = "TAP_LITMOS_"
+_LOG_LEVEL = "TAP_LITMOS_LOGLEVEL"  # read by the SDK
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True}
 _FLAGS |= {"false": False, "0": False, "no": False, "off": False}
 _Validator = th.extend_validator_with_defaults(th.DEFAULT_JSONSCHEMA_VALIDATOR)
@@ -157,16 +158,24 @@ def from_environment(
 ) -> dict[str, Any]:
     """Return the settings in the environment, typed where they are well-formed.
 
-    Others stay text, for the rules to refuse.
+    Others stay text, for the rules to refuse. Variables that name no setting are returned too,
+    for the user to be told of.
 
     Args:
         environment: All variables.
         schema: The schema of all settings.
     """
+    known = schema["properties"]
+    # Meltano's own variables have a second underscore.
+    given = {
+        variable.removeprefix(_PREFIX).lower(): text
+        for variable, text in environment.items()
+        if variable.startswith(_PREFIX) and variable != _LOG_LEVEL
+    }
     return {
-        name: _typed(environment[variable], rule.get("type", ()))
-        for name, rule in schema["properties"].items()
-        if (variable := _PREFIX + name.upper()) in environment
+        name: _typed(text, known.get(name, {}).get("type", ()))
+        for name, text in given.items()
+        if not name.startswith("_")
     }
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import Run, config_for, days_ago, page, run_process, run_tap, serving
+from support import Run, catalog_of, config_for, days_ago, page, run_process, run_tap, serving
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Sandbox
@@ -279,6 +279,24 @@ def test_an_unknown_setting_is_named_and_ignored(box: Sandbox) -> None:
     assert run.status == 0
     [warning] = run.warnings
     assert "Unknown setting 'pagesize' ignored; did you mean 'page_size'?" in warning
+
+
+def test_an_unknown_setting_in_the_environment_is_told_of(box: Sandbox) -> None:
+    environment = in_environment({**config_for(box, start_date=days_ago(1)), "pagesize": 5})
+    environment |= {"TAP_LITMOS_LOGLEVEL": "info", "TAP_LITMOS__SELECT": "[]"}
+    run = run_tap(env=environment, catalog=catalog_of("teams"))
+    assert run.status == 0
+    [warning] = run.warnings
+    assert "Unknown setting 'pagesize' ignored; did you mean 'page_size'?" in warning
+
+
+def test_an_empty_state_is_told_to_be_a_first_run(box: Sandbox) -> None:
+    run = run_tap(
+        config=config_for(box, start_date=days_ago(1)), catalog=catalog_of("teams"), state=""
+    )
+    assert run.status == 0
+    [warning] = run.warnings
+    assert "is empty: this is a first run" in warning
 
 
 def test_a_setting_that_is_missing_may_have_been_given_by_another_name(box: Sandbox) -> None:
