@@ -258,11 +258,6 @@ def test_a_date_that_is_none_is_not_believed(name: str, date: str, serve: Serve)
 # An endpoint that fails alone
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=20, years=0.1, live=False)
-
-
 def alone(*streams: str, kind: Any) -> Callable[[Incoming], Any]:
     """Return a hook that fails these streams."""
     return lambda incoming: kind if incoming.stream in streams else None
