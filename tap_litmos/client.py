@@ -9,12 +9,13 @@ Where a reader of SDK taps finds what they expect:
 - state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
 - schemas and keys: declared in `streams.py`, so there is one class for all endpoints
 
-The base class is `Stream`, not `RESTStream`, since requests are made ahead of their turn.
+The base class is `Stream`, not `RESTStream`, because pages are requested ahead of their turn.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.errors import StreamFailedError
-from tap_litmos.paginator import RowsNotProvedError
+from tap_litmos.errors import RowsNotProvedError, StreamFailedError
 from tap_litmos.rows import RowReader
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
 from tap_litmos.wording import did_you_mean
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, CatalogEntry
 
     from tap_litmos.declaration import Declaration, Endpoint
-    from tap_litmos.paginator import WindowPaginator
     from tap_litmos.rows import Page
     from tap_litmos.run import Run
-    from tap_litmos.summary import StreamStats
     from tap_litmos.sync_log import SyncLog
     from tap_litmos.tap import TapLitmos
+    from tap_litmos.transport import FetchedPage
     from tap_litmos.windows import Window
 
 
 class DeclaredStream(Stream):
     """A stream as it is declared: its catalog entry, its state, how its records are written.
 
-    Records are made with exactly the selected fields, in the types of the schema.
+    Records have exactly the selected fields, in the types of the schema, so the SDK need not
+    convert or prune them.
     """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: TapLitmos, declaration: Declaration) -> None:
-        """Make the stream; no setting is needed yet.
+        """Make the stream. Discovery does so without settings.
 
         Args:
             tap: The tap.
@@ -72,7 +72,7 @@ class DeclaredStream(Stream):
         self._bookmark: Bookmark | None = None
         self._extracted_at: datetime | None = None
         self._version: int | None = None
-        self._map_failure: StreamFailedError | None = None
+        self._map_failure: StreamFailedError | None = None  # see `_generate_record_messages`
 
     # The catalog
 
@@ -82,17 +82,19 @@ class DeclaredStream(Stream):
         if entry is not None:
             self._repair_entry(entry)
         super().apply_catalog(catalog)
-        # Rows are told apart as declared, whatever the catalog says.
+        # A catalog cannot change the keys.
         self.primary_keys = self._declaration.primary_key
         self.replication_key = self._declaration.replication_key
 
     def _repair_entry(self, entry: CatalogEntry) -> None:
-        """Make a catalog entry one that loses no rows, and log what was changed."""
-        listed = entry.schema.properties = dict(entry.schema.properties or {})
+        """Correct a catalog entry that would lose rows, and warn of what was changed."""
+        listed = dict(entry.schema.properties or {})
+        entry.schema.properties = listed
         known: dict[str, Any] = self.schema["properties"]
         keys = self._declaration.key_fields
         selection = entry.metadata.resolve_selection()
-        self._drop_unknown(listed, warn=selection[()])
+        is_selected = selection[()]  # () is the stream itself
+        self._drop_unknown(listed, warn=is_selected)
         unselected = sorted(
             key for key in keys if key not in listed or not selection["properties", key]
         )
@@ -105,7 +107,7 @@ class DeclaredStream(Stream):
             (unselected, "are keys and written although they are not selected"),
             (missing, "are missing and not written; --discover lists them"),
         ):
-            if names and selection[()]:
+            if names and is_selected:
                 self.logger.warning(
                     "%s: these fields of the catalog %s: %s", self.name, what, ", ".join(names)
                 )
@@ -153,7 +155,7 @@ class DeclaredStream(Stream):
             )
         return self._bookmark
 
-    # In place of what the SDK does for each record: its values have their types already
+    # Records, which the SDK would convert and prune: they have their types and fields already
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
@@ -161,8 +163,8 @@ class DeclaredStream(Stream):
             try:
                 mapped = stream_map.transform(record)
             except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
-                # Raised where the stream asks for its next record: the SDK calls this method
-                # outside of `get_records`, so that here it would end the run.
+                # The SDK calls this outside of `get_records`. Raised here, the error would end
+                # the run; `get_records` raises it at the next record, which ends the stream.
                 self._map_failure = StreamFailedError(
                     f"{self.name}: the stream map failed on a row "
                     f"({type(error).__name__}: {error}). Correct stream_maps"
@@ -179,9 +181,10 @@ class DeclaredStream(Stream):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        """False: the SDK would announce a version before its rows.
+        """False: `ListingStream` announces its version itself, behind the last row.
 
-        What is missing from a part of the rows is not deleted.
+        The SDK would announce it before the rows. An incremental stream has no version: rows
+        that a sync does not read are not deleted.
         """
         return False
 
@@ -189,26 +192,25 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows leave window by window. When the last row of a window is written, the bookmark is
+    Rows are written window by window. Behind the last row of a window, the bookmark is
     extended, and a STATE message follows, in batch mode after the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
     """
 
-    def __init__(self, tap: TapLitmos, endpoint: Endpoint, log: SyncLog) -> None:
-        """Make the stream; no setting is needed yet.
+    def __init__(self, tap: TapLitmos, endpoint: Endpoint, sync_log: SyncLog) -> None:
+        """Make the stream. Discovery does so without settings.
 
         Args:
             tap: The tap.
             endpoint: The declaration of the stream.
-            log: Where to log each window that is finished.
+            sync_log: Takes in each window that is finished.
         """
         super().__init__(tap, endpoint)
         self.endpoint = endpoint
-        self._log = log
+        self._sync_log = sync_log
         self._prepare_run = tap.prepare_run
-        self._run: Run | None = None
 
     # The plan
 
@@ -234,95 +236,96 @@ class LitmosStream(DeclaredStream):
                 end=parse_moment(end) if end else None,
             )
         )
+        # A test reads the newest window, which is the likeliest to have rows.
         return sorted(windows, key=lambda window: window.to)[-1:] if self.is_test else windows
 
     # The sync
 
-    @property
+    @cached_property
     def run(self) -> Run:
-        """The run that the stream is part of."""
-        # Synced by a program, without the command line: `Tap.sync_all` is final in the SDK.
-        if self._run is None:
-            self._run = self._prepare_run()
-        return self._run
+        """The run that the stream is part of.
 
-    @run.setter
-    def run(self, run: Run) -> None:
-        self._run = run
-
-    @property
-    def stats(self) -> StreamStats:
-        """What was read of this stream."""
-        return self.run.summary.of(self.name)
-
-    @property
-    def _paginator(self) -> WindowPaginator:
-        return self.run.paginators[self.name]
+        It is set before the sync. Where a program calls `Tap.sync_all`, which is final in the
+        SDK, the first stream of the sync prepares it.
+        """
+        return self._prepare_run()
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """Yield the records; a failure that is the stream's own leaves the others alone."""
-        self.stats.start()
+        stats = self.run.summary.of(self.name)
+        stats.start()
         try:
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
                 if self._map_failure is not None:
                     raise self._map_failure
-                self.stats.rows += 1
+                stats.rows += 1
         except StreamFailedError as error:
             self.run.fail(self.endpoint, error)
         finally:
-            self.stats.stop()
-            self.run.fetcher.drop(self.name)
+            stats.stop()
+            self.run.fetcher.finish_stream(self.name)
 
     def _read(self) -> Iterator[Record]:
-        """Yield the records of all windows; when one is taken, those before it are written."""
-        reader = RowReader(self.endpoint, self.selected_fields(), self.stats)
-        while not self._paginator.finished:
-            yield from self._read_window(self._paginator.current_value.window, reader)
+        """Yield the records of all windows.
+
+        When a record is asked for, the SDK has written those before it, so that a STATE message
+        may follow them.
+        """
+        stats = self.run.summary.of(self.name)
+        reader = RowReader(self.endpoint, self.selected_fields(), stats)
+        for window in self.run.plan[self.endpoint]:
+            yield from self._read_window(window, reader)
 
     def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the records of a window, page by page, and extend the bookmark at its end."""
-        paginator, stats = self._paginator, self.stats
+        """Yield the records of a window, page by page, and extend the bookmark behind them."""
+        stats = self.run.summary.of(self.name)
         skipped_before = stats.rows_without_key
-        requested_at: DateTime | None = None
-        delivered: dict[Any, Record | None] = {}  # by the page before, which the next repeats
-        while requested_at is None or not paginator.window_is_done:
-            position = paginator.current_value
-            self.run.progress.reached(self.name, str(window))
-            fetched = self.run.fetcher.page(self.name, position, probing=paginator.is_probing)
-            # A pendulum date-time would be converted anew for each record.
+        requested: list[DateTime] = []
+        for fetched in self._pages(window):
+            requested.append(fetched.requested_at)
+            if len(requested) == 1:
+                self._sync_log.begin(self.endpoint, stats)
+                self._first_page_came(requested[0], reader)
+            # msgspec writes a plain date-time much faster than a pendulum one.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
-            if requested_at is None:
-                requested_at = fetched.requested_at
-                self._log.begin(self.endpoint, stats)
-                self._window_began(requested_at, reader)
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
             del fetched  # the body takes memory while the rows are written
-            self._advance(page)
-            self._log.add(page, requests, accepted=paginator.accepted)
-            if paginator.accepted:
-                yield from _not_repeated(page, delivered)
-                delivered = dict(zip(page.versions, page.records, strict=True))
-        self.run.fetcher.finish(self.name, window)
+            repeated = self._advance(page)
+            self._sync_log.add(page, requests, accepted=repeated is not None)
+            if repeated is not None:
+                yield from (record for record in page.records[repeated:] if record is not None)
+        self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1
-        self._log.finish(window, requested_at)
+        self._sync_log.finish(window, requested[0])
         if stats.rows_without_key == skipped_before:
-            self._window_is_complete(window, requested_at)
+            self._window_is_written(window, requested[0])
         else:
             # A row without key was not written: the bookmark stays before its window.
             self.state_manager.hold(window)
 
-    def _advance(self, page: Page) -> None:
+    def _pages(self, window: Window) -> Iterator[FetchedPage]:
+        """Yield the pages of a window for which the paginator asks, one or more."""
+        paginator = self.run.paginators[self.name]
+        while not paginator.finished and paginator.current_value.window is window:
+            self.run.progress.reached(self.name, str(window))
+            yield self.run.fetcher.page(
+                self.name, paginator.current_value, probing=paginator.is_probing
+            )
+
+    def _advance(self, page: Page) -> int | None:
         """Let the paginator decide which page is next.
+
+        Returns:
+            How many rows of this page repeat the one before it; None if it is to be discarded.
 
         Raises:
             StreamFailedError: If it cannot be proved that all rows of the window came.
         """
-        paginator = self._paginator
-        window = paginator.current_value.window
-        cuts = paginator.cuts
+        paginator, stats = self.run.paginators[self.name], self.run.summary.of(self.name)
+        window, cut_before = paginator.current_value.window, paginator.cuts
         try:
             paginator.advance(page)
         except RowsNotProvedError as error:
@@ -331,20 +334,21 @@ class LitmosStream(DeclaredStream):
                 f"{error}. The bookmark stays before it. Run the sync again at a quieter time; "
                 "if that does not help, report it"
             ) from None
-        self.stats.pages_reread = paginator.pages_reread
-        self.stats.distinct_rows = paginator.distinct_rows
-        if paginator.cuts and not cuts:
+        stats.pages_reread = paginator.pages_reread
+        stats.distinct_rows = paginator.distinct_rows
+        if paginator.cuts and not cut_before:
             self.logger.warning(
                 "%s: the service sends fewer rows than asked for although it has more; reading "
                 "on until a page brings nothing new",
                 self.name,
             )
+        return paginator.repeated
 
-    def _window_began(self, requested_at: DateTime, reader: RowReader) -> None:
-        """Do what is due when the first page of a window has come."""
+    def _first_page_came(self, requested_at: DateTime, reader: RowReader) -> None:
+        """Hook: the first page of a window has come, and its rows are not read yet."""
 
-    def _window_is_complete(self, window: Window, requested_at: DateTime) -> None:
-        """Do what is due when all rows of a window have been written, and none was left out."""
+    def _window_is_written(self, window: Window, requested_at: DateTime) -> None:
+        """Extend the bookmark: all rows of a window are written, and none was skipped."""
         if self.is_test:
             return
         self.state_manager.extend(window, requested_at)
@@ -354,7 +358,7 @@ class LitmosStream(DeclaredStream):
     @override
     def _write_state_message(self) -> None:
         """Write a STATE message, and before it the log of the windows that it passes."""
-        self._log.write()
+        self._sync_log.write()
         super()._write_state_message()
 
 
@@ -372,25 +376,19 @@ class ListingStream(LitmosStream):
             catalog.add_stream(self._singer_catalog_entry)
 
     @override
-    def _window_began(self, requested_at: DateTime, reader: RowReader) -> None:
+    def _first_page_came(self, requested_at: DateTime, reader: RowReader) -> None:
         reader.constants = {"ListedAt": format_moment(requested_at)}
-        if not self.is_test:
-            self.stats.total_count = self.run.fetcher.total_count(self.name)
-        if self.get_batch_config(self.config) is None and not self.is_test:
+        if self.is_test:
+            return
+        self.run.summary.of(self.name).total_count = self.run.fetcher.total_count(self.name)
+        if self.get_batch_config(self.config) is None:  # a BATCH message carries no version
             self._version = requested_at.int_timestamp
 
     @override
-    def _window_is_complete(self, window: Window, requested_at: DateTime) -> None:
-        """Announce the version: what is not of it was deleted.
+    def _window_is_written(self, window: Window, requested_at: DateTime) -> None:
+        """Announce the version: rows of earlier ones were deleted.
 
         An empty listing announces nothing: it would mark everybody as deleted.
         """
-        if self._version is not None and self.stats.rows:
+        if self._version is not None and self.run.summary.of(self.name).rows:
             self._write_activate_version_message(self._version)
-
-
-def _not_repeated(page: Page, delivered: dict[Any, Record | None]) -> Iterator[Record]:
-    """Yield the records of a page but those that the page before it has delivered."""
-    for version, record in zip(page.versions, page.records, strict=True):
-        if record is not None and delivered.get(version) != record:
-            yield record

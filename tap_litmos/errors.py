@@ -6,6 +6,7 @@ Exception
 │   ├── NoAnswerError         … since no HTTP answer came, not even a refusal
 │   └── BadBodyError          … since the body is not the page that was asked for
 ├── HostileBodyError          ends a request: no further try would help
+├── RowsNotProvedError        ends a window: the stream fails, and names the window
 ├── StreamFailedError         ends a stream: the others are synced, the exit status is 1
 └── TransportClosedError      ends a thread: the run is over, nobody waits for the page
 BaseException
@@ -54,6 +55,10 @@ class BadBodyError(TransientError):
 
 class HostileBodyError(Exception):
     """A body that no try can make acceptable."""
+
+
+class RowsNotProvedError(Exception):
+    """Not every row of a window came, or it cannot be told whether it did."""
 
 
 class StreamFailedError(Exception):

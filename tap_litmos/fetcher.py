@@ -7,11 +7,10 @@ request, never a row: it is thrown away.
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tap_litmos.errors import StreamFailedError, TransportClosedError
 from tap_litmos.paginator import Position
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 
 HEAD_START = 0.5
 """Seconds that the first request of a run goes alone, so that a wrong key is refused once, not
-by every request in flight. A slow first answer holds back the others no longer."""
+by every request in flight. After that the others start, even if it was not answered."""
 
-CLOSING = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
 
 
@@ -50,13 +49,13 @@ class Request:
 class ExpectedPages:
     """Which pages of one stream to request, and those that wait for their turn. No threads.
 
-    It holds a heap of pages that are expected to be asked for, and the requested pages by
-    position; all else is derived from the two. These things always hold:
+    It holds the pages that are expected to be asked for, and the requested pages by position;
+    all else is derived from the two. These things always hold:
 
     - a page is expected, or requested, or neither; never both;
     - the page that the paginator has asked for is expected or requested;
-    - the open window is requested only when all pages of the windows before it have arrived,
-      as far as can be told: a row that changes meanwhile leaves one of them for the open one;
+    - the open window is requested only when all pages of the windows before it that were
+      predicted have arrived: a row that changes meanwhile leaves one of them for the open one;
     - where the paginator went another way than predicted, the rest of that window is requested
       only when it is asked for.
     """
@@ -75,10 +74,8 @@ class ExpectedPages:
         self._predict = predict
         self._one_page = one_page
         self._unpredictable: set[Window] = set()
-        self._expected: list[tuple[int, int, int, Position]] = []
+        self._expected = {Position(window) for window in windows}
         self.requested: dict[Position, Request] = {}
-        for window in windows:
-            self._expect(Position(window))
 
     @property
     def expected(self) -> int:
@@ -95,26 +92,23 @@ class ExpectedPages:
         """How many pages have arrived and wait for their turn."""
         return len(self.requested) - self.in_flight
 
-    def peek(self) -> Position | None:
+    def next_due(self) -> Position | None:
         """Return the page to request next, or None if there is none or it has to wait."""
-        if not self._expected:
-            return None
-        position = self._expected[0][-1]
-        if position.window.is_open and self._awaits_earlier(position.window):
+        position = min(self._expected, key=self._turn, default=None)
+        if position and position.window.is_open and self._awaits_earlier(position.window):
             return None
         return position
 
     def request(self, position: Position) -> Request:
         """Turn an expected page into a requested one."""
-        self._expected = [entry for entry in self._expected if entry[-1] != position]
-        heapq.heapify(self._expected)
+        self._expected.discard(position)
         request = self.requested[position] = Request(position)
         return request
 
     def put_back(self, request: Request) -> None:
         """Turn a requested page into an expected one, as nobody could fetch it."""
         del self.requested[request.position]
-        self._expect(request.position)
+        self._expected.add(request.position)
 
     def arrive(self, request: Request, result: FetchedPage | StreamFailedError) -> None:
         """Take in what came of a request, and expect the page after it."""
@@ -126,18 +120,19 @@ class ExpectedPages:
         elif not self._one_page and request.position.window not in self._unpredictable:
             following = self._predict(request.position, result.body.rows_at_most)
             if following is not None:
-                self._expect(following)
+                self._expected.add(following)
 
-    def find(self, position: Position, *, probing: bool = False) -> Request | None:
-        """Return the request of the page that the paginator asks for, None if it has none yet.
+    def ask_for(self, position: Position, *, probing: bool = False) -> Request | None:
+        """Return the request of the page that the paginator needs; None if it is only expected.
 
         Args:
             position: The page.
-            probing: Whether no row is expected on it, so that nothing else changes by it.
+            probing: Whether no row is expected on it, so that the open window need not be
+                requested again.
         """
         if position in self.requested:
             return self.requested[position]
-        if not any(entry[-1] == position for entry in self._expected):
+        if position not in self._expected:
             self._expect_unpredicted(position, probing=probing)
         return None
 
@@ -145,16 +140,15 @@ class ExpectedPages:
         """Hand out a page that has arrived: it is held no longer."""
         del self.requested[position]
 
-    def drop(self, window: Window) -> None:
-        """Discard all pages of a window: no more will be asked for."""
+    def discard_window(self, window: Window) -> None:
+        """Discard all pages of a window, and what is known of it."""
         self._unpredictable.discard(window)
-        self._expected = [entry for entry in self._expected if entry[-1].window != window]
-        heapq.heapify(self._expected)
+        self._expected = {found for found in self._expected if found.window != window}
         for position in [found for found in self.requested if found.window == window]:
             del self.requested[position]
 
-    def drop_all(self) -> None:
-        """Throw away everything."""
+    def discard_all(self) -> None:
+        """Discard all pages."""
         self._expected.clear()
         self.requested.clear()
 
@@ -164,18 +158,18 @@ class ExpectedPages:
         Rows may have moved into the open window after it was requested, so it is requested
         again.
         """
-        self.drop(position.window)
+        self.discard_window(position.window)
         self._unpredictable.add(position.window)  # until it is finished
-        self._expect(position)
+        self._expected.add(position)
         place = self._order[position.window]
         for window, other in self._order.items():
             if window.is_open and other > place and not probing:
-                self.drop(window)
-                self._expect(Position(window))
+                self.discard_window(window)
+                self._expected.add(Position(window))
 
-    def _expect(self, position: Position) -> None:
-        entry = (self._order[position.window], position.reading, position.offset, position)
-        heapq.heappush(self._expected, entry)
+    def _turn(self, position: Position) -> tuple[int, int, int]:
+        """Return what pages are requested in order of."""
+        return self._order[position.window], position.reading, position.offset
 
     def _awaits_earlier(self, window: Window) -> bool:
         awaited = self._unpredictable.union(
@@ -186,7 +180,8 @@ class ExpectedPages:
         return any(self._order[other] < self._order[window] for other in awaited)
 
 
-class _Stream(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Stream:
     """What the fetcher knows of a stream."""
 
     endpoint: Endpoint
@@ -243,14 +238,14 @@ class Fetcher:
             while True:
                 if self._failure is not None:
                     raise self._failure
-                request = pages.find(position, probing=probing)
+                request = pages.ask_for(position, probing=probing)
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():
                     self._start(stream, position)
-                look_again = self._dispatch()
-                if self._threads or look_again is not None:  # else nothing would end the wait
-                    self._changed.wait(look_again)
+                recheck_in = self._dispatch()
+                if self._threads or recheck_in is not None:  # else nothing would end the wait
+                    self._changed.wait(recheck_in)
             pages.hand_out(position)
             self._dispatch()
         if isinstance(request.result, StreamFailedError):
@@ -259,21 +254,21 @@ class Fetcher:
 
     def total_count(self, stream: str) -> int | None:
         """Return how many rows a stream has by Litmos' own count, None if it gives none."""
-        endpoint, _, stats = self._streams[stream]
-        if endpoint.total_path is None:
+        asked = self._streams[stream]
+        if asked.endpoint.total_path is None:
             return None
-        return self._transport.total_count(endpoint.total_path, stats)
+        return self._transport.total_count(asked.endpoint.total_path, asked.stats)
 
-    def finish(self, stream: str, window: Window) -> None:
+    def finish_window(self, stream: str, window: Window) -> None:
         """Mark a window as finished: no more of its pages will be asked for."""
         with self._changed:
-            self._streams[stream].pages.drop(window)
+            self._streams[stream].pages.discard_window(window)
             self._dispatch()
 
-    def drop(self, stream: str) -> None:
+    def finish_stream(self, stream: str) -> None:
         """Mark a stream as finished: no more of its pages will be asked for."""
         with self._changed:
-            self._streams[stream].pages.drop_all()
+            self._streams[stream].pages.discard_all()
             self._dispatch()
 
     def close(self) -> None:
@@ -282,7 +277,7 @@ class Fetcher:
             self._failure = self._failure or TransportClosedError()
             threads = list(self._threads)
         self._transport.close()
-        deadline = time.monotonic() + CLOSING
+        deadline = time.monotonic() + CLOSE_TIMEOUT
         # A signal may have come before one of them was started.
         for thread in filter(threading.Thread.is_alive, threads):
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -293,12 +288,13 @@ class Fetcher:
             streams = self._streams.values()
             return sum(stream.pages.expected + stream.pages.in_flight for stream in streams)
 
-    # All below is called with the condition held, but for `_fetch` in a thread.
+    # All below is called with the condition held, but for `_fetch` in a thread. Where it runs
+    # in the main thread, it holds the condition twice, which a condition allows.
 
     def _dispatch(self) -> float | None:
-        """Request what may be requested; return in how many seconds to look again, if ever."""
+        """Request what may be requested; return in how many seconds to recheck, if ever."""
         for name, stream in self._streams.items():
-            while self._is_room_ahead() and (position := stream.pages.peek()) is not None:
+            while self._is_room_ahead() and (position := stream.pages.next_due()) is not None:
                 self._start(name, position)
         return self._head_start_left()
 
@@ -326,7 +322,7 @@ class Fetcher:
         thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # this machine starts no more: go on with those there are
+        except RuntimeError:  # the machine starts no more threads: use those that run
             self._concurrency = max(1, len(self._threads))
             if self._threads:
                 self._streams[stream].pages.put_back(request)
@@ -339,12 +335,12 @@ class Fetcher:
 
     def _fetch(self, stream: str, request: Request) -> None:
         """Fetch one page; runs in a thread of its own where one can be started."""
-        endpoint, pages, stats = self._streams[stream]
+        asked = self._streams[stream]
         result: FetchedPage | StreamFailedError | None = None
         failure: BaseException | None = None
         try:
             query = request.position.query(self._limit)
-            result = self._transport.fetch(endpoint, query, stats)
+            result = self._transport.fetch(asked.endpoint, query, asked.stats)
         except StreamFailedError as error:
             result = error
         except BaseException as error:  # noqa: BLE001 - raised again where pages are asked for
@@ -354,6 +350,6 @@ class Fetcher:
             self._first_answered = True
             self._failure = self._failure or failure
             if result is not None:
-                pages.arrive(request, result)
+                asked.pages.arrive(request, result)
             self._dispatch()
             self._changed.notify_all()

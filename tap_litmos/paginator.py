@@ -5,8 +5,8 @@ A window is read page by page, which is one *reading*. It is proved by
 
 - **seams**: each page begins with the last rows of the page before, in the same order. Where it
   does not, rows have moved, and the paginator steps back until the two pages meet;
-- **a count**: as many different rows came as the service has, by the offset and the rows of
-  the last page, and none of them came twice.
+- **a count**: none of them came twice, and there are as many different ones as the service
+  has, which is the offset of the last page plus its rows.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Protocol
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
+from tap_litmos.errors import RowsNotProvedError
 from tap_litmos.hashes import Hashes, distinct
 from tap_litmos.windows import WHOLE_LIST, Window
 
@@ -42,14 +43,11 @@ _MAX_READINGS = 25
 request need about 15."""
 
 DEFAULT_LIMIT = 100
-"""Rows of a page where no limit is said (the document): no page is cut to fewer."""
+"""Rows of a page that is asked for without a limit (the document). A service that sends fewer
+than this at once is not expected."""
 
 _FEW_IN_A_ROW = 3
-"""Pages with hardly a new row after which no more are asked for, where pages are cut."""
-
-
-class RowsNotProvedError(Exception):
-    """Not every row of a window came, or it cannot be told whether it did."""
+"""Where pages are cut: after so many pages in a row with hardly a new row, the window ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,9 @@ class Page(Protocol):
     """What the paginator asks of a page.
 
     Attributes:
-        versions: What tells each row, and this state of it, from all others, in the order in
-            which they were sent: its primary key, then its replication key.
-        keys: What tells each row from all others, in the same order.
+        versions: For each row its primary key and its replication value, in the order in which
+            the rows were sent.
+        keys: For each row its primary key, in the same order.
     """
 
     @property
@@ -98,15 +96,15 @@ class _Seam:
     """How the next page is to continue the last one.
 
     Attributes:
-        ordered: Whether each page has continued the one before so far.
+        intact: Whether each page has continued the one before so far.
         rows: The versions of the last page.
         offset: Where the last page began.
-        step: How many rows of it count, as it may be longer than was asked for.
+        step: How many of its rows were asked for: a service may send more.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
     """
 
-    ordered: bool = True
+    intact: bool = True
     rows: Sequence[Hashable] = ()
     offset: int = 0
     step: int = 0
@@ -119,10 +117,13 @@ class _Seam:
         return self.offset + self.step - self.overlap
 
     def repeated(self, page: Page) -> int | None:
-        """Return how many rows of a page repeat the last one; None: it does not continue it."""
-        if not self.ordered or not self.needed:
+        """Return how many rows of a page repeat the last one; None: it does not continue it.
+
+        It is 0 too where there is no seam to look at: on the first page, and where it broke.
+        """
+        if not self.intact or not self.needed:
             return 0
-        return overlap(self.rows, page.versions, self.needed)
+        return count_repeated(self.rows, page.versions, self.needed)
 
     def step_back(self, limit: int) -> None:
         """Let the next page begin further back, as the one that came did not continue."""
@@ -132,25 +133,25 @@ class _Seam:
             self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
         else:
             # Not even the page before is there any more: go on without looking for seams.
-            self.ordered = False
+            self.intact = False
             self.overlap = self.needed
 
-    def follow(self, page: Page, offset: int, limit: int, needed: int, part: int) -> None:
+    def follow(self, page: Page, position: Position, limit: int, needed: int) -> None:
         """Let the next page continue a page that came.
 
         Args:
             page: The page.
-            offset: Where it began.
+            position: Where it began.
             limit: Rows that were asked for.
             needed: Rows that the next page has to repeat, if there are as many.
-            part: Into how many parts to cut the first page. So each reading cuts its pages at
-                other places.
         """
-        self.rows, self.offset = page.versions, offset
+        self.rows, self.offset = page.versions, position.offset
         self.step = min(len(page.versions), limit)
-        self.overlap = self.needed = min(needed, self.step - 1) if self.ordered else 0
-        if offset == 0 and part > 1:
-            self.overlap = max(self.overlap, self.step - self.step // part - 1)
+        self.overlap = self.needed = min(needed, self.step - 1) if self.intact else 0
+        if position.offset == 0 and position.reading > 1:
+            # The n-th reading goes on after an n-th of its first page, so that all its pages
+            # are cut at other places than those of the readings before.
+            self.overlap = max(self.overlap, self.step - self.step // position.reading - 1)
 
 
 @dataclass(slots=True)
@@ -164,8 +165,10 @@ class _Reading:
         total: How many rows the service has, by the offset and the rows of the last page.
         pages: How many pages came.
         few_new: How many of the last pages in a row brought hardly a new row.
-        check_at: After how many pages to look whether any of them brought a new row.
+        check_at: After how many pages to look whether any of them brought a new row. It
+            doubles with each look, as counting takes time.
         distinct_at_check: How many different rows there were at the last such look.
+        is_sound: Whether all its pages met, and no row came twice. Known once it is over.
     """
 
     seam: _Seam = field(default_factory=_Seam)
@@ -176,6 +179,7 @@ class _Reading:
     few_new: int = 0
     check_at: int = 16
     distinct_at_check: int = 0
+    is_sound: bool = False
 
     def extend(self, page: Page, repeated: int) -> None:
         """Take in the rows of a page but the first, which repeat the page before."""
@@ -184,20 +188,17 @@ class _Reading:
         self.pages += 1
 
     def refuse_endless(self) -> None:
-        """Raise an error if pages go on without a new row.
-
-        It is looked for after 16 pages, 32, 64 and so on, as counting takes time.
-        """
+        """Raise an error if pages go on without a new row."""
         if self.pages < self.check_at:
             return
         before, self.distinct_at_check = self.distinct_at_check, distinct(self.keys)
         self.check_at *= 2
-        if not self.seam.ordered and not self.repeats():
+        if not self.seam.intact and not self.has_duplicates():
             raise RowsNotProvedError("its rows change places faster than they can be read")
         if self.distinct_at_check <= before:
             raise RowsNotProvedError("it goes on sending pages, but no new rows")
 
-    def repeats(self) -> bool:
+    def has_duplicates(self) -> bool:
         """Whether a row came twice in the same state, so that another may not have come."""
         return distinct(self.versions) < len(self.versions)
 
@@ -205,14 +206,14 @@ class _Reading:
         """Whether both bring the same rows in the same order, but for those that came or left.
 
         Their pages were cut at other places, so an order that depends on the request shows.
-        This takes memory for each row, but only a service that is strange comes this far.
+        This takes memory for each row, but only where seams and the count have proved nothing.
         """
         common = set(self.versions).intersection(other.versions)
 
         def shared(reading: _Reading) -> list[int]:
             return [version for version in reading.versions if version in common]
 
-        return self.seam.ordered and other.seam.ordered and shared(self) == shared(other)
+        return self.seam.intact and other.seam.intact and shared(self) == shared(other)
 
 
 class WindowPaginator(BaseAPIPaginator[Position]):
@@ -224,10 +225,10 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     Attributes:
         limit: Rows to ask for at once.
-        accepted: Whether the last page continues what was read before. If not, it is to be
-            discarded: it is asked for again, from further back.
-        window_is_done: Whether the last page was the last one of its window.
-        is_probing: Whether the next page is asked for only to see that there is none.
+        repeated: How many rows of the last page repeat the page before it; all after them are
+            to be written. None: it continues nothing and is to be discarded, as it is asked
+            for again, from further back.
+        is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
         pages_reread: How many pages were asked for again.
         distinct_rows: How many different rows came in the windows that are done, by key.
@@ -245,16 +246,20 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         super().__init__(Position(first or WHOLE_LIST))
         self._finished = first is None
         self.limit = limit
-        self.accepted = self.window_is_done = self.is_probing = self.cuts = False
+        self.repeated: int | None = 0
+        self.is_probing = self.cuts = False
         self.pages_reread = self.distinct_rows = 0
-        # A seam of fewer rows could be there by chance, where rows come twice or in any order.
+        # Fewer rows could match by chance, where rows come twice or in any order.
         self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
-        self._begin_window()
+        # What the readings of the window brought since rows may last have left it.
+        self._keys_so_far: list[Hashes] = []
+        self._before: _Reading | None = None
+        self._reading = _Reading()
 
     def predict(self, position: Position, rows: int) -> Position | None:
-        """Return which page will most likely be asked for after one, if there is one.
+        """Guess which page will be asked for after one; None if that is likely the last.
 
         May be called from any thread.
 
@@ -282,27 +287,21 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     @override
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return where the page after this one begins; None: all windows are read."""
-        self.window_is_done = False
-        position, reading = self.current_value, self._reading
-        repeated = reading.seam.repeated(response)
-        self.accepted = repeated is not None
-        if repeated is None:
+        position, seam = self.current_value, self._reading.seam
+        self.repeated = seam.repeated(response)
+        if self.repeated is None:
             self.pages_reread += 1
-            reading.seam.step_back(self.limit)
-            return replace(position, offset=reading.seam.next_offset)
-        new = self._take_in(response, position.offset, repeated)
-        # Counting takes time: mostly the first pages tell, else the last one.
-        if reading.pages.bit_count() == 1 and self._completes_the_count():
+            seam.step_back(self.limit)
+            return replace(position, offset=seam.next_offset)
+        new = self._take_in(response, position.offset, self.repeated)
+        # Looked at after pages 1, 2, 4, 8 and so on, as counting takes time.
+        if self._reading.pages.bit_count() == 1 and self._has_what_lacked():
             return self._next_window()
-        # A page from further back may be cut before its first new row.
-        goes_on = new > 0 or reading.seam.overlap > reading.seam.needed
         rows = len(response.versions)
-        if rows >= self.limit or (goes_on and self._may_be_cut(rows)):
-            reading.seam.follow(
-                response, position.offset, self.limit, self._needed, position.reading
-            )
-            return replace(position, offset=reading.seam.next_offset)
-        return self._next_window() if self._is_proved() else self._read_again()
+        if rows >= self.limit or self._looks_behind(rows, new):
+            seam.follow(response, position, self.limit, self._needed)
+            return replace(position, offset=seam.next_offset)
+        return self._next_window() if self._judge_reading() else self._read_again()
 
     # Within a reading
 
@@ -313,7 +312,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
         new = len(set(page.versions).difference(reading.seam.rows))
         end = offset + len(page.versions)
-        # A few rows more may have been added meanwhile.
+        # A few rows may have been added meanwhile. If more follow, the last page was cut.
         self.cuts = self.cuts or (self.is_probing and end > reading.total + self._needed)
         self.is_probing = False
         reading.few_new = reading.few_new + 1 if new <= self._needed else 0
@@ -323,18 +322,28 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         reading.refuse_endless()
         return new
 
-    def _may_be_cut(self, rows: int) -> bool:
-        """Whether more rows may follow a page with fewer rows than were asked for.
+    def _looks_behind(self, rows: int, new: int) -> bool:
+        """Decide whether to ask for the page behind a short one, and note if it is a probe.
 
         A service may cap its pages, ignore `limit`, or leave rows out after it has counted
         them.
-        """
-        self.is_probing = not self.cuts and self._should_probe(rows)
-        # In a window that grows with each request, a page may always bring a few new rows.
-        return self.is_probing or (self.cuts and self._reading.few_new < _FEW_IN_A_ROW)
 
-    def _should_probe(self, rows: int) -> bool:
-        """Decide whether to look behind a short page, as it could be a cut one.
+        Args:
+            rows: How many rows the short page has.
+            new: How many of them the page before it did not have.
+        """
+        reading = self._reading
+        # A page from further back may be cut before its first new row.
+        if not new and reading.seam.overlap <= reading.seam.needed:
+            return False
+        if self.cuts:
+            # In a window that grows with each request, a page may always bring a few new rows.
+            return reading.few_new < _FEW_IN_A_ROW
+        self.is_probing = self._may_be_cut(rows)
+        return self.is_probing
+
+    def _may_be_cut(self, rows: int) -> bool:
+        """Decide whether a short page could be a cut one.
 
         Where pages are capped, a cut one is as large as any. Behind every such page it is
         looked, since one window that ends where pages are cut says nothing of the next.
@@ -346,43 +355,52 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     # Readings of a window
 
-    def _is_proved(self) -> bool:
-        """Whether all rows have come, now that the current reading is over."""
-        if self._completes_the_count():
-            return True
+    def _judge_reading(self) -> bool:
+        """Return whether the window is proved, now that a reading is over.
+
+        One of these proves it:
+
+        - the reading is sound, and has as many different rows as the service
+        - the one before was sound, and lacked only rows that have come since
+        - both bring the same rows in the same order
+        - the readings together have as many different rows as the service
+        """
         reading, before = self._reading, self._before
-        unseen = reading.total - distinct(reading.keys)
-        repeats = reading.repeats()
-        if reading.seam.ordered and not repeats and unseen <= 0:
+        if self._has_what_lacked():
+            return True
+        reading.is_sound = reading.seam.intact and not reading.has_duplicates()
+        if reading.is_sound and distinct(reading.keys) >= reading.total:
             return True
         if before is None:
-            # Rows were added in front while others were read: the next pages should show them.
-            self._only_lacks_rows = reading.seam.ordered and not repeats
-        elif reading.agrees_with(before):
+            return False
+        if reading.agrees_with(before):
             return True
-        if before is None or self._rows_may_have_left(before):
-            # Which of those that came before is not known.
+        if self._rows_may_have_left(before):
+            # Rows that are gone by now would count as rows that came.
             self._keys_so_far.clear()
             return False
         self._keys_so_far.append(reading.keys)
         return distinct(*self._keys_so_far) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
-        """Whether rows may have left the window since the reading before.
+        """Return whether rows may have left the window since the reading before.
 
-        Rows that are updated stay in an open window; a finished one they leave, and none come.
+        An open window keeps a row that is updated. A finished one loses it, and gains none.
         """
         if self.current_value.window.is_open:
             return self._reading.total < before.total
         return self._reading.total != before.total
 
-    def _completes_the_count(self) -> bool:
-        """Whether the rows that the last reading lacked have come by now."""
+    def _has_what_lacked(self) -> bool:
+        """Return whether the rows that a sound reading lacked have come by now.
+
+        Rows that were added in front while others were read stand on the next first pages.
+        """
         before = self._before
         return (
             before is not None
-            and self._only_lacks_rows
-            and self._reading.seam.ordered
+            and before.is_sound
+            and self._reading.seam.intact
             and distinct(before.keys, self._reading.keys) >= before.total
         )
 
@@ -394,29 +412,22 @@ class WindowPaginator(BaseAPIPaginator[Position]):
                 f"{distinct(self._reading.keys, *self._keys_so_far):,} different ones came in "
                 f"{_MAX_READINGS} readings"
             )
-        self._begin_reading(self._reading)
+        self._before, self._reading = self._reading, _Reading()
         self.pages_reread += 1
         return Position(position.window, reading=position.reading + 1)
 
     def _next_window(self) -> Position | None:
-        self.window_is_done = True
         before = [self._before.keys] if self._before else []
         self.distinct_rows += distinct(self._reading.keys, *before)
-        self._begin_window()
+        self._keys_so_far.clear()
+        self._before, self._reading = None, _Reading()
         window = next(self._windows, None)
         return None if window is None else Position(window)
 
-    def _begin_window(self) -> None:
-        self._keys_so_far: list[Hashes] = []  # of all readings since rows may have left
-        self._only_lacks_rows = False  # whether the first reading is sound otherwise
-        self._begin_reading(None)
 
-    def _begin_reading(self, before: _Reading | None) -> None:
-        self._before = before
-        self._reading = _Reading()
-
-
-def overlap(previous: Sequence[Hashable], page: Sequence[Hashable], needed: int) -> int | None:
+def count_repeated(
+    previous: Sequence[Hashable], page: Sequence[Hashable], needed: int
+) -> int | None:
     """Return how many rows at the beginning of a page repeat the end of the page before.
 
     They stand in the same order; rows of the page before may have left in between. Where rows

@@ -181,7 +181,9 @@ class RunSummary:
 
     def of(self, stream: str) -> StreamStats:
         """Return the figures of a stream, which begin at zero."""
-        return self.streams.setdefault(stream, StreamStats(stream, self.logger))
+        if stream not in self.streams:
+            self.streams[stream] = StreamStats(stream, self.logger)
+        return self.streams[stream]
 
     @property
     def problem(self) -> str:

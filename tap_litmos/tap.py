@@ -37,13 +37,13 @@ class TapLitmos(Tap):
 
     @override
     def discover_streams(self) -> Sequence[DeclaredStream]:
-        log = SyncLog(self)
+        sync_log = SyncLog(self)
         streams = [
-            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, log)
+            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, sync_log)
             for endpoint in ENDPOINTS
             if self.config.get("detect_deletes") or not endpoint.is_listing
         ]
-        return [*streams, log]
+        return [*streams, sync_log]
 
     @property
     def litmos_streams(self) -> list[LitmosStream]:
@@ -52,7 +52,7 @@ class TapLitmos(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        # Here, as the mapper takes the streams of the catalog as they are next.
+        # The mapper registers the catalog's streams, so the catalog is corrected before.
         catalog = self.input_catalog
         if catalog is not None:
             for unknown in sorted(catalog.keys() - self.streams.keys()):

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING
 from tap_litmos.check.finder import largest, named
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.pages import LIMIT, PageRequest
-from tap_litmos.paginator import (
-    DEFAULT_LIMIT,
-    Position,
-    RowsNotProvedError,
-    WindowPaginator,
-)
+from tap_litmos.errors import RowsNotProvedError
+from tap_litmos.paginator import DEFAULT_LIMIT, Position, WindowPaginator
 from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
@@ -113,7 +109,7 @@ def _read_in_pages(account: Account, whole: SeenPage) -> _InPages:
             paginator.advance(page)
         except RowsNotProvedError as error:
             read.failure = str(error)
-        if paginator.accepted:
+        if paginator.repeated is not None:
             read.keys.update(page.keys)
         read.pages += 1
         read.reread = paginator.pages_reread
