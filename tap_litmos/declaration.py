@@ -42,8 +42,8 @@ class Field:
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
-        sent: Whether Litmos sends it; the tap makes the value of the others.
-        default: The value where Litmos sends none. None: null.
+        sent: Whether Litmos sends it. If not, the tap makes its value.
+        default: The value where Litmos sends none; for a part of the key. None: null.
         opt_in: The boolean setting without which the stream does not have the field,
             whatever the catalog selects. None: it always has.
     """
@@ -138,7 +138,7 @@ class Declaration:
         Every field is nullable but those of the primary key.
 
         Args:
-            leave_out: The names of fields that the stream shall not have: see `opted_out`.
+            leave_out: The names of fields to omit: see `opted_out`.
         """
         return {
             "type": "object",
@@ -171,7 +171,7 @@ class Endpoint(Declaration):
     """One endpoint of Litmos, and the stream that it becomes.
 
     Without a replication key it is a listing: an endpoint without date range, read whole each
-    time and for its ids alone. `OtherFields`, or `ListedAt` in a listing, is added to its
+    time, and only for its ids. `OtherFields`, or `ListedAt` in a listing, is added to its
     fields as the last one.
 
     Attributes:
@@ -188,7 +188,7 @@ class Endpoint(Declaration):
     def __post_init__(self) -> None:
         """Add the last field, which no declaration need name."""
         last = LISTED_AT if self.is_listing else OTHER_FIELDS
-        if last not in self.fields:
+        if last not in self.fields:  # `dataclasses.replace` calls this again
             object.__setattr__(self, "fields", (*self.fields, last))
 
     @property

@@ -3,8 +3,7 @@
 Fields bear Litmos' own names and stand in its order. To add an endpoint, add its `Endpoint`
 to `ENDPOINTS`: this is the only file to touch.
 
-What is said here and elsewhere to come from *the document* is told by Litmos' own page "Date
-Range Delta Queries Via API".
+*The document*, here and elsewhere, is Litmos' own page "Date Range Delta Queries Via API".
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ def _id(name: str, of: str) -> Field:
     return _string(name, f"Id of the {of}; case-sensitive")
 
 
+# Where a row joins two things, Litmos calls the id of one of them `Id`.
 def _foreign_id(of: str) -> Field:
     return _string("Id", f"Id of the {of}, not of this row; case-sensitive")
 
@@ -45,14 +45,14 @@ def _integer_id(name: str, of: str, *also_sent_as: str) -> Field:
 
 
 def _listing(
-    stream: str, path: str, root: str, item: str, of: str, total_path: str | None = None
+    stream: str, *, path: str, nesting: tuple[str, str], of: str, total_path: str | None = None
 ) -> Endpoint:
     what = of.replace("_", " ")
     return Endpoint(
         stream=stream,
         path=path,
         total_path=total_path,
-        nesting=(root, item),
+        nesting=nesting,
         title=f"Present {what}",
         description=f"Ids of all {what} that exist now; those deleted for good are missing",
         primary_key=("Id",),
@@ -712,12 +712,21 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=_OFFER,
         selected_by_default=False,
     ),
-    _listing("user_ids", "/users", "Users", "User", "users", "/users/paginated"),
-    _listing("course_ids", "/courses", "Courses", "Course", "courses"),
     _listing(
-        "learning_path_ids", "/learningpaths", "LearningPaths", "LearningPath", "learning_paths"
+        "user_ids",
+        path="/users",
+        nesting=("Users", "User"),
+        of="users",
+        total_path="/users/paginated",
     ),
-    _listing("team_ids", "/teams", "Teams", "Team", "teams"),
+    _listing("course_ids", path="/courses", nesting=("Courses", "Course"), of="courses"),
+    _listing(
+        "learning_path_ids",
+        path="/learningpaths",
+        nesting=("LearningPaths", "LearningPath"),
+        of="learning_paths",
+    ),
+    _listing("team_ids", path="/teams", nesting=("Teams", "Team"), of="teams"),
 )
 
 SECRETS = {
@@ -726,7 +735,8 @@ SECRETS = {
     for name, field in endpoint.elements().items()
     if field.opt_in is not None
 }
-"""The plain names of elements that never go to `OtherFields`, however deep they lie."""
+"""The plain names of elements that never go to `OtherFields`, however deep they lie: who does
+not opt in to such a field must not get it there."""
 
 SYNC_LOG = Declaration(
     stream="sync_log",

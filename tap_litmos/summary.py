@@ -20,7 +20,10 @@ _SHOWN = 10
 """How many warnings of one sort are logged for a field; all are counted."""
 
 _MOST_UNKNOWN = 1000
-"""How many unknown fields of a stream are told apart: a hostile body could hold any number."""
+"""How many unknown fields of a stream are counted: a hostile body could hold any number."""
+
+_MOST_LOGGED = 100
+"""How many of them are logged."""
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class StreamStats:
         if element in self._unknown or len(self._unknown) >= _MOST_UNKNOWN:
             return
         self._unknown.add(element)
-        if len(self._unknown) <= _MOST_UNKNOWN // 10:
+        if len(self._unknown) <= _MOST_LOGGED:
             self.logger.warning(
                 "%s: unknown field %r (not in the schema); kept in OtherFields",
                 self.stream,
@@ -136,7 +139,7 @@ class StreamStats:
             self.logger.warning("%s: further warnings suppressed; still counted", self.stream)
 
     def as_dict(self) -> dict[str, Any]:
-        """Stop the clock, and return the figures, JSON-ready."""
+        """Return the figures, JSON-ready. An interrupted sync may have left the clock on."""
         self.stop()
         figures = {name: getattr(self, name) for name in (*_COLUMNS, *_NOTES)}
         figures["seconds"] = round(self.seconds, 3)

@@ -55,7 +55,7 @@ class SyncLog(DeclaredStream):
 
         Args:
             endpoint: Whose window it is.
-            stats: What was read of the stream before it.
+            stats: The counters of its stream so far.
         """
         self._entry = Entry(endpoint, stats) if self.selected and not self.is_test else None
 
@@ -101,7 +101,7 @@ class SyncLog(DeclaredStream):
             for manifest in batcher.get_batches(iter(rows)):
                 self._write_batch_message(batches.encoding, manifest)
             return
-        self._extracted_at = datetime.now(UTC)
+        self._extracted_at = datetime.now(UTC)  # these rows are made here, not requested
         for row in rows:
             self._write_record_message(row)
             if self._map_failure is not None:
@@ -127,7 +127,7 @@ class Entry:
 
         Args:
             endpoint: Whose window it is.
-            stats: What was read of the stream before the window.
+            stats: The counters of its stream so far.
         """
         self._stats = stats
         self._before = _counts(stats)
