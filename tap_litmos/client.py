@@ -283,6 +283,7 @@ class LitmosStream(DeclaredStream):
         stats = self.run.summary.of(self.name)
         skipped_before = stats.rows_without_key
         requested: list[DateTime] = []
+        written: dict[Any, Record | None] = {}  # of the last page, as the next one repeats some
         for fetched in self._pages(window):
             requested.append(fetched.requested_at)
             if len(requested) == 1:
@@ -293,10 +294,11 @@ class LitmosStream(DeclaredStream):
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
             del fetched  # the body takes memory while the rows are written
-            repeated = self._advance(page)
-            self._sync_log.add(page, requests, accepted=repeated is not None)
-            if repeated is not None:
-                yield from (record for record in page.records[repeated:] if record is not None)
+            accepted = self._advance(page)
+            self._sync_log.add(page, requests, accepted=accepted)
+            if accepted:
+                yield from _not_written(page, written)
+                written = dict(zip(page.versions, page.records, strict=True))
         self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1
         self._sync_log.finish(window, requested[0])
@@ -315,11 +317,8 @@ class LitmosStream(DeclaredStream):
                 self.name, paginator.current_value, probing=paginator.is_probing
             )
 
-    def _advance(self, page: Page) -> int | None:
-        """Let the paginator decide which page is next.
-
-        Returns:
-            How many rows of this page repeat the one before it; None if it is to be discarded.
+    def _advance(self, page: Page) -> bool:
+        """Let the paginator decide which page is next; return whether it accepts this one.
 
         Raises:
             StreamFailedError: If it cannot be proved that all rows of the window came.
@@ -342,7 +341,7 @@ class LitmosStream(DeclaredStream):
                 "on until a page brings nothing new",
                 self.name,
             )
-        return paginator.repeated
+        return paginator.accepted
 
     def _first_page_came(self, requested_at: DateTime, reader: RowReader) -> None:
         """Hook: the first page of a window has come, and its rows are not read yet."""
@@ -392,3 +391,10 @@ class ListingStream(LitmosStream):
         """
         if self._version is not None and self.run.summary.of(self.name).rows:
             self._write_activate_version_message(self._version)
+
+
+def _not_written(page: Page, written: dict[Any, Record | None]) -> Iterator[Record]:
+    """Yield the records of a page but those that the page before it brought alike."""
+    for version, record in zip(page.versions, page.records, strict=True):
+        if record is not None and written.get(version) != record:
+            yield record

@@ -225,9 +225,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     Attributes:
         limit: Rows to ask for at once.
-        repeated: How many rows of the last page repeat the page before it; all after them are
-            to be written. None: it continues nothing and is to be discarded, as it is asked
-            for again, from further back.
+        accepted: Whether the last page continues what was read before. If not, it is to be
+            discarded: it is asked for again, from further back.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
         pages_reread: How many pages were asked for again.
@@ -246,8 +245,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         super().__init__(Position(first or WHOLE_LIST))
         self._finished = first is None
         self.limit = limit
-        self.repeated: int | None = 0
-        self.is_probing = self.cuts = False
+        self.accepted = self.is_probing = self.cuts = False
         self.pages_reread = self.distinct_rows = 0
         # Fewer rows could match by chance, where rows come twice or in any order.
         self._needed = min(max(5, limit // 100), limit // 2)
@@ -288,12 +286,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return where the page after this one begins; None: all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        self.repeated = seam.repeated(response)
-        if self.repeated is None:
+        repeated = seam.repeated(response)
+        self.accepted = repeated is not None
+        if repeated is None:
             self.pages_reread += 1
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
-        new = self._take_in(response, position.offset, self.repeated)
+        new = self._take_in(response, position.offset, repeated)
         # Looked at after pages 1, 2, 4, 8 and so on, as counting takes time.
         if self._reading.pages.bit_count() == 1 and self._has_what_lacked():
             return self._next_window()

@@ -109,7 +109,7 @@ def _read_in_pages(account: Account, whole: SeenPage) -> _InPages:
             paginator.advance(page)
         except RowsNotProvedError as error:
             read.failure = str(error)
-        if paginator.repeated is not None:
+        if paginator.accepted:
             read.keys.update(page.keys)
         read.pages += 1
         read.reread = paginator.pages_reread
