@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -106,3 +107,12 @@ def test_the_picture_joins_rooms_of_which_one_imports_the_other() -> None:
 def test_the_developers_find_every_room() -> None:
     listed = re.findall(r"^  (\w+)(?:\.py|/) ", DEVELOPMENT, re.MULTILINE)
     assert sorted(listed) == sorted([*ROOMS, "sandbox"])
+
+
+def test_what_developers_are_told_to_read_is_there() -> None:
+    lines = re.findall(r"^\| `(\w+)\.py` \| (.*) \|$", DEVELOPMENT, re.MULTILINE)
+    assert len(lines) > 10
+    for room, names in lines:
+        module = importlib.import_module(f"tap_litmos.{room}")
+        defined = {*dir(module), *(name for one in vars(module).values() for name in dir(one))}
+        assert set(re.findall(r"`(\w+)`", names)) <= defined, room
