@@ -65,16 +65,7 @@ class Ledger:
         table = self.tables[stream]
         number, at = next(table.numbers), at if table.key else at.replace(microsecond=0)
         original = table.first_original + number
-        known: Values = {
-            **{name: original for name in table.key if table.fields[name].kind != "boolean"},
-            **dict.fromkeys(table.references),
-            "CreatedDate": at,
-            "UpdatedDate": at,
-        }
-        if "Id" not in table.references:
-            known["Id"] = litmos_id(stream, original)
-        elif "CreatedDate" in table.fields:  # it is null until such rows change
-            known["UpdatedDate"] = None
+        known = _identity(table, original) | _dates(table, at)
         for parent in parents:
             known |= table.taken_over(parent)
         if (key := table.endpoint.replication_key) and key != "UpdatedDate":
@@ -131,6 +122,21 @@ class Ledger:
                     continue
                 for row in referring:
                     self.change(row, at, **{name: None})
+
+
+def _identity(table: Table, original: int) -> Values:
+    """Return the ids of a new row, and references that are not known yet."""
+    own: Values = (
+        {} if "Id" in table.references else {"Id": litmos_id(table.endpoint.stream, original)}
+    )
+    numbered = [name for name in table.key if table.fields[name].kind != "boolean"]
+    return {**dict.fromkeys(numbered, original), **dict.fromkeys(table.references), **own}
+
+
+def _dates(table: Table, at: datetime) -> Values:
+    """Return the dates of a new row; a row that joins two others has none of its change yet."""
+    unchanged = "Id" in table.references and "CreatedDate" in table.fields
+    return {"CreatedDate": at, "UpdatedDate": None if unchanged else at}
 
 
 def _as_kind(field: Field, value: Value) -> Value:

@@ -269,10 +269,8 @@ class Life(Ledger):
 
     def _study(self, at: datetime, result: Row) -> None:
         """Let somebody log in and take the next module, and plan when they go on, if at all."""
-        user, modules = (
-            self.tables["users"].find(result["UserId"]),
-            self._of["modules", result.id],
-        )
+        user = self.tables["users"].find(result["UserId"])
+        modules = self._of["modules", result.id]
         if not modules or not user or not user["Active"]:
             return
         if self.chance(0.7):
@@ -286,9 +284,7 @@ class Life(Ledger):
             self._complete(at, result)
         elif self.chance(0.88 + 0.1 * self._diligence[user.id]):
             self._plan_study(at, result, 1.5)
-        for path in self._belonging("paths", result):
-            if whole := self.tables["learning_path_results"].find(path.id, user.id):
-                self._progress_on_path(at, whole)
+        self._progress_on_paths(at, result)
 
     def _attempt(
         self, at: datetime, result: Row, user: Row, module: Row, *, passed: bool
@@ -330,6 +326,13 @@ class Life(Ledger):
             self._plan(_night_after(till), self._look_at_dates, result)
             if self.chance(0.7 * self._diligence[result["UserId"]]):
                 self._plan_study(till - 20 * DAY, result, 20)
+
+    def _progress_on_paths(self, at: datetime, result: Row) -> None:
+        """Bring the learning paths up to date that hold the course of a result."""
+        for path in self._belonging("paths", result):
+            whole = self.tables["learning_path_results"].find(path.id, result["UserId"])
+            if whole:
+                self._progress_on_path(at, whole)
 
     def _progress_on_path(self, at: datetime, whole: Row) -> None:
         """Compute a learning path result from the course results that it consists of."""
