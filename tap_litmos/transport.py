@@ -14,7 +14,7 @@ import re
 import ssl
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +22,6 @@ from urllib.parse import quote, urlencode
 
 import pendulum
 import requests
-import tenacity
 import urllib3
 
 from tap_litmos import rate
@@ -38,7 +37,7 @@ from tap_litmos.errors import (
     TransientError,
     TransportClosedError,
 )
-from tap_litmos.patience import HostHealth, Tries
+from tap_litmos.patience import PATIENCE, HostHealth, Tries
 from tap_litmos.redact import RedactKey
 
 if TYPE_CHECKING:
@@ -204,10 +203,10 @@ class Transport:
     def fetch(
         self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
     ) -> FetchedPage:
-        """Fetch one page, patiently.
+        """Fetch one page; retry transient failures.
 
-        Transient failures are retried with growing, jittered waits of up to a minute, for five
-        minutes and at least once. Waiting for a turn does not count.
+        The waits grow to about a minute, with jitter. Once tries and waits have taken five
+        minutes, it gives up, but not before the second try. Waiting for a turn does not count.
 
         Args:
             endpoint: What to ask for.
@@ -218,47 +217,50 @@ class Transport:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        tries = Tries(
-            endpoint.path, self._host, lambda: self._another_answers(stats), self._minute
-        )
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            stats.retried()
-            if tries.limited or tries.fault.retry_after is not None:
-                self.rate.pause(state.upcoming_sleep, limited=tries.limited)
-            if self._is_news(str(tries.fault), state.upcoming_sleep):
-                logger.warning(
-                    "%s: %s; retrying in %.0f s",
-                    endpoint.stream,
-                    tries.fault,
-                    state.upcoming_sleep,
-                )
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            wait=tries.wait,
-            stop=tries.are_over,
-            sleep=self._sleep,
-            before_sleep=before_sleep,
-            reraise=True,
-        )
-        try:
-            page = retrying(self._attempt, endpoint, params, stats, tries)
-            return replace(page, requests=retrying.statistics["attempt_number"])
-        except TransientError as fault:
-            if tries.host_is_silent:
-                raise RunFailedError(
-                    f"{self._url} does not answer: {fault}. Check the settings api_url and "
-                    "region, and whether this machine can reach it"
+        tries = Tries(self._minute)
+        while True:
+            try:
+                return self._attempt(endpoint, params, stats, tries)
+            except TransientError as fault:
+                wait = self._wait_after(fault, endpoint, stats, tries)
+            except HostileBodyError as error:
+                raise StreamFailedError(
+                    f"{endpoint.path}: {error}. Check that api_url is really Litmos"
                 ) from None
+            self._sleep(wait)
+
+    def _wait_after(
+        self, fault: TransientError, endpoint: Endpoint, stats: Stats, tries: Tries
+    ) -> float:
+        """Return the seconds to wait before the next try.
+
+        Raises:
+            StreamFailedError: If there shall be no other, as the endpoint keeps failing.
+            RunFailedError: Likewise, as the host does not answer at all.
+        """
+        wait = tries.wait_after(fault)
+        if (
+            isinstance(fault, NoAnswerError)
+            and self._host.is_suspect(endpoint.path, tries.sent_at, wait, at_once=fault.at_once)
+            and not self._another_answers(stats)
+        ):
+            raise RunFailedError(
+                f"{self._url} does not answer: {fault}. Check the settings api_url and "
+                "region, and whether this machine can reach it"
+            ) from None
+        if tries.are_over or self._host.is_fruitless(wait):
+            over = f"keeps failing after {PATIENCE} minutes of trying"
+            verdict = over if tries.are_over else "keeps failing"
             raise StreamFailedError(
-                f"{endpoint.path} {tries.verdict}: {fault}. "
+                f"{endpoint.path} {verdict}: {fault}. "
                 "Run the sync again later; it resumes from the last bookmark"
             ) from None
-        except HostileBodyError as error:
-            raise StreamFailedError(
-                f"{endpoint.path}: {error}. Check that api_url is really Litmos"
-            ) from None
+        stats.retried()
+        if tries.limited or fault.retry_after is not None:
+            self.rate.pause(wait, limited=tries.limited)
+        if self._is_news(str(fault), wait):
+            logger.warning("%s: %s; retrying in %.0f s", endpoint.stream, fault, wait)
+        return wait
 
     def total_count(self, path: str, stats: Stats) -> int | None:
         """Ask once how many rows there are; None if no answer tells.
@@ -292,7 +294,7 @@ class Transport:
         self.rate.wait_for_turn()
         stats.requested()
         requested_at = pendulum.now("UTC")
-        tries.sent_at = time.monotonic()
+        tries.begin()
         answered = False
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
@@ -302,7 +304,8 @@ class Transport:
                     content = self._content(response)
                     body = check_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
-                    return FetchedPage(body, self._earlier_clock(response, requested_at))
+                    sent_at = self._earlier_clock(response, requested_at)
+                    return FetchedPage(body, sent_at, tries.count)
                 raise self._failure(endpoint, params, response)
         except _NO_CONNECTION as error:
             raise self._no_answer(error, answered=answered) from None
