@@ -39,9 +39,10 @@ from tap_litmos.errors import (
 )
 from tap_litmos.patience import PATIENCE, HostHealth, Tries
 from tap_litmos.redact import RedactKey
+from tap_litmos.settings import base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from pendulum import DateTime
 
@@ -115,41 +116,30 @@ class Transport:
             answer; None if the server's is not known.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a setting, or a fact about the run
+    def __init__(
         self,
+        config: Mapping[str, Any],
+        endpoints: Iterable[Endpoint],
         *,
-        api_url: str,
-        api_key: str,
-        source: str,
-        requests_per_minute: int,
-        connections: int,
-        timeout: float,
-        paths: Sequence[str] = (),
-        rate_limit_file: str | None = None,
         fail_fast: bool = False,
         minute: float = rate.MINUTE,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
         Args:
-            api_url: The base URL, up to `/v1.svc`.
-            api_key: The key, sent in the header `apikey`.
-            source: What is sent as `source` with every request.
-            requests_per_minute: The allowed rate.
-            connections: How many connections to keep open.
-            timeout: Seconds from the beginning of a request to the end of its answer.
-            paths: The paths of the endpoints that the run asks.
-            rate_limit_file: Path of a file that all processes with this key share.
+            config: The settings, valid and with their defaults.
+            endpoints: What the run asks.
             fail_fast: Whether somebody waits for the verdict: a host that refuses from the
                 first contact on is tried for 15 seconds instead of a minute, and endpoints of
                 which none answers with a page for five minutes in all.
             minute: How long a minute takes, in seconds: all waits are counted in it.
         """
-        self._url = api_url.rstrip("/")
-        self._key = api_key
-        self._hiding = RedactKey(api_key)
-        self._source = source
-        self._timeout = timeout
+        self._url = base_url(config).rstrip("/")
+        self._key: str = config["api_key"]
+        self._hiding = RedactKey(self._key)
+        self._source: str = config["source"]
+        self._timeout: float = config["request_timeout"]
+        connections: int = config["max_concurrent_requests"]
         self._minute = minute
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._logged_until: dict[str, float] = {}
@@ -158,12 +148,13 @@ class Transport:
         self._asking_others = threading.Lock()
         self._clock_was_checked = False
         self.clock_ahead: float | None = None
-        self._host = HostHealth(paths, fail_fast=fail_fast, minute=self._minute)
+        paths = [endpoint.path for endpoint in endpoints]
+        self._host = HostHealth(paths, fail_fast=fail_fast, minute=minute)
         self.rate = rate.RateLimit(
-            requests_per_minute,
-            file=rate_limit_file,
-            key=api_key,
-            minute=self._minute,
+            config["requests_per_minute"],
+            file=config.get("rate_limit_file"),
+            key=self._key,
+            minute=minute,
             sleep=self._sleep,
         )
         self._sockets = Sockets()
