@@ -11,12 +11,14 @@ import math
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 from tap_litmos.streams import ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("tap-litmos")
 
@@ -150,11 +152,7 @@ class RateLimit:
                 share = self._served(now)
                 self._slow_down(share, now)
             self._pause_until = max(self._pause_until, now + seconds)
-            if self._shared is not None:
-                try:
-                    self._shared.pause(seconds, share)
-                except sqlite3.Error as error:
-                    self._do_without_file(error)
+            self._with_file(lambda shared: shared.pause(seconds, share), None)
 
     def close(self) -> None:
         """Close the shared file."""
@@ -169,8 +167,12 @@ class RateLimit:
             now = self._clock()
             rate = self._allowed(now)
             wait = max(self._pause_until, next_turn(self._turns, rate, self._span)) - now
-            if wait <= 0 and self._shared is not None:
-                wait = self._take_shared(self._shared, rate, now)
+            if wait <= 0:
+                wait = self._with_file(lambda shared: shared.take(rate), 0.0)
+                news = self._with_file(_SharedTurns.new_share, None)
+                if news is not None:
+                    share, age = news
+                    self._slow_down(share, now - age)
             if wait <= 0:
                 self._turns.append(self._clock())
                 for times in (self._turns, self._refusals):
@@ -178,15 +180,15 @@ class RateLimit:
                         times.pop(0)
             return wait
 
-    def _take_shared(self, shared: _SharedTurns, rate: int, now: float) -> float:
+    def _with_file(self, ask: Callable[[_SharedTurns], _T], otherwise: _T) -> _T:
+        """Return what the shared file says, or `otherwise` if there is none that works."""
+        if self._shared is None:
+            return otherwise
         try:
-            taken = shared.take(rate)
+            return ask(self._shared)
         except sqlite3.Error as error:
             self._do_without_file(error)
-            return 0.0
-        if taken.share is not None:
-            self._slow_down(taken.share, now - taken.share_age)
-        return taken.wait
+            return otherwise
 
     def _do_without_file(self, error: Exception) -> None:
         """Go on with the turns of this process, which are counted in any case."""
@@ -209,11 +211,7 @@ class RateLimit:
         """Return the share of Litmos' limit that this key's other users seem to leave."""
         refused = sum(moment > now - self._span for moment in self._refusals)
         turns = sum(moment > now - self._span for moment in self._turns)
-        if self._shared is not None:
-            try:
-                turns = self._shared.count()
-            except sqlite3.Error as error:
-                self._do_without_file(error)
+        turns = self._with_file(_SharedTurns.count, turns)
         # A little less than was served. Refusals for another reason must not stop the run: no
         # share is less than half of the one before, or than a tenth of the rate.
         return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
@@ -227,20 +225,6 @@ class RateLimit:
                 )
             self.slowdowns += 1
         self._share, self._share_since = share, since
-
-
-class _Taken(NamedTuple):
-    """What the shared file says to a request for a turn.
-
-    Attributes:
-        wait: Seconds to wait; the turn was taken if there are none.
-        share: A smaller share that another process found, in requests a minute, if it is news.
-        share_age: Seconds since then.
-    """
-
-    wait: float
-    share: float | None = None
-    share_age: float = 0.0
 
 
 class _SharedTurns:
@@ -278,36 +262,46 @@ class _SharedTurns:
         """Close the database."""
         self._db.close()
 
-    def take(self, rate: int) -> _Taken:
-        """Take a turn if it has come."""
+    def take(self, rate: int) -> float:
+        """Take a turn if it has come; return for how many seconds to wait otherwise."""
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
             now = time.time()
-            # A clock that was set back leaves times that lie in the future.
-            db.execute(
-                f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
-                "OR (at < ? AND until IS NULL)",
-                (
-                    now + self._minute / 60,
-                    now - 2 * HOLD * self._minute,
-                    now - 2 * self._span,
-                ),
-            )
+            self._clean_up(now)
             rows = db.execute(
-                f"SELECT at, until, share FROM {self._table} ORDER BY at"  # noqa: S608
+                f"SELECT at, until FROM {self._table} ORDER BY at"  # noqa: S608
             ).fetchall()
-            turns = [at for at, until, _ in rows if until is None]
-            pauses = [
-                min(until, now + LONGEST_PAUSE * self._minute) for _, until, _ in rows if until
-            ]
-            wait = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
+            turns = [at for at, until in rows if until is None]
+            latest = now + LONGEST_PAUSE * self._minute
+            pauses = [min(until, latest) for _, until in rows if until]
+            wait: float = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
             if wait <= 0:
                 db.execute(f"INSERT INTO {self._table} (at) VALUES (?)", (now,))  # noqa: S608
-        shares = [(at, share) for at, _, share in rows if share and at > self._known_share]
-        if not shares:
-            return _Taken(wait)
-        self._known_share, share = shares[-1]
-        return _Taken(wait, share, now - self._known_share)
+            return wait
+
+    def new_share(self) -> tuple[float, float] | None:
+        """Return a smaller share that another process found since the last call.
+
+        Returns:
+            The share, in requests a minute, and its age in seconds; None if there is no news.
+        """
+        found = self._db.execute(
+            f"SELECT at, share FROM {self._table} "  # noqa: S608
+            "WHERE share AND at > ? ORDER BY at DESC LIMIT 1",
+            (self._known_share,),
+        ).fetchone()
+        if found is None:
+            return None
+        self._known_share, share = found
+        return share, time.time() - self._known_share
+
+    def _clean_up(self, now: float) -> None:
+        """Delete rows that no longer count, and those of a clock that was set back since."""
+        self._db.execute(
+            f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
+            "OR (at < ? AND until IS NULL)",
+            (now + self._minute / 60, now - 2 * HOLD * self._minute, now - 2 * self._span),
+        )
 
     def pause(self, seconds: float, share: float | None) -> None:
         """Let all processes wait, and go on with a smaller share, if that is given."""
