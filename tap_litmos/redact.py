@@ -22,13 +22,10 @@ class RedactKey(logging.Filter):
 
     def install(self) -> None:
         """Hide the key in all that is logged from now on."""
-        for handler in _handlers():
-            handler.addFilter(self)
-
-    def remove(self) -> None:
-        """Hide it no more."""
-        for handler in _handlers():
-            handler.removeFilter(self)
+        root = logging.getLogger()
+        for logger in (root, *map(logging.getLogger, list(root.manager.loggerDict))):
+            for handler in logger.handlers:  # a configuration may give each logger its own
+                handler.addFilter(self)
 
     def hide(self, text: str, *, cut: bool = False) -> str:
         """Return a text without the key.
@@ -65,10 +62,3 @@ class RedactKey(logging.Filter):
             if isinstance(value, str):
                 setattr(record, name, self.hide(value))
         return True
-
-
-def _handlers() -> set[logging.Handler]:
-    """Return the handlers of all loggers: a logging configuration may give each its own."""
-    root = logging.getLogger()
-    loggers = [root, *map(logging.getLogger, list(root.manager.loggerDict))]
-    return {handler for logger in loggers for handler in logger.handlers}

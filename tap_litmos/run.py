@@ -8,7 +8,6 @@ from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
 from tap_litmos.progress import Progress
-from tap_litmos.redact import RedactKey
 from tap_litmos.summary import RunSummary
 from tap_litmos.windows import WHOLE_LIST
 from tap_litmos.wording import counted, duration
@@ -67,7 +66,6 @@ class Run:
             for endpoint, windows in plan.items()
         }
         self._rate_limit = transport.rate
-        self._key_filter = RedactKey(config["api_key"])
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
         )
@@ -90,7 +88,6 @@ class Run:
             self._logger.warning("The catalog selects no stream: nothing to sync")
         elif not self._is_test:
             self._log_plan()
-        self._key_filter.install()
         self.progress.__enter__()
         return self
 
@@ -123,7 +120,6 @@ class Run:
                 self._log_failures()
             if not self._is_test:
                 self.summary.close(self._rate_limit.slowdowns)
-        self._key_filter.remove()
         if kind is None:
             self._judge(alike or self.summary.problem)
 
