@@ -70,6 +70,7 @@ class RateLimit:
     after some minutes takes a twentieth more with every minute.
 
     Attributes:
+        requests_per_minute: The most requests in any minute.
         slowdowns: How often a smaller share was taken.
         refusals: How many requests Litmos refused for its rate, or in passing.
     """
@@ -98,7 +99,7 @@ class RateLimit:
         self._minute = minute
         self._sleep = sleep
         self._clock = clock
-        self._rate = requests_per_minute
+        self.requests_per_minute = requests_per_minute
         # The margin keeps the promise on the server's side too, where requests arrive with
         # delays that differ.
         self._span = minute * (1 + 1 / 60)
@@ -205,7 +206,7 @@ class RateLimit:
         """Return how many requests a minute may go out at present."""
         # In 100 minutes any share has grown to the rate; more would overflow.
         minutes = min(max(0.0, (now - self._share_since) / self._minute - HOLD), 100.0)
-        return max(1, int(min(self._rate, self._share * 1.05**minutes)))
+        return max(1, int(min(self.requests_per_minute, self._share * 1.05**minutes)))
 
     def _served(self, now: float) -> float:
         """Return the share of Litmos' limit that this key's other users seem to leave."""
@@ -214,10 +215,12 @@ class RateLimit:
         turns = self._with_file(_SharedTurns.count, turns)
         # A little less than was served. Refusals for another reason must not stop the run: no
         # share is less than half of the one before, or than a tenth of the rate.
-        return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
+        return max(
+            0.97 * (turns - refused), self._allowed(now) / 2, self.requests_per_minute / 10
+        )
 
     def _slow_down(self, share: float, since: float) -> None:
-        if share < self._rate:
+        if share < self.requests_per_minute:
             if not self.slowdowns:
                 logger.warning(
                     "Another client uses this key: slowing down to %.0f requests a minute",

@@ -103,9 +103,8 @@ class Account:
         self._summary = RunSummary(logger)
         self._progress = Progress(
             self._summary,
-            requests_per_minute=config["requests_per_minute"],
+            self.rate,
             requests_left=lambda: max(_USUAL - self.requests, 1),
-            waiting=lambda: self.rate.waiting,
             logger=logger,
         )
 
