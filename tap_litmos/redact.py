@@ -49,6 +49,12 @@ class RedactKey(logging.Filter):
         )
         return hidden[: len(hidden) - longest] + "***" if longest else hidden
 
+    def one_line(self, text: str, *, cut: bool = False) -> str:
+        """Return a text as one line of at most 300 characters; otherwise like `hide`."""
+        hidden = self.hide(text, cut=cut)
+        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
+        return " ".join(shown.split())[:300]
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Hide the key in a log record: its message, its traceback, whatever is extra."""
         message = record.getMessage()

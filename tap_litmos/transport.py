@@ -7,7 +7,6 @@ pages unless marked as inferred.
 from __future__ import annotations
 
 import contextlib
-import html
 import io
 import logging
 import re
@@ -25,7 +24,6 @@ import requests
 import urllib3
 
 from tap_litmos import rate
-from tap_litmos.answers import MEANINGS, advice, charset, http_date, innermost, retry_after
 from tap_litmos.bodies import Body, check_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
@@ -37,8 +35,10 @@ from tap_litmos.errors import (
     TransientError,
     TransportClosedError,
 )
+from tap_litmos.headers import charset, http_date, retry_after
 from tap_litmos.patience import PATIENCE, HostHealth, Tries
 from tap_litmos.redact import RedactKey
+from tap_litmos.refusals import refusal
 from tap_litmos.settings import base_url
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ _CLOCKS_APART = 600
 _RETRIED = {408, 429}
 _LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_REFUSAL = 1 << 14
+"""Bytes that are read of a refusal: its message quotes 300 characters."""
 
 _NO_CONNECTION = (urllib3.exceptions.HTTPError, OSError)
 """What a request or its answer may raise; all errors of requests are of `OSError`."""
@@ -136,7 +137,7 @@ class Transport:
         """
         self._url = base_url(config).rstrip("/")
         self._key: str = config["api_key"]
-        self._hiding = RedactKey(self._key)
+        self._redactor = RedactKey(self._key)
         self._source: str = config["source"]
         self._timeout: float = config["request_timeout"]
         connections: int = config["max_concurrent_requests"]
@@ -179,17 +180,6 @@ class Transport:
         self._sockets.shut_down()
         self._session.close()
         self.rate.close()
-
-    def redact(self, text: str, *, cut: bool = False) -> str:
-        """Return a text from outside as one line of at most 300 characters without the key.
-
-        Args:
-            text: Any text.
-            cut: Whether it was cut off, so that it may end with a part of the key.
-        """
-        hidden = self._hiding.hide(text, cut=cut)
-        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
-        return " ".join(shown.split())[:300]
 
     def fetch(
         self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
@@ -301,7 +291,7 @@ class Transport:
         except _NO_CONNECTION as error:
             raise self._no_answer(error, answered=answered) from None
         except BadBodyError as error:
-            raise TransientError(self.redact(str(error))) from None
+            raise TransientError(self._redactor.one_line(str(error))) from None
 
     def _get(
         self, path: str, params: Mapping[str, str | int], timeout: float
@@ -387,38 +377,13 @@ class Transport:
         if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
             if status in _LIMIT:
                 self.rate.refused()
-            reason = self.redact(response.reason or "")
+            reason = self._redactor.one_line(response.reason or "")
             after = retry_after(response.headers)
             return TransientError(f"Litmos returned {status} {reason}".strip(), status, after)
-        message = f"GET {endpoint.path} returned {status}: {self._meaning(response)}."
-        said = self._said(response)
-        if said:
-            message += f' Server said: "{said}".'
-        if status == HTTPStatus.UNAUTHORIZED:
-            return RunFailedError(f"{message} Check the settings api_key and region")
-        refusal = StreamFailedError(f"{message} {advice(endpoint, params, status)}")
-        refusal.status = status
-        return refusal
-
-    def _meaning(self, response: requests.Response) -> str:
-        """Return in words what a status means that is final."""
-        target = response.headers.get("Location")
-        if target is not None and response.status_code // 100 == 3:  # noqa: PLR2004
-            return (
-                f"it points to {self.redact(target)}, but redirects are not followed, as they "
-                "would carry the key along"
-            )
-        return MEANINGS.get(response.status_code, "Litmos does not document this status")
-
-    def _said(self, response: requests.Response) -> str:
-        """Return what the server says about a refusal."""
-        text, most = "", 1 << 14
+        body = b""
         with contextlib.suppress(*_NO_CONNECTION):
-            text = self._content(response, most)[:most].decode(errors="replace")
-        # The end may cut the key, or a reference in it.
-        text = html.unescape(_TAGS.sub(" ", self._hiding.hide(text, cut=True)))
-        said, reason = self.redact(text, cut=True), self.redact(response.reason or "")
-        return said if reason in said else "; ".join(filter(None, (reason, said)))
+            body = self._content(response, _REFUSAL)[:_REFUSAL]
+        return refusal(endpoint, params, response, body, self._redactor)
 
     def _no_answer(self, error: Exception, *, answered: bool) -> BaseException:
         """Return the exception for a request to which no complete answer came."""
@@ -426,7 +391,7 @@ class Transport:
             return TransportClosedError()
         bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
         if isinstance(error, bad_url) or isinstance(
-            innermost(error), ssl.SSLCertVerificationError
+            _root_cause(error), ssl.SSLCertVerificationError
         ):
             return RunFailedError(
                 f"{self._url} cannot be trusted or used, and the key was not sent: "
@@ -439,14 +404,21 @@ class Transport:
 
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
-        if isinstance(error, requests.exceptions.SSLError):
-            cause = innermost(error)
-            return self.redact(f"the TLS certificate or connection is not accepted: {cause}")
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
-        cause = innermost(error)
-        return self.redact(f"the connection failed ({type(cause).__name__}: {cause})")
+        cause = _root_cause(error)
+        failed = f"the connection failed ({type(cause).__name__}: {cause})"
+        if isinstance(error, requests.exceptions.SSLError):
+            failed = f"the TLS certificate or connection is not accepted: {cause}"
+        return self._redactor.one_line(failed)
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise TransportClosedError
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the error at the beginning of a chain."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
