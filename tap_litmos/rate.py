@@ -53,21 +53,21 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
         span: Its length, in the unit of `turns`.
     """
     burst = min(max(BURST, rate // 3), rate - 1)  # something has to be left to spread
-    return max(
-        (
-            turns[-n] + span * min((n - burst) / (rate - burst), n / rate)
-            for n in range(max(burst, 1), min(len(turns), 2 * rate) + 1)
-        ),
-        default=-math.inf,
-    )
+
+    def least(n: int) -> float:
+        """Return the least time that n turns take."""
+        return span * min((n - burst) / (rate - burst), n / rate)
+
+    counts = range(max(burst, 1), min(len(turns), 2 * rate) + 1)
+    return max((turns[-n] + least(n) for n in counts), default=-math.inf)
 
 
 class RateLimit:
     """Gives each request of this process its turn; safe to use from several threads.
 
     If Litmos refuses requests although the rate was kept, another client uses the key. The
-    limit then makes do with the share that was served, at least half of the one before, and
-    after some minutes takes a twentieth more with every minute.
+    limit then lowers its rate to what was served, but to no less than half of the rate before,
+    and after some minutes raises it by a twentieth with every minute.
 
     Attributes:
         requests_per_minute: The most requests in any minute.
@@ -106,7 +106,7 @@ class RateLimit:
         self._queue = threading.Lock()
         self._lock = threading.Lock()
         self._turns: list[float] = []
-        self._refusals: list[float] = []
+        self._refused_at: list[float] = []
         self._pause_until = -math.inf
         self._share: float = requests_per_minute
         self._share_since = -math.inf
@@ -136,7 +136,7 @@ class RateLimit:
         """Note that Litmos refused a request for its rate: it was not served."""
         with self._lock:
             self.refusals += 1
-            self._refusals.append(self._clock())
+            self._refused_at.append(self._clock())
 
     def pause(self, seconds: float, *, limited: bool) -> None:
         """Let all requests wait.
@@ -148,7 +148,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             share = None
-            # Requests that were in flight together meet the same limit.
+            # Of a batch of refusals only the first slows down: the rest were in flight with it.
             if limited and now >= self._pause_until:
                 share = self._served(now)
                 self._slow_down(share, now)
@@ -176,7 +176,7 @@ class RateLimit:
                     self._slow_down(share, now - age)
             if wait <= 0:
                 self._turns.append(self._clock())
-                for times in (self._turns, self._refusals):
+                for times in (self._turns, self._refused_at):
                     while times and times[0] < now - 2 * self._span:
                         times.pop(0)
             return wait
@@ -210,11 +210,12 @@ class RateLimit:
 
     def _served(self, now: float) -> float:
         """Return the share of Litmos' limit that this key's other users seem to leave."""
-        refused = sum(moment > now - self._span for moment in self._refusals)
-        turns = sum(moment > now - self._span for moment in self._turns)
-        turns = self._with_file(_SharedTurns.count, turns)
+        refused = sum(moment > now - self._span for moment in self._refused_at)
+        own = sum(moment > now - self._span for moment in self._turns)
+        turns = self._with_file(_SharedTurns.count, own)
         # A little less than was served. Refusals for another reason must not stop the run: no
-        # share is less than half of the one before, or than a tenth of the rate.
+        # share is less than half of the one before, or than a tenth of the rate. The three
+        # numbers are chosen, not measured.
         return max(
             0.97 * (turns - refused), self._allowed(now) / 2, self.requests_per_minute / 10
         )
