@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tap_litmos.errors import TransientError
 
 PATIENCE = 5
-"""Minutes for which an endpoint, or the host, is tried before it is given up."""
+"""Minutes for which to try an endpoint, or the host, before giving up; chosen, not measured."""
 
 LONGEST_RETRY_AFTER = 10
 """Minutes that a `Retry-After` is followed for, at most."""
 
 
 class HostHealth:
-    """What one request learns about the host and others should know; safe to share.
+    """What is known about the host; all requests share it, from several threads.
 
     An endpoint that fails alone fails its stream. Only a host that answers at no endpoint ends
     the run.
@@ -37,10 +37,10 @@ class HostHealth:
             minute: How long a minute takes, in seconds.
         """
         self._paths = list(paths)
-        # For so long a host is tried that was never reached and refuses at once.
-        self._patience = minute / 4 if fail_fast else minute
-        self._longest_silence = PATIENCE * minute
-        self._longest_without_page = PATIENCE * minute if fail_fast else math.inf
+        # A host that was never reached and refuses connections is tried only this long.
+        self._give_up_unreached_after = minute / 4 if fail_fast else minute
+        self._give_up_silent_after = PATIENCE * minute
+        self._give_up_pageless_after = PATIENCE * minute if fail_fast else math.inf
         self._page_at = time.monotonic()
         self._lock = threading.Lock()
         self._answered_at = -math.inf
@@ -59,6 +59,7 @@ class HostHealth:
 
     def page_came(self) -> None:
         """Note that an endpoint answered with a page."""
+        # One assignment needs no lock.
         self._page_at = time.monotonic()
 
     def is_fruitless(self, wait: float) -> bool:
@@ -67,26 +68,27 @@ class HostHealth:
         Args:
             wait: Seconds until the next try.
         """
-        return time.monotonic() + wait - self._page_at > self._longest_without_page
+        return time.monotonic() + wait - self._page_at > self._give_up_pageless_after
 
-    def is_suspect(self, path: str, since: float, wait: float, *, at_once: bool) -> bool:
+    def note_silence(
+        self, path: str, since: float, wait: float, *, before_sending: bool
+    ) -> bool:
         """Note that no answer came; return whether the host itself may be the reason.
 
         Args:
             path: The path of the endpoint.
             since: When the request was sent, by the monotonic clock.
             wait: Seconds until it would be sent again.
-            at_once: Whether it failed before anything was sent: its name was not found, the
-                connection refused, TLS not accepted.
+            before_sending: Whether it failed before anything was sent, as `NoAnswerError` says.
         """
         with self._lock:
             self._silent.add(path)
             # From the first request without an answer on, but not before the last answer.
             self._silent_since = max(min(self._silent_since, since), self._answered_at)
             silence = time.monotonic() - self._silent_since
-            if at_once and self._answered_at == -math.inf:
-                return silence + wait > self._patience
-            return silence >= self._longest_silence
+            if before_sending and self._answered_at == -math.inf:
+                return silence + wait > self._give_up_unreached_after
+            return silence >= self._give_up_silent_after
 
     def another_path(self) -> str | None:
         """Return an endpoint that was not silent lately, the last that answered if possible."""
@@ -142,6 +144,7 @@ class Tries:
         twice_503 = self._last_status == fault.status == HTTPStatus.SERVICE_UNAVAILABLE
         self.limited = twice_503 or fault.status == HTTPStatus.TOO_MANY_REQUESTS
         second = self._minute / 60
+        # All waits have jitter: requests that failed together should not come again together.
         if fault.retry_after is not None:
             asked = min(fault.retry_after, LONGEST_RETRY_AFTER * self._minute)
             return asked + second * random.uniform(0.5, 1.5)  # noqa: S311

@@ -8,7 +8,8 @@ import re
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 4
-"""The least characters of a key that are hidden where the end of a text cuts it."""
+"""The least characters of a key that are hidden where the end of a text cuts it: fewer could
+be the end of any text."""
 
 
 class RedactKey(logging.Filter):

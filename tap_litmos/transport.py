@@ -1,4 +1,4 @@
-"""The one door to the network: session, key, rate limit and retries.
+"""The only place that talks to the network: session, key, rate limit and retries.
 
 All requests of a run pass one `Transport`. Facts about Litmos' answers come from the vendor's
 pages unless marked as inferred.
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-litmos")
 
 PAGES_AHEAD = 4
-"""Pages held as bytes beyond those that may be in flight."""
+"""Pages that the fetcher holds as bytes beyond those in flight; they share `MEMORY`."""
 
 MEMORY = 1 << 30
 """Bytes that all bodies in flight or held ahead may take together, unpacked."""
@@ -64,20 +64,21 @@ in the year 9999 sums would overflow."""
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""
 
-_RETRIED = {408, 429}
-_LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+_RETRIED_4XX = {408, 429}
+_RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
 _REFUSAL = 1 << 14
 """Bytes that are read of a refusal: its message quotes 300 characters."""
 
 _NO_CONNECTION = (urllib3.exceptions.HTTPError, OSError)
-"""What a request or its answer may raise; all errors of requests are of `OSError`."""
+"""What a request or its response may raise; all errors of requests are of `OSError`."""
 
-_AT_ONCE = (
+_BEFORE_SENDING = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.SSLError,
     urllib3.exceptions.ProxyError,
 )
+"""How a connection fails before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class FetchedPage:
 
 
 class Stats(Protocol):
-    """Counts what the transport does for a stream."""
+    """Counts what the transport does for a stream; what it raises ends the request."""
 
     def requested(self) -> None:
         """Count a request that was sent."""
@@ -146,8 +147,7 @@ class Transport:
         self._logged_until: dict[str, float] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._asking_others = threading.Lock()
-        self._clock_was_checked = False
+        self._probe_lock = threading.Lock()
         self.clock_ahead: float | None = None
         paths = [endpoint.path for endpoint in endpoints]
         self._host = HostHealth(paths, fail_fast=fail_fast, minute=minute)
@@ -170,7 +170,7 @@ class Transport:
             self._session.mount(scheme, Adapter(self._sockets, connections))
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # With `auth`, the environment's .netrc is not asked for another.
+        # As `auth`, and not as a header of the session: this keeps requests from using .netrc.
         request.headers["apikey"] = self._key
         return request
 
@@ -222,8 +222,10 @@ class Transport:
         wait = tries.wait_after(fault)
         if (
             isinstance(fault, NoAnswerError)
-            and self._host.is_suspect(endpoint.path, tries.sent_at, wait, at_once=fault.at_once)
-            and not self._another_answers(stats)
+            and self._host.note_silence(
+                endpoint.path, tries.sent_at, wait, before_sending=fault.before_sending
+            )
+            and not self._other_endpoint_answers(stats)
         ):
             raise RunFailedError(
                 f"{self._url} does not answer: {fault}. Check the settings api_url and "
@@ -239,15 +241,15 @@ class Transport:
         stats.retried()
         if tries.limited or fault.retry_after is not None:
             self.rate.pause(wait, limited=tries.limited)
-        if self._is_news(str(fault), wait):
+        if self._should_log(str(fault), wait):
             logger.warning("%s: %s; retrying in %.0f s", endpoint.stream, fault, wait)
         return wait
 
     def total_count(self, path: str, stats: Stats) -> int | None:
-        """Ask once how many rows there are; None if no answer tells.
+        """Ask once how many rows there are; None if the response does not tell.
 
-        The answer's shape is not documented well (the vendor's pages name its `TotalCount`),
-        so that a number behind this name will do, in XML or JSON.
+        The response is not documented well (the vendor's pages name its `TotalCount`), so a
+        number behind this name will do, in XML or JSON.
 
         Args:
             path: The path of an endpoint that tells it.
@@ -255,14 +257,14 @@ class Transport:
         """
         self.rate.wait_for_turn()
         stats.requested()
-        answer = b""
+        body = b""
         with (
             contextlib.suppress(*_NO_CONNECTION, HostileBodyError),
-            self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2)) as response,
+            self._probe(path) as response,
         ):
             if response.status_code == HTTPStatus.OK:
-                answer = self._content(response, 1 << 20)
-        found = _TOTAL.search(answer)
+                body = self._content(response, 1 << 20)
+        found = _TOTAL.search(body)
         return int(found[1]) if found else None
 
     def _attempt(
@@ -287,9 +289,9 @@ class Transport:
                     self._host.page_came()
                     sent_at = self._earlier_clock(response, requested_at)
                     return FetchedPage(body, sent_at, tries.count)
-                raise self._failure(endpoint, params, response)
+                raise self._error_for_status(endpoint, params, response)
         except _NO_CONNECTION as error:
-            raise self._no_answer(error, answered=answered) from None
+            raise self._error_for_connection(error, answered=answered) from None
         except BadBodyError as error:
             raise TransientError(self._redactor.one_line(str(error))) from None
 
@@ -304,8 +306,12 @@ class Transport:
             f"{self._url}{path}?{query}", timeout=bound, allow_redirects=False, stream=True
         )
 
-    def _is_news(self, fault: str, wait: float) -> bool:
-        """Return whether to log a fault: not if another request waits because of it."""
+    def _probe(self, path: str) -> requests.Response:
+        """Send a request for one row, which has half a minute at most."""
+        return self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2))
+
+    def _should_log(self, fault: str, wait: float) -> bool:
+        """Return whether to log a fault: not if one like it was logged and still waits."""
         now = time.monotonic()
         with self._lock:
             if now < self._logged_until.get(fault, now):
@@ -313,34 +319,33 @@ class Transport:
             self._logged_until[fault] = now + wait
             return True
 
-    def _another_answers(self, stats: Stats) -> bool:
-        """Ask other endpoints, for a minute, whether the host is there; any answer will do.
+    def _other_endpoint_answers(self, stats: Stats) -> bool:
+        """Return whether the host answers at all, asking other endpoints for up to a minute.
 
         Args:
             stats: Counts the requests.
         """
-        timeout = min(self._timeout, self._minute / 2)
-        with self._asking_others:
+        with self._probe_lock:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:
                 self.rate.wait_for_turn()
                 stats.requested()
                 sent_at = time.monotonic()
                 try:
-                    self._get(path, {"limit": 1}, timeout).close()
+                    self._probe(path).close()
                 except _NO_CONNECTION:
-                    self._host.is_suspect(path, sent_at, 0.0, at_once=False)
+                    self._host.note_silence(path, sent_at, 0.0, before_sending=False)
                 else:
                     self._host.answered(path)
                     return True
         return False
 
-    def _content(self, response: requests.Response, most: int = 0) -> bytes:
-        """Read a body, at most about `most` bytes of it if that is given."""
+    def _content(self, response: requests.Response, most: int | None = None) -> bytes:
+        """Read a body, or about the first `most` bytes of it."""
         content = io.BytesIO()  # it gives its content away without a copy
         while chunk := response.raw.read1(1 << 16, decode_content=True):
             content.write(chunk)
-            if most and content.tell() >= most:
+            if most is not None and content.tell() >= most:
                 break
             if content.tell() > self._largest_body:
                 size = self._largest_body >> 20
@@ -352,30 +357,28 @@ class Transport:
         date = http_date(response.headers.get("Date", ""))
         if date is None or date.year < _LITMOS_BEGAN or date.year > _LAST_YEAR:
             return requested_at
-        # The header has whole seconds, cut off: when the answer began, the server's clock
-        # showed up to a second more. Less the time that we waited for the answer, this is the
-        # latest that it can have shown when we asked.
+        # Date has whole seconds, so up to 1 s more may have passed when the response came.
+        # Minus the wait for it, this is the latest time at which we can have sent the request.
         moment = date.add(seconds=1) - response.elapsed
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
-            if abs(ahead) > _CLOCKS_APART and not self._clock_was_checked:
+            if abs(ahead) > _CLOCKS_APART and self.clock_ahead is None:
                 logger.warning(
                     "This machine's clock is %.0f minutes %s the server's; bookmarks follow "
                     "the earlier of the two",
                     abs(ahead) / 60,
                     "ahead of" if ahead > 0 else "behind",
                 )
-            self._clock_was_checked = True
             self.clock_ahead = ahead
         return min(requested_at, moment)
 
-    def _failure(
+    def _error_for_status(
         self, endpoint: Endpoint, params: Mapping[str, str | int], response: requests.Response
     ) -> BaseException:
-        """Return the exception for an answer that is not 200."""
+        """Return the error for a status that is not 200."""
         status = response.status_code
-        if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
-            if status in _LIMIT:
+        if status in _RETRIED_4XX or status // 100 == 5:  # noqa: PLR2004
+            if status in _RATE_LIMITED:
                 self.rate.refused()
             reason = self._redactor.one_line(response.reason or "")
             after = retry_after(response.headers)
@@ -385,8 +388,8 @@ class Transport:
             body = self._content(response, _REFUSAL)[:_REFUSAL]
         return refusal(endpoint, params, response, body, self._redactor)
 
-    def _no_answer(self, error: Exception, *, answered: bool) -> BaseException:
-        """Return the exception for a request to which no complete answer came."""
+    def _error_for_connection(self, error: Exception, *, answered: bool) -> BaseException:
+        """Return the error for a request to which no complete response came."""
         if self._closed.is_set():
             return TransportClosedError()
         bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
@@ -400,7 +403,9 @@ class Transport:
         if answered:
             return TransientError(self._describe(error))
         reason = getattr(error.args[0], "reason", None) if error.args else None
-        return NoAnswerError(self._describe(error), at_once=isinstance(reason, _AT_ONCE))
+        return NoAnswerError(
+            self._describe(error), before_sending=isinstance(reason, _BEFORE_SENDING)
+        )
 
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
