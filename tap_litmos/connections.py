@@ -87,7 +87,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        # All of the response, headers included, is read through this buffered reader.
+        # Replaces the buffered reader, through which all comes, by one with a deadline.
         self.fp = io.BufferedReader(_Deadline(self.fp.detach(), sock))
 
 

@@ -23,7 +23,6 @@ import pendulum
 import requests
 import urllib3
 
-from tap_litmos import rate
 from tap_litmos.bodies import Body, check_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
@@ -37,6 +36,7 @@ from tap_litmos.errors import (
 )
 from tap_litmos.headers import charset, http_date, retry_after
 from tap_litmos.patience import PATIENCE, HostHealth, Tries
+from tap_litmos.rate import RateLimit
 from tap_litmos.redact import RedactKey
 from tap_litmos.refusals import refusal
 from tap_litmos.settings import base_url
@@ -123,8 +123,8 @@ class Transport:
         config: Mapping[str, Any],
         endpoints: Iterable[Endpoint],
         *,
-        fail_fast: bool = False,
-        minute: float = rate.MINUTE,
+        fail_fast: bool,
+        minute: float,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
@@ -151,7 +151,7 @@ class Transport:
         self.clock_ahead: float | None = None
         paths = [endpoint.path for endpoint in endpoints]
         self._host = HostHealth(paths, fail_fast=fail_fast, minute=minute)
-        self.rate = rate.RateLimit(
+        self.rate = RateLimit(
             config["requests_per_minute"],
             file=config.get("rate_limit_file"),
             key=self._key,
