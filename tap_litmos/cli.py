@@ -118,6 +118,7 @@ class CommandLineTap(TapLitmos):
         catalog: IO[str] | None = None,
     ) -> CommandLineTap:
         config, warnings = settings.validated((given or ConfigInput()).config, cls._schema())
+        RedactKey(config["api_key"]).install()
         for warning in warnings:
             cls.logger.warning("%s", warning)
         tap = cls(

@@ -1,4 +1,4 @@
-"""Connections that can be cut off: each answer by its deadline, all of them when a run ends."""
+"""Connections that can be cut off: each response by its deadline, all when a run ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sockets:
         self._shut = False
 
     def add(self, opened: socket.socket | None) -> None:
-        """Add a socket; one that comes too late is shut down like the others."""
+        """Add a socket; if all were shut down, shut it down too."""
         if opened is not None:
             with self._lock:
                 self._open.add(opened)
@@ -47,7 +47,7 @@ class Sockets:
 
 
 class _Deadline(io.RawIOBase):
-    """Reads an answer from a socket whose time-out bounds all reads together.
+    """Reads a response from a socket whose time-out bounds all reads together.
 
     The time-out of a socket alone starts anew with each byte that comes.
     """
@@ -83,15 +83,16 @@ class _Deadline(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that ends by the time-out of its connection, headers included."""
+    """A response that ends by the time-out of its connection, headers included."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
+        # Replaces the buffered reader, through which all comes, by one with a deadline.
         self.fp = io.BufferedReader(_Deadline(self.fp.detach(), sock))
 
 
 class Adapter(HTTPAdapter):
-    """Makes connections whose answers have a deadline, and tells `Sockets` of each."""
+    """Makes connections whose responses have a deadline, and tells `Sockets` of each."""
 
     def __init__(self, sockets: Sockets, connections: int) -> None:
         """Prepare; no connection is made yet.
@@ -124,12 +125,8 @@ class Adapter(HTTPAdapter):
                 super().connect()
                 sockets.add(self.sock)
 
-        class Secure(HTTPSConnection):
-            response_class = _Response
-
-            def connect(self) -> None:
-                super().connect()
-                sockets.add(self.sock)
+        class Secure(Plain, HTTPSConnection):
+            pass
 
         class PlainPool(urllib3.HTTPConnectionPool):
             ConnectionCls = Plain

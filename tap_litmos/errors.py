@@ -39,14 +39,14 @@ class NoAnswerError(TransientError):
     """A request to which no HTTP answer came.
 
     Attributes:
-        at_once: Whether it failed before anything was sent: the name was not found, the
+        before_sending: Whether it failed before anything was sent: the name was not found, the
             connection refused, TLS not accepted.
     """
 
-    def __init__(self, what: str, *, at_once: bool) -> None:
+    def __init__(self, what: str, *, before_sending: bool) -> None:
         """Take what happened, in a few words."""
         super().__init__(what)
-        self.at_once = at_once
+        self.before_sending = before_sending
 
 
 class BadBodyError(TransientError):

@@ -9,22 +9,20 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from tap_litmos.errors import NoAnswerError, TransientError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import tenacity
+    from tap_litmos.errors import TransientError
 
 PATIENCE = 5
-"""Minutes for which an endpoint, or the host, is tried before it is given up."""
+"""Minutes for which to try an endpoint, or the host, before giving up; chosen, not measured."""
 
 LONGEST_RETRY_AFTER = 10
 """Minutes that a `Retry-After` is followed for, at most."""
 
 
 class HostHealth:
-    """What one request learns about the host and others should know; safe to share.
+    """What is known about the host; all requests share it, from several threads.
 
     An endpoint that fails alone fails its stream. Only a host that answers at no endpoint ends
     the run.
@@ -39,10 +37,10 @@ class HostHealth:
             minute: How long a minute takes, in seconds.
         """
         self._paths = list(paths)
-        # For so long a host is tried that was never reached and refuses at once.
-        self._patience = minute / 4 if fail_fast else minute
-        self._longest_silence = PATIENCE * minute
-        self._longest_without_page = PATIENCE * minute if fail_fast else math.inf
+        # A host that was never reached and refuses connections is tried only this long.
+        self._give_up_unreached_after = minute / 4 if fail_fast else minute
+        self._give_up_silent_after = PATIENCE * minute
+        self._give_up_pageless_after = PATIENCE * minute if fail_fast else math.inf
         self._page_at = time.monotonic()
         self._lock = threading.Lock()
         self._answered_at = -math.inf
@@ -61,6 +59,7 @@ class HostHealth:
 
     def page_came(self) -> None:
         """Note that an endpoint answered with a page."""
+        # One assignment needs no lock.
         self._page_at = time.monotonic()
 
     def is_fruitless(self, wait: float) -> bool:
@@ -69,26 +68,27 @@ class HostHealth:
         Args:
             wait: Seconds until the next try.
         """
-        return time.monotonic() + wait - self._page_at > self._longest_without_page
+        return time.monotonic() + wait - self._page_at > self._give_up_pageless_after
 
-    def is_suspect(self, path: str, since: float, wait: float, *, at_once: bool) -> bool:
+    def note_silence(
+        self, path: str, since: float, wait: float, *, before_sending: bool
+    ) -> bool:
         """Note that no answer came; return whether the host itself may be the reason.
 
         Args:
             path: The path of the endpoint.
             since: When the request was sent, by the monotonic clock.
             wait: Seconds until it would be sent again.
-            at_once: Whether it failed before anything was sent: its name was not found, the
-                connection refused, TLS not accepted.
+            before_sending: Whether it failed before anything was sent, as `NoAnswerError` says.
         """
         with self._lock:
             self._silent.add(path)
             # From the first request without an answer on, but not before the last answer.
             self._silent_since = max(min(self._silent_since, since), self._answered_at)
             silence = time.monotonic() - self._silent_since
-            if at_once and self._answered_at == -math.inf:
-                return silence + wait > self._patience
-            return silence >= self._longest_silence
+            if before_sending and self._answered_at == -math.inf:
+                return silence + wait > self._give_up_unreached_after
+            return silence >= self._give_up_silent_after
 
     def another_path(self) -> str | None:
         """Return an endpoint that was not silent lately, the last that answered if possible."""
@@ -100,72 +100,55 @@ class Tries:
     """The tries of one request: how long to wait between them, and when to stop.
 
     Attributes:
-        fault: Why the last one failed.
-        limited: Whether it was the rate limit, which refuses all other requests too.
+        count: How many there were.
         sent_at: When the last one was sent, by the monotonic clock.
-        host_is_silent: Whether the host answers at no other endpoint either.
-        verdict: What they say of the endpoint when they are over.
+        limited: Whether the rate limit refused it, as it then refuses all other requests too.
+        are_over: Whether they took five minutes, waits included.
     """
 
-    def __init__(
-        self, path: str, host: HostHealth, another_answers: Callable[[], bool], minute: float
-    ) -> None:
+    def __init__(self, minute: float) -> None:
         """Prepare; nothing was tried yet.
 
         Args:
-            path: The path of the endpoint.
-            host: What is known of the host.
-            another_answers: Asks another endpoint, and returns whether an answer came.
             minute: How long a minute takes, in seconds.
         """
-        self.fault = TransientError("not tried yet")
-        self.limited = False
+        self.count = 0
         self.sent_at = 0.0
-        self.host_is_silent = False
-        self.verdict = f"keeps failing after {PATIENCE} minutes of trying"
-        self._path = path
-        self._host = host
-        self._another_answers = another_answers
+        self.limited = False
+        self.are_over = False
         self._minute = minute
-        self._trying = 0.0
+        self._took = 0.0
+        self._last_status = 0
 
-    def wait(self, state: tenacity.RetryCallState) -> float:
+    def begin(self) -> None:
+        """Note that a request is sent."""
+        self.count += 1
+        self.sent_at = time.monotonic()
+
+    def wait_after(self, fault: TransientError) -> float:
+        """Return the seconds to wait after a try that failed."""
+        self._took += time.monotonic() - self.sent_at
+        self.are_over = self._took >= PATIENCE * self._minute and self.count > 1
+        wait = self._backoff(fault)
+        self._took += wait
+        self._last_status = fault.status
+        return wait
+
+    def _backoff(self, fault: TransientError) -> float:
         """Return the seconds to wait.
 
         Beyond the rate limit Litmos answers 503, for up to a minute; but 503 also comes in
         passing. So only the second in a row is taken for the limit: one that came in passing
         has passed by then, and to wait a minute for each would be slow.
         """
-        error = state.outcome.exception() if state.outcome else None
-        fault = error if isinstance(error, TransientError) else self.fault
-        both = {self.fault.status, fault.status}
-        again = both == {HTTPStatus.SERVICE_UNAVAILABLE}
-        self.limited = again or fault.status == HTTPStatus.TOO_MANY_REQUESTS
-        self.fault = fault
+        twice_503 = self._last_status == fault.status == HTTPStatus.SERVICE_UNAVAILABLE
+        self.limited = twice_503 or fault.status == HTTPStatus.TOO_MANY_REQUESTS
         second = self._minute / 60
+        # All waits have jitter: requests that failed together should not come again together.
         if fault.retry_after is not None:
             asked = min(fault.retry_after, LONGEST_RETRY_AFTER * self._minute)
             return asked + second * random.uniform(0.5, 1.5)  # noqa: S311
-        if again:
+        if twice_503:
             return self._minute * random.uniform(0.95, 1.0)  # noqa: S311
-        doubled = second * 2.0 ** (state.attempt_number - 1)
+        doubled = second * 2.0 ** (self.count - 1)
         return min(doubled, self._minute / 2) * random.uniform(1.0, 2.0)  # noqa: S311
-
-    def are_over(self, state: tenacity.RetryCallState) -> bool:
-        """Return whether to give up, which is after five minutes of tries and waits.
-
-        tenacity asks `wait` first, and then this.
-        """
-        wait = state.upcoming_sleep
-        self._trying += time.monotonic() - self.sent_at
-        if isinstance(self.fault, NoAnswerError):
-            suspect = self._host.is_suspect(
-                self._path, self.sent_at, wait, at_once=self.fault.at_once
-            )
-            self.host_is_silent = suspect and not self._another_answers()
-        over = self._trying >= PATIENCE * self._minute and state.attempt_number > 1
-        self._trying += wait
-        if not over and self._host.is_fruitless(wait):
-            self.verdict = "keeps failing"
-            over = True
-        return over or self.host_is_silent

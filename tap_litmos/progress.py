@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tap_litmos.rate import RateLimit
     from tap_litmos.summary import RunSummary
 
 EVERY = 15.0
@@ -35,25 +36,22 @@ class Progress:
     def __init__(
         self,
         summary: RunSummary,
+        rate: RateLimit,
         *,
-        requests_per_minute: int,
         requests_left: Callable[[], int],
-        waiting: Callable[[], float],
         logger: logging.Logger,
     ) -> None:
         """Prepare; nothing is shown yet.
 
         Args:
             summary: What was read so far.
-            requests_per_minute: The allowed rate.
+            rate: The rate limit, which all requests pass.
             requests_left: Returns how many requests are known to be needed.
-            waiting: Returns for how many seconds the rate limit holds back the next request.
             logger: Where lines go.
         """
         self._summary = summary
-        self._fastest = 60 / requests_per_minute
+        self._rate = rate
         self._left = requests_left
-        self._waiting = waiting
         self._show: Callable[[str], None] = logger.info
         self._every = EVERY
         self._at: tuple[str, str] | None = None
@@ -63,8 +61,7 @@ class Progress:
         self._terminal = contextlib.ExitStack()
 
     def reached(self, stream: str, window: str) -> None:
-        """Note which window is being written."""
-        self._summary.of(stream)
+        """Note which window of a stream that the summary knows is being written."""
         self._at = stream, window
 
     def __enter__(self) -> Self:
@@ -115,14 +112,14 @@ class Progress:
         done = sent - sum(stats.retries for stats in streams.values())
         left = self._left()
         elapsed = time.monotonic() - self._started
-        time_left = duration(left * max(self._fastest, elapsed / max(sent, 1)))
+        per_request = max(60 / self._rate.requests_per_minute, elapsed / max(sent, 1))
         parts = [
             f"{100 * done // max(done + left, 1)}%",
-            f"{time_left} and {counted(left, 'request')} left",
+            f"{duration(left * per_request)} and {counted(left, 'request')} left",
         ]
         if at is not None:
             parts.append(f"stream {list(streams).index(at[0]) + 1} of {len(streams)}")
-        if (wait := self._waiting()) >= _LONG_WAIT:
+        if (wait := self._rate.waiting) >= _LONG_WAIT:
             parts.append(f"waiting {wait:.0f} s for the rate limit")
         if at is not None:
             parts.append(f"{at[0]} {at[1][:10]}")

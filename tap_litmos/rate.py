@@ -11,12 +11,14 @@ import math
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 from tap_litmos.streams import ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("tap-litmos")
 
@@ -51,23 +53,24 @@ def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
         span: Its length, in the unit of `turns`.
     """
     burst = min(max(BURST, rate // 3), rate - 1)  # something has to be left to spread
-    return max(
-        (
-            turns[-n] + span * min((n - burst) / (rate - burst), n / rate)
-            for n in range(max(burst, 1), min(len(turns), 2 * rate) + 1)
-        ),
-        default=-math.inf,
-    )
+
+    def least(n: int) -> float:
+        """Return the least time that n turns take."""
+        return span * min((n - burst) / (rate - burst), n / rate)
+
+    counts = range(max(burst, 1), min(len(turns), 2 * rate) + 1)
+    return max((turns[-n] + least(n) for n in counts), default=-math.inf)
 
 
 class RateLimit:
     """Gives each request of this process its turn; safe to use from several threads.
 
     If Litmos refuses requests although the rate was kept, another client uses the key. The
-    limit then makes do with the share that was served, at least half of the one before, and
-    after some minutes takes a twentieth more with every minute.
+    limit then lowers its rate to what was served, but to no less than half of the rate before,
+    and after some minutes raises it by a twentieth with every minute.
 
     Attributes:
+        requests_per_minute: The most requests in any minute.
         slowdowns: How often a smaller share was taken.
         refusals: How many requests Litmos refused for its rate, or in passing.
     """
@@ -96,14 +99,14 @@ class RateLimit:
         self._minute = minute
         self._sleep = sleep
         self._clock = clock
-        self._rate = requests_per_minute
+        self.requests_per_minute = requests_per_minute
         # The margin keeps the promise on the server's side too, where requests arrive with
         # delays that differ.
         self._span = minute * (1 + 1 / 60)
         self._queue = threading.Lock()
         self._lock = threading.Lock()
         self._turns: list[float] = []
-        self._refusals: list[float] = []
+        self._refused_at: list[float] = []
         self._pause_until = -math.inf
         self._share: float = requests_per_minute
         self._share_since = -math.inf
@@ -133,7 +136,7 @@ class RateLimit:
         """Note that Litmos refused a request for its rate: it was not served."""
         with self._lock:
             self.refusals += 1
-            self._refusals.append(self._clock())
+            self._refused_at.append(self._clock())
 
     def pause(self, seconds: float, *, limited: bool) -> None:
         """Let all requests wait.
@@ -145,16 +148,12 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             share = None
-            # Requests that were in flight together meet the same limit.
+            # Of a batch of refusals only the first slows down: the rest were in flight with it.
             if limited and now >= self._pause_until:
                 share = self._served(now)
                 self._slow_down(share, now)
             self._pause_until = max(self._pause_until, now + seconds)
-            if self._shared is not None:
-                try:
-                    self._shared.pause(seconds, share)
-                except sqlite3.Error as error:
-                    self._do_without_file(error)
+            self._with_file(lambda shared: shared.pause(seconds, share), None)
 
     def close(self) -> None:
         """Close the shared file."""
@@ -169,24 +168,28 @@ class RateLimit:
             now = self._clock()
             rate = self._allowed(now)
             wait = max(self._pause_until, next_turn(self._turns, rate, self._span)) - now
-            if wait <= 0 and self._shared is not None:
-                wait = self._take_shared(self._shared, rate, now)
+            if wait <= 0:
+                wait = self._with_file(lambda shared: shared.take(rate), 0.0)
+                news = self._with_file(_SharedTurns.new_share, None)
+                if news is not None:
+                    share, age = news
+                    self._slow_down(share, now - age)
             if wait <= 0:
                 self._turns.append(self._clock())
-                for times in (self._turns, self._refusals):
+                for times in (self._turns, self._refused_at):
                     while times and times[0] < now - 2 * self._span:
                         times.pop(0)
             return wait
 
-    def _take_shared(self, shared: _SharedTurns, rate: int, now: float) -> float:
+    def _with_file(self, ask: Callable[[_SharedTurns], _T], otherwise: _T) -> _T:
+        """Return what the shared file says, or `otherwise` if there is none that works."""
+        if self._shared is None:
+            return otherwise
         try:
-            taken = shared.take(rate)
+            return ask(self._shared)
         except sqlite3.Error as error:
             self._do_without_file(error)
-            return 0.0
-        if taken.share is not None:
-            self._slow_down(taken.share, now - taken.share_age)
-        return taken.wait
+            return otherwise
 
     def _do_without_file(self, error: Exception) -> None:
         """Go on with the turns of this process, which are counted in any case."""
@@ -203,23 +206,22 @@ class RateLimit:
         """Return how many requests a minute may go out at present."""
         # In 100 minutes any share has grown to the rate; more would overflow.
         minutes = min(max(0.0, (now - self._share_since) / self._minute - HOLD), 100.0)
-        return max(1, int(min(self._rate, self._share * 1.05**minutes)))
+        return max(1, int(min(self.requests_per_minute, self._share * 1.05**minutes)))
 
     def _served(self, now: float) -> float:
         """Return the share of Litmos' limit that this key's other users seem to leave."""
-        refused = sum(moment > now - self._span for moment in self._refusals)
-        turns = sum(moment > now - self._span for moment in self._turns)
-        if self._shared is not None:
-            try:
-                turns = self._shared.count()
-            except sqlite3.Error as error:
-                self._do_without_file(error)
+        refused = sum(moment > now - self._span for moment in self._refused_at)
+        own = sum(moment > now - self._span for moment in self._turns)
+        turns = self._with_file(_SharedTurns.count, own)
         # A little less than was served. Refusals for another reason must not stop the run: no
-        # share is less than half of the one before, or than a tenth of the rate.
-        return max(0.97 * (turns - refused), self._allowed(now) / 2, self._rate / 10)
+        # share is less than half of the one before, or than a tenth of the rate. The three
+        # numbers are chosen, not measured.
+        return max(
+            0.97 * (turns - refused), self._allowed(now) / 2, self.requests_per_minute / 10
+        )
 
     def _slow_down(self, share: float, since: float) -> None:
-        if share < self._rate:
+        if share < self.requests_per_minute:
             if not self.slowdowns:
                 logger.warning(
                     "Another client uses this key: slowing down to %.0f requests a minute",
@@ -227,20 +229,6 @@ class RateLimit:
                 )
             self.slowdowns += 1
         self._share, self._share_since = share, since
-
-
-class _Taken(NamedTuple):
-    """What the shared file says to a request for a turn.
-
-    Attributes:
-        wait: Seconds to wait; the turn was taken if there are none.
-        share: A smaller share that another process found, in requests a minute, if it is news.
-        share_age: Seconds since then.
-    """
-
-    wait: float
-    share: float | None = None
-    share_age: float = 0.0
 
 
 class _SharedTurns:
@@ -278,36 +266,46 @@ class _SharedTurns:
         """Close the database."""
         self._db.close()
 
-    def take(self, rate: int) -> _Taken:
-        """Take a turn if it has come."""
+    def take(self, rate: int) -> float:
+        """Take a turn if it has come; return for how many seconds to wait otherwise."""
         with self._db as db:
             db.execute("BEGIN IMMEDIATE")
             now = time.time()
-            # A clock that was set back leaves times that lie in the future.
-            db.execute(
-                f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
-                "OR (at < ? AND until IS NULL)",
-                (
-                    now + self._minute / 60,
-                    now - 2 * HOLD * self._minute,
-                    now - 2 * self._span,
-                ),
-            )
+            self._clean_up(now)
             rows = db.execute(
-                f"SELECT at, until, share FROM {self._table} ORDER BY at"  # noqa: S608
+                f"SELECT at, until FROM {self._table} ORDER BY at"  # noqa: S608
             ).fetchall()
-            turns = [at for at, until, _ in rows if until is None]
-            pauses = [
-                min(until, now + LONGEST_PAUSE * self._minute) for _, until, _ in rows if until
-            ]
-            wait = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
+            turns = [at for at, until in rows if until is None]
+            latest = now + LONGEST_PAUSE * self._minute
+            pauses = [min(until, latest) for _, until in rows if until]
+            wait: float = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
             if wait <= 0:
                 db.execute(f"INSERT INTO {self._table} (at) VALUES (?)", (now,))  # noqa: S608
-        shares = [(at, share) for at, _, share in rows if share and at > self._known_share]
-        if not shares:
-            return _Taken(wait)
-        self._known_share, share = shares[-1]
-        return _Taken(wait, share, now - self._known_share)
+            return wait
+
+    def new_share(self) -> tuple[float, float] | None:
+        """Return a smaller share that another process found since the last call.
+
+        Returns:
+            The share, in requests a minute, and its age in seconds; None if there is no news.
+        """
+        found = self._db.execute(
+            f"SELECT at, share FROM {self._table} "  # noqa: S608
+            "WHERE share AND at > ? ORDER BY at DESC LIMIT 1",
+            (self._known_share,),
+        ).fetchone()
+        if found is None:
+            return None
+        self._known_share, share = found
+        return share, time.time() - self._known_share
+
+    def _clean_up(self, now: float) -> None:
+        """Delete rows that no longer count, and those of a clock that was set back since."""
+        self._db.execute(
+            f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
+            "OR (at < ? AND until IS NULL)",
+            (now + self._minute / 60, now - 2 * HOLD * self._minute, now - 2 * self._span),
+        )
 
     def pause(self, seconds: float, share: float | None) -> None:
         """Let all processes wait, and go on with a smaller share, if that is given."""

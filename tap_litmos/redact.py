@@ -8,7 +8,8 @@ import re
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 4
-"""The least characters of a key that are hidden where the end of a text cuts it."""
+"""The least characters of a key that are hidden where the end of a text cuts it: fewer could
+be the end of any text."""
 
 
 class RedactKey(logging.Filter):
@@ -22,13 +23,10 @@ class RedactKey(logging.Filter):
 
     def install(self) -> None:
         """Hide the key in all that is logged from now on."""
-        for handler in _handlers():
-            handler.addFilter(self)
-
-    def remove(self) -> None:
-        """Hide it no more."""
-        for handler in _handlers():
-            handler.removeFilter(self)
+        root = logging.getLogger()
+        for logger in (root, *map(logging.getLogger, list(root.manager.loggerDict))):
+            for handler in logger.handlers:  # a configuration may give each logger its own
+                handler.addFilter(self)
 
     def hide(self, text: str, *, cut: bool = False) -> str:
         """Return a text without the key.
@@ -52,6 +50,12 @@ class RedactKey(logging.Filter):
         )
         return hidden[: len(hidden) - longest] + "***" if longest else hidden
 
+    def one_line(self, text: str, *, cut: bool = False) -> str:
+        """Return a text as one line of at most 300 characters; otherwise like `hide`."""
+        hidden = self.hide(text, cut=cut)
+        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
+        return " ".join(shown.split())[:300]
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Hide the key in a log record: its message, its traceback, whatever is extra."""
         message = record.getMessage()
@@ -65,10 +69,3 @@ class RedactKey(logging.Filter):
             if isinstance(value, str):
                 setattr(record, name, self.hide(value))
         return True
-
-
-def _handlers() -> set[logging.Handler]:
-    """Return the handlers of all loggers: a logging configuration may give each its own."""
-    root = logging.getLogger()
-    loggers = [root, *map(logging.getLogger, list(root.manager.loggerDict))]
-    return {handler for logger in loggers for handler in logger.handlers}

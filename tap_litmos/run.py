@@ -8,7 +8,6 @@ from tap_litmos.errors import RunFailedError
 from tap_litmos.fetcher import ExpectedPages, Fetcher
 from tap_litmos.paginator import WindowPaginator
 from tap_litmos.progress import Progress
-from tap_litmos.redact import RedactKey
 from tap_litmos.summary import RunSummary
 from tap_litmos.windows import WHOLE_LIST
 from tap_litmos.wording import counted, duration
@@ -60,14 +59,12 @@ class Run:
         self.summary = RunSummary(logger)
         self._logger = logger
         self._failed: list[str] = []
-        self._rate: int = config["requests_per_minute"]
         limit = config["page_size"]
         self.paginators = {
             endpoint.stream: WindowPaginator(windows, limit)
             for endpoint, windows in plan.items()
         }
-        self._rate_limit = transport.rate
-        self._key_filter = RedactKey(config["api_key"])
+        self._rate = transport.rate
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
         )
@@ -76,11 +73,7 @@ class Run:
             pages = ExpectedPages(windows, predict, one_page=is_test)
             self.fetcher.add(endpoint, pages, self.summary.of(endpoint.stream))
         self.progress = Progress(
-            self.summary,
-            requests_per_minute=self._rate,
-            requests_left=self.fetcher.requests_left,
-            waiting=lambda: self._rate_limit.waiting,
-            logger=logger,
+            self.summary, self._rate, requests_left=self.fetcher.requests_left, logger=logger
         )
 
     def __enter__(self) -> Self:
@@ -90,21 +83,21 @@ class Run:
             self._logger.warning("The catalog selects no stream: nothing to sync")
         elif not self._is_test:
             self._log_plan()
-        self._key_filter.install()
         self.progress.__enter__()
         return self
 
     def _log_plan(self) -> None:
         windows = [window for windows in self.plan.values() for window in windows]
         dated = [window.since for window in windows if window is not WHOLE_LIST]
+        rate = self._rate.requests_per_minute
         self._logger.info(
             "Plan: %s%s; at least %s, %s at %s a minute",
             counted(len(self.plan), "stream"),
             f" since {min(dated):%Y-%m-%d}" if dated else "",
             counted(len(windows), "request"),
             # The last request goes out no sooner than this.
-            duration(60 * (max(len(windows) - 1, 0) // self._rate)),
-            counted(self._rate, "request"),
+            duration(60 * (max(len(windows) - 1, 0) // rate)),
+            counted(rate, "request"),
         )
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -122,8 +115,7 @@ class Run:
             if kind is not None or len(self._failed) > 1:
                 self._log_failures()
             if not self._is_test:
-                self.summary.close(self._rate_limit.slowdowns)
-        self._key_filter.remove()
+                self.summary.close(self._rate.slowdowns)
         if kind is None:
             self._judge(alike or self.summary.problem)
 

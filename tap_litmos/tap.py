@@ -78,24 +78,8 @@ class TapLitmos(Tap):
         super().load_state({"bookmarks": bookmarks})
 
     def transport(self, endpoints: Sequence[Endpoint], *, fail_fast: bool) -> Transport:
-        """Return a transport for the account.
-
-        Args:
-            endpoints: What will be asked.
-            fail_fast: Whether somebody waits for the verdict, so that it should come soon.
-        """
-        return Transport(
-            api_url=settings.base_url(self.config),
-            api_key=self.config["api_key"],
-            source=self.config["source"],
-            requests_per_minute=self.config["requests_per_minute"],
-            connections=self.config["max_concurrent_requests"],
-            timeout=self.config["request_timeout"],
-            paths=[endpoint.path for endpoint in endpoints],
-            rate_limit_file=self.config.get("rate_limit_file"),
-            fail_fast=fail_fast,
-            minute=self.minute,
-        )
+        """Return a transport for the account; the arguments are those of `Transport`."""
+        return Transport(self.config, endpoints, fail_fast=fail_fast, minute=self.minute)
 
     def prepare_run(self) -> Run:
         """Plan a sync of the selected streams, and hand the run to them."""

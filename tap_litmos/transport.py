@@ -1,4 +1,4 @@
-"""The one door to the network: session, key, rate limit and retries.
+"""The only place that talks to the network: session, key, rate limit and retries.
 
 All requests of a run pass one `Transport`. Facts about Litmos' answers come from the vendor's
 pages unless marked as inferred.
@@ -7,14 +7,13 @@ pages unless marked as inferred.
 from __future__ import annotations
 
 import contextlib
-import html
 import io
 import logging
 import re
 import ssl
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,11 +21,8 @@ from urllib.parse import quote, urlencode
 
 import pendulum
 import requests
-import tenacity
 import urllib3
 
-from tap_litmos import rate
-from tap_litmos.answers import MEANINGS, advice, charset, http_date, innermost, retry_after
 from tap_litmos.bodies import Body, check_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
@@ -38,11 +34,15 @@ from tap_litmos.errors import (
     TransientError,
     TransportClosedError,
 )
-from tap_litmos.patience import HostHealth, Tries
+from tap_litmos.headers import charset, http_date, retry_after
+from tap_litmos.patience import PATIENCE, HostHealth, Tries
+from tap_litmos.rate import RateLimit
 from tap_litmos.redact import RedactKey
+from tap_litmos.refusals import refusal
+from tap_litmos.settings import base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from pendulum import DateTime
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-litmos")
 
 PAGES_AHEAD = 4
-"""Pages held as bytes beyond those that may be in flight."""
+"""Pages that the fetcher holds as bytes beyond those in flight; they share `MEMORY`."""
 
 MEMORY = 1 << 30
 """Bytes that all bodies in flight or held ahead may take together, unpacked."""
@@ -64,19 +64,21 @@ in the year 9999 sums would overflow."""
 _CLOCKS_APART = 600
 """Seconds by which the clocks may differ without a warning."""
 
-_RETRIED = {408, 429}
-_LIMIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+_RETRIED_4XX = {408, 429}
+_RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_REFUSAL = 1 << 14
+"""Bytes that are read of a refusal: its message quotes 300 characters."""
 
 _NO_CONNECTION = (urllib3.exceptions.HTTPError, OSError)
-"""What a request or its answer may raise; all errors of requests are of `OSError`."""
+"""What a request or its response may raise; all errors of requests are of `OSError`."""
 
-_AT_ONCE = (
+_BEFORE_SENDING = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.SSLError,
     urllib3.exceptions.ProxyError,
 )
+"""How a connection fails before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class FetchedPage:
 
 
 class Stats(Protocol):
-    """Counts what the transport does for a stream."""
+    """Counts what the transport does for a stream; what it raises ends the request."""
 
     def requested(self) -> None:
         """Count a request that was sent."""
@@ -116,55 +118,44 @@ class Transport:
             answer; None if the server's is not known.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a setting, or a fact about the run
+    def __init__(
         self,
+        config: Mapping[str, Any],
+        endpoints: Iterable[Endpoint],
         *,
-        api_url: str,
-        api_key: str,
-        source: str,
-        requests_per_minute: int,
-        connections: int,
-        timeout: float,
-        paths: Sequence[str] = (),
-        rate_limit_file: str | None = None,
-        fail_fast: bool = False,
-        minute: float = rate.MINUTE,
+        fail_fast: bool,
+        minute: float,
     ) -> None:
         """Make the transport; nothing is sent yet.
 
         Args:
-            api_url: The base URL, up to `/v1.svc`.
-            api_key: The key, sent in the header `apikey`.
-            source: What is sent as `source` with every request.
-            requests_per_minute: The allowed rate.
-            connections: How many connections to keep open.
-            timeout: Seconds from the beginning of a request to the end of its answer.
-            paths: The paths of the endpoints that the run asks.
-            rate_limit_file: Path of a file that all processes with this key share.
+            config: The settings, valid and with their defaults.
+            endpoints: What the run asks.
             fail_fast: Whether somebody waits for the verdict: a host that refuses from the
                 first contact on is tried for 15 seconds instead of a minute, and endpoints of
                 which none answers with a page for five minutes in all.
             minute: How long a minute takes, in seconds: all waits are counted in it.
         """
-        self._url = api_url.rstrip("/")
-        self._key = api_key
-        self._hiding = RedactKey(api_key)
-        self._source = source
-        self._timeout = timeout
+        self._url = base_url(config).rstrip("/")
+        self._key: str = config["api_key"]
+        self._redactor = RedactKey(self._key)
+        self._source: str = config["source"]
+        self._timeout: float = config["request_timeout"]
+        connections: int = config["max_concurrent_requests"]
         self._minute = minute
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._logged_until: dict[str, float] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._asking_others = threading.Lock()
-        self._clock_was_checked = False
+        self._probe_lock = threading.Lock()
         self.clock_ahead: float | None = None
-        self._host = HostHealth(paths, fail_fast=fail_fast, minute=self._minute)
-        self.rate = rate.RateLimit(
-            requests_per_minute,
-            file=rate_limit_file,
-            key=api_key,
-            minute=self._minute,
+        paths = [endpoint.path for endpoint in endpoints]
+        self._host = HostHealth(paths, fail_fast=fail_fast, minute=minute)
+        self.rate = RateLimit(
+            config["requests_per_minute"],
+            file=config.get("rate_limit_file"),
+            key=self._key,
+            minute=minute,
             sleep=self._sleep,
         )
         self._sockets = Sockets()
@@ -179,7 +170,7 @@ class Transport:
             self._session.mount(scheme, Adapter(self._sockets, connections))
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # With `auth`, the environment's .netrc is not asked for another.
+        # As `auth`, and not as a header of the session: this keeps requests from using .netrc.
         request.headers["apikey"] = self._key
         return request
 
@@ -190,24 +181,13 @@ class Transport:
         self._session.close()
         self.rate.close()
 
-    def redact(self, text: str, *, cut: bool = False) -> str:
-        """Return a text from outside as one line of at most 300 characters without the key.
-
-        Args:
-            text: Any text.
-            cut: Whether it was cut off, so that it may end with a part of the key.
-        """
-        hidden = self._hiding.hide(text, cut=cut)
-        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
-        return " ".join(shown.split())[:300]
-
     def fetch(
         self, endpoint: Endpoint, params: Mapping[str, str | int], stats: Stats
     ) -> FetchedPage:
-        """Fetch one page, patiently.
+        """Fetch one page; retry transient failures.
 
-        Transient failures are retried with growing, jittered waits of up to a minute, for five
-        minutes and at least once. Waiting for a turn does not count.
+        The waits grow to about a minute, with jitter. Once tries and waits have taken five
+        minutes, it gives up, but not before the second try. Waiting for a turn does not count.
 
         Args:
             endpoint: What to ask for.
@@ -218,53 +198,58 @@ class Transport:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If the key is refused, or the host does not answer at all.
         """
-        tries = Tries(
-            endpoint.path, self._host, lambda: self._another_answers(stats), self._minute
-        )
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            stats.retried()
-            if tries.limited or tries.fault.retry_after is not None:
-                self.rate.pause(state.upcoming_sleep, limited=tries.limited)
-            if self._is_news(str(tries.fault), state.upcoming_sleep):
-                logger.warning(
-                    "%s: %s; retrying in %.0f s",
-                    endpoint.stream,
-                    tries.fault,
-                    state.upcoming_sleep,
-                )
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            wait=tries.wait,
-            stop=tries.are_over,
-            sleep=self._sleep,
-            before_sleep=before_sleep,
-            reraise=True,
-        )
-        try:
-            page = retrying(self._attempt, endpoint, params, stats, tries)
-            return replace(page, requests=retrying.statistics["attempt_number"])
-        except TransientError as fault:
-            if tries.host_is_silent:
-                raise RunFailedError(
-                    f"{self._url} does not answer: {fault}. Check the settings api_url and "
-                    "region, and whether this machine can reach it"
+        tries = Tries(self._minute)
+        while True:
+            try:
+                return self._attempt(endpoint, params, stats, tries)
+            except TransientError as fault:
+                wait = self._wait_after(fault, endpoint, stats, tries)
+            except HostileBodyError as error:
+                raise StreamFailedError(
+                    f"{endpoint.path}: {error}. Check that api_url is really Litmos"
                 ) from None
+            self._sleep(wait)
+
+    def _wait_after(
+        self, fault: TransientError, endpoint: Endpoint, stats: Stats, tries: Tries
+    ) -> float:
+        """Return the seconds to wait before the next try.
+
+        Raises:
+            StreamFailedError: If there shall be no other, as the endpoint keeps failing.
+            RunFailedError: Likewise, as the host does not answer at all.
+        """
+        wait = tries.wait_after(fault)
+        if (
+            isinstance(fault, NoAnswerError)
+            and self._host.note_silence(
+                endpoint.path, tries.sent_at, wait, before_sending=fault.before_sending
+            )
+            and not self._other_endpoint_answers(stats)
+        ):
+            raise RunFailedError(
+                f"{self._url} does not answer: {fault}. Check the settings api_url and "
+                "region, and whether this machine can reach it"
+            ) from None
+        if tries.are_over or self._host.is_fruitless(wait):
+            over = f"keeps failing after {PATIENCE} minutes of trying"
+            verdict = over if tries.are_over else "keeps failing"
             raise StreamFailedError(
-                f"{endpoint.path} {tries.verdict}: {fault}. "
+                f"{endpoint.path} {verdict}: {fault}. "
                 "Run the sync again later; it resumes from the last bookmark"
             ) from None
-        except HostileBodyError as error:
-            raise StreamFailedError(
-                f"{endpoint.path}: {error}. Check that api_url is really Litmos"
-            ) from None
+        stats.retried()
+        if tries.limited or fault.retry_after is not None:
+            self.rate.pause(wait, limited=tries.limited)
+        if self._should_log(str(fault), wait):
+            logger.warning("%s: %s; retrying in %.0f s", endpoint.stream, fault, wait)
+        return wait
 
     def total_count(self, path: str, stats: Stats) -> int | None:
-        """Ask once how many rows there are; None if no answer tells.
+        """Ask once how many rows there are; None if the response does not tell.
 
-        The answer's shape is not documented well (the vendor's pages name its `TotalCount`),
-        so that a number behind this name will do, in XML or JSON.
+        The response is not documented well (the vendor's pages name its `TotalCount`), so a
+        number behind this name will do, in XML or JSON.
 
         Args:
             path: The path of an endpoint that tells it.
@@ -272,14 +257,14 @@ class Transport:
         """
         self.rate.wait_for_turn()
         stats.requested()
-        answer = b""
+        body = b""
         with (
             contextlib.suppress(*_NO_CONNECTION, HostileBodyError),
-            self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2)) as response,
+            self._probe(path) as response,
         ):
             if response.status_code == HTTPStatus.OK:
-                answer = self._content(response, 1 << 20)
-        found = _TOTAL.search(answer)
+                body = self._content(response, 1 << 20)
+        found = _TOTAL.search(body)
         return int(found[1]) if found else None
 
     def _attempt(
@@ -292,7 +277,7 @@ class Transport:
         self.rate.wait_for_turn()
         stats.requested()
         requested_at = pendulum.now("UTC")
-        tries.sent_at = time.monotonic()
+        tries.begin()
         answered = False
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
@@ -302,12 +287,13 @@ class Transport:
                     content = self._content(response)
                     body = check_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
-                    return FetchedPage(body, self._earlier_clock(response, requested_at))
-                raise self._failure(endpoint, params, response)
+                    sent_at = self._earlier_clock(response, requested_at)
+                    return FetchedPage(body, sent_at, tries.count)
+                raise self._error_for_status(endpoint, params, response)
         except _NO_CONNECTION as error:
-            raise self._no_answer(error, answered=answered) from None
+            raise self._error_for_connection(error, answered=answered) from None
         except BadBodyError as error:
-            raise TransientError(self.redact(str(error))) from None
+            raise TransientError(self._redactor.one_line(str(error))) from None
 
     def _get(
         self, path: str, params: Mapping[str, str | int], timeout: float
@@ -320,8 +306,12 @@ class Transport:
             f"{self._url}{path}?{query}", timeout=bound, allow_redirects=False, stream=True
         )
 
-    def _is_news(self, fault: str, wait: float) -> bool:
-        """Return whether to log a fault: not if another request waits because of it."""
+    def _probe(self, path: str) -> requests.Response:
+        """Send a request for one row, which has half a minute at most."""
+        return self._get(path, {"limit": 1}, min(self._timeout, self._minute / 2))
+
+    def _should_log(self, fault: str, wait: float) -> bool:
+        """Return whether to log a fault: not if one like it was logged and still waits."""
         now = time.monotonic()
         with self._lock:
             if now < self._logged_until.get(fault, now):
@@ -329,34 +319,33 @@ class Transport:
             self._logged_until[fault] = now + wait
             return True
 
-    def _another_answers(self, stats: Stats) -> bool:
-        """Ask other endpoints, for a minute, whether the host is there; any answer will do.
+    def _other_endpoint_answers(self, stats: Stats) -> bool:
+        """Return whether the host answers at all, asking other endpoints for up to a minute.
 
         Args:
             stats: Counts the requests.
         """
-        timeout = min(self._timeout, self._minute / 2)
-        with self._asking_others:
+        with self._probe_lock:
             until = time.monotonic() + self._minute
             while (path := self._host.another_path()) and time.monotonic() < until:
                 self.rate.wait_for_turn()
                 stats.requested()
                 sent_at = time.monotonic()
                 try:
-                    self._get(path, {"limit": 1}, timeout).close()
+                    self._probe(path).close()
                 except _NO_CONNECTION:
-                    self._host.is_suspect(path, sent_at, 0.0, at_once=False)
+                    self._host.note_silence(path, sent_at, 0.0, before_sending=False)
                 else:
                     self._host.answered(path)
                     return True
         return False
 
-    def _content(self, response: requests.Response, most: int = 0) -> bytes:
-        """Read a body, at most about `most` bytes of it if that is given."""
+    def _content(self, response: requests.Response, most: int | None = None) -> bytes:
+        """Read a body, or about the first `most` bytes of it."""
         content = io.BytesIO()  # it gives its content away without a copy
         while chunk := response.raw.read1(1 << 16, decode_content=True):
             content.write(chunk)
-            if most and content.tell() >= most:
+            if most is not None and content.tell() >= most:
                 break
             if content.tell() > self._largest_body:
                 size = self._largest_body >> 20
@@ -368,71 +357,44 @@ class Transport:
         date = http_date(response.headers.get("Date", ""))
         if date is None or date.year < _LITMOS_BEGAN or date.year > _LAST_YEAR:
             return requested_at
-        # The header has whole seconds, cut off: when the answer began, the server's clock
-        # showed up to a second more. Less the time that we waited for the answer, this is the
-        # latest that it can have shown when we asked.
+        # Date has whole seconds, so up to 1 s more may have passed when the response came.
+        # Minus the wait for it, this is the latest time at which we can have sent the request.
         moment = date.add(seconds=1) - response.elapsed
         ahead = (requested_at - moment).total_seconds()
         with self._lock:
-            if abs(ahead) > _CLOCKS_APART and not self._clock_was_checked:
+            if abs(ahead) > _CLOCKS_APART and self.clock_ahead is None:
                 logger.warning(
                     "This machine's clock is %.0f minutes %s the server's; bookmarks follow "
                     "the earlier of the two",
                     abs(ahead) / 60,
                     "ahead of" if ahead > 0 else "behind",
                 )
-            self._clock_was_checked = True
             self.clock_ahead = ahead
         return min(requested_at, moment)
 
-    def _failure(
+    def _error_for_status(
         self, endpoint: Endpoint, params: Mapping[str, str | int], response: requests.Response
     ) -> BaseException:
-        """Return the exception for an answer that is not 200."""
+        """Return the error for a status that is not 200."""
         status = response.status_code
-        if status in _RETRIED or status // 100 == 5:  # noqa: PLR2004
-            if status in _LIMIT:
+        if status in _RETRIED_4XX or status // 100 == 5:  # noqa: PLR2004
+            if status in _RATE_LIMITED:
                 self.rate.refused()
-            reason = self.redact(response.reason or "")
+            reason = self._redactor.one_line(response.reason or "")
             after = retry_after(response.headers)
             return TransientError(f"Litmos returned {status} {reason}".strip(), status, after)
-        message = f"GET {endpoint.path} returned {status}: {self._meaning(response)}."
-        said = self._said(response)
-        if said:
-            message += f' Server said: "{said}".'
-        if status == HTTPStatus.UNAUTHORIZED:
-            return RunFailedError(f"{message} Check the settings api_key and region")
-        refusal = StreamFailedError(f"{message} {advice(endpoint, params, status)}")
-        refusal.status = status
-        return refusal
-
-    def _meaning(self, response: requests.Response) -> str:
-        """Return in words what a status means that is final."""
-        target = response.headers.get("Location")
-        if target is not None and response.status_code // 100 == 3:  # noqa: PLR2004
-            return (
-                f"it points to {self.redact(target)}, but redirects are not followed, as they "
-                "would carry the key along"
-            )
-        return MEANINGS.get(response.status_code, "Litmos does not document this status")
-
-    def _said(self, response: requests.Response) -> str:
-        """Return what the server says about a refusal."""
-        text, most = "", 1 << 14
+        body = b""
         with contextlib.suppress(*_NO_CONNECTION):
-            text = self._content(response, most)[:most].decode(errors="replace")
-        # The end may cut the key, or a reference in it.
-        text = html.unescape(_TAGS.sub(" ", self._hiding.hide(text, cut=True)))
-        said, reason = self.redact(text, cut=True), self.redact(response.reason or "")
-        return said if reason in said else "; ".join(filter(None, (reason, said)))
+            body = self._content(response, _REFUSAL)[:_REFUSAL]
+        return refusal(endpoint, params, response, body, self._redactor)
 
-    def _no_answer(self, error: Exception, *, answered: bool) -> BaseException:
-        """Return the exception for a request to which no complete answer came."""
+    def _error_for_connection(self, error: Exception, *, answered: bool) -> BaseException:
+        """Return the error for a request to which no complete response came."""
         if self._closed.is_set():
             return TransportClosedError()
         bad_url = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
         if isinstance(error, bad_url) or isinstance(
-            innermost(error), ssl.SSLCertVerificationError
+            _root_cause(error), ssl.SSLCertVerificationError
         ):
             return RunFailedError(
                 f"{self._url} cannot be trusted or used, and the key was not sent: "
@@ -441,18 +403,27 @@ class Transport:
         if answered:
             return TransientError(self._describe(error))
         reason = getattr(error.args[0], "reason", None) if error.args else None
-        return NoAnswerError(self._describe(error), at_once=isinstance(reason, _AT_ONCE))
+        return NoAnswerError(
+            self._describe(error), before_sending=isinstance(reason, _BEFORE_SENDING)
+        )
 
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
-        if isinstance(error, requests.exceptions.SSLError):
-            cause = innermost(error)
-            return self.redact(f"the TLS certificate or connection is not accepted: {cause}")
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
-        cause = innermost(error)
-        return self.redact(f"the connection failed ({type(cause).__name__}: {cause})")
+        cause = _root_cause(error)
+        failed = f"the connection failed ({type(cause).__name__}: {cause})"
+        if isinstance(error, requests.exceptions.SSLError):
+            failed = f"the TLS certificate or connection is not accepted: {cause}"
+        return self._redactor.one_line(failed)
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(seconds):
             raise TransportClosedError
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the error at the beginning of a chain."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

@@ -201,7 +201,8 @@ def run_tap(
     pipe, log = _Pipe(messages, stdout_error or BrokenPipeError()), io.StringIO()
     output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    level = root.level
+    handlers = {handler: list(handler.filters) for handler in root.handlers}
     metrics = logging.getLogger("singer_sdk.metrics")
     signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     status: Any = 0
@@ -222,8 +223,10 @@ def run_tap(
             root.setLevel(level)
             metrics.setLevel(logging.NOTSET)
             root.handlers[:] = handlers
-            for each, handler in signals.items():
-                signal.signal(each, handler)
+            for each, filters in handlers.items():
+                each.filters[:] = filters
+            for number, handler in signals.items():
+                signal.signal(number, handler)
     return Run(int(status or 0), pipe.getvalue(), log.getvalue())
 
 

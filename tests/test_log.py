@@ -12,6 +12,7 @@ import termios
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pyte
 import pytest
@@ -254,9 +255,8 @@ def progress_of(
 ) -> Progress:
     return Progress(
         summary,
-        requests_per_minute=rate,
+        mock.Mock(RateLimit, requests_per_minute=rate, waiting=waiting),
         requests_left=lambda: left,
-        waiting=lambda: waiting,
         logger=summary.logger,
     )
 
@@ -412,7 +412,9 @@ def test_where_no_line_can_be_erased_the_log_tells_how_far_it_is(
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stderr", DumbTerminal())
-    shown = progress_of(RunSummary(logging.getLogger("tap-litmos")))
+    summary = RunSummary(logging.getLogger("tap-litmos"))
+    summary.of("users")
+    shown = progress_of(summary)
     shown.reached("users", "2026-01-01 to 2026-01-08")
     with shown:
         assert lines.came.acquire(timeout=30)

@@ -166,6 +166,13 @@ def test_the_key_is_hidden_by_the_handlers_of_every_logger(tmp_path: Path) -> No
     assert KEY not in done.log
 
 
+def test_the_key_is_hidden_although_no_run_begins() -> None:
+    state: dict[str, Any] = {"bookmarks": {f"a {KEY}": {}}}
+    done = run_tap(config={"api_key": KEY, "start_date": days_ago(2)}, state=state)
+    assert "it has bookmarks of a *** only" in done.errors[-1]
+    assert KEY not in done.log
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(
     status: int, org: Organisation, stranger: http.server.HTTPServer

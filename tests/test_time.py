@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tap_litmos.declaration import Endpoint
+
     Answer = Callable[[socket.socket, str], None]
     Serve = Callable[[Answer], str]
 
@@ -102,16 +104,22 @@ def serve(tls: ssl.SSLContext | None) -> Iterator[Serve]:
 
 
 @contextlib.contextmanager
-def transport_to(url: str, **arguments: Any) -> Iterator[Transport]:
-    given: dict[str, Any] = {
+def transport_to(
+    url: str,
+    *endpoints: Endpoint,
+    fail_fast: bool = False,
+    minute: float = 0.1,
+    **settings: Any,
+) -> Iterator[Transport]:
+    config: dict[str, Any] = {
+        "api_url": url,
         "api_key": "k",
         "source": "s",
         "requests_per_minute": 1_000_000,
-        "connections": 5,
-        "timeout": 60,
-        "minute": 0.1,
+        "max_concurrent_requests": 5,
+        "request_timeout": 60,
     }
-    opened = Transport(api_url=url, **(given | arguments))
+    opened = Transport(config | settings, endpoints, fail_fast=fail_fast, minute=minute)
     try:
         yield opened
     finally:
@@ -158,7 +166,9 @@ def trickling_once(form: str, sent: list[int], stop: threading.Event) -> Answer:
 def test_an_answer_that_trickles_does_not_outlast_the_timeout(form: str, serve: Serve) -> None:
     sent: list[int] = []
     stop, counts = threading.Event(), Counts()
-    with transport_to(serve(trickling_once(form, sent, stop)), timeout=0.5, minute=1) as door:
+    with transport_to(
+        serve(trickling_once(form, sent, stop)), request_timeout=0.5, minute=1
+    ) as door:
         fetched = door.fetch(USERS, QUERY, counts)
     stop.set()
     assert fetched.body.rows_at_most == 1
@@ -197,7 +207,7 @@ def test_each_answer_of_a_connection_has_its_own_time(serve: Serve) -> None:
         never.wait(0.6)
         ok(connection)
 
-    with transport_to(serve(answer), timeout=1) as door:
+    with transport_to(serve(answer), request_timeout=1) as door:
         for _ in range(3):
             assert door.fetch(USERS, QUERY, counts).body.rows_at_most == 1
     assert counts.retries == 0
@@ -389,9 +399,7 @@ def test_a_first_contact_that_fails_at_once_is_not_tried_for_long(
 
 def test_one_stream_is_enough_to_tell_where_there_is_no_other(serve: Serve) -> None:
     with (
-        transport_to(
-            serve(lambda connection, _: connection.close()), paths=[USERS.path]
-        ) as door,
+        transport_to(serve(lambda connection, _: connection.close()), USERS) as door,
         pytest.raises(RunFailedError, match=NO_ANSWER),
     ):
         door.fetch(USERS, QUERY, Counts())

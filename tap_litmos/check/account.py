@@ -16,7 +16,6 @@ from tap_litmos.check.survey import Survey
 from tap_litmos.errors import StreamFailedError
 from tap_litmos.paginator import Position
 from tap_litmos.progress import Progress
-from tap_litmos.redact import RedactKey
 from tap_litmos.rows import RowReader
 from tap_litmos.summary import RunSummary
 from tap_litmos.transport import FetchedPage, Transport
@@ -95,7 +94,6 @@ class Account:
         self.zone: float | None = None
         self.slowest = 0.0
         self._lock = threading.Lock()
-        self._key_filter = RedactKey(config["api_key"])
         self.requests = 0
         self.failed = 0
         self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
@@ -105,15 +103,13 @@ class Account:
         self._summary = RunSummary(logger)
         self._progress = Progress(
             self._summary,
-            requests_per_minute=config["requests_per_minute"],
+            self.rate,
             requests_left=lambda: max(_USUAL - self.requests, 1),
-            waiting=lambda: self.rate.waiting,
             logger=logger,
         )
 
     def __enter__(self) -> Self:
-        """Hide the key in what is logged, and begin to show progress."""
-        self._key_filter.install()
+        """Begin to show progress."""
         self._progress.__enter__()
         return self
 
@@ -121,7 +117,6 @@ class Account:
         """Show progress no more, and end what is still in flight."""
         self._progress.__exit__()
         self._transport.close()
-        self._key_filter.remove()
 
     @property
     def requests_left(self) -> int:
