@@ -343,6 +343,11 @@ def config_for(box: Sandbox, **settings: Any) -> dict[str, Any]:
     return {**box.config(), "requests_per_minute": UNLIMITED, **settings}
 
 
+def in_environment(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the environment that stand for a config."""
+    return {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
+
+
 def catalog_of(
     *streams: str,
     fields: Mapping[str, Mapping[str, bool]] | None = None,

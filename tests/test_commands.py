@@ -22,6 +22,7 @@ from support import (
     config_for,
     days_ago,
     fold,
+    in_environment,
     run_process,
     run_tap,
     truth,
@@ -246,7 +247,7 @@ def test_a_missing_file_ends_the_run(option: str, box: Sandbox, tmp_path: Path) 
 
 def test_without_config_the_environment_is_read(box: Sandbox) -> None:
     config = config_for(box, start_date=days_ago(1))
-    env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
+    env = in_environment(config)
     run = run_process(env=env)
     assert run.status == 0
     assert len(box.requests) == 17

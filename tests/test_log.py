@@ -56,11 +56,6 @@ PROGRESS = re.compile(
 # What is said, and what is not
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=30, years=0.3, live=False)
-
-
 def said_by_the_sdk(run: Run) -> list[str]:
     """Return which of the SDK's own lines are in a log."""
     lines = ("METRIC", "Beginning sync of", "Skipping deselected", "Skipping parse of env")
@@ -339,7 +334,7 @@ class Terminal:
 @pytest.mark.usefixtures("no_variables")
 @pytest.mark.parametrize("width", [300, 70])
 def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
-    width: int, org: Organisation
+    width: int, long_org: Organisation
 ) -> None:
     terminal = Terminal(width)
 
@@ -348,7 +343,7 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
             assert terminal.moved.wait(60)
         return "500" if incoming.number % 4 == 0 else None
 
-    with Sandbox(org, on_request=fail_below_the_line) as opened:
+    with Sandbox(long_org, on_request=fail_below_the_line) as opened:
         with started(
             config=config_for(opened, max_concurrent_requests=1),
             catalog=catalog_of(*FEW),
@@ -374,7 +369,7 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
         listed = [line.split()[0] for line in terminal.shown[table:]]
         assert [name for name in listed if name in FEW] == sorted(FEW)
     for stream in FEW:
-        assert run.rows(stream) == truth(org, stream)
+        assert run.rows(stream) == truth(long_org, stream)
 
 
 @pytest.mark.usefixtures("no_variables")

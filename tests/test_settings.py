@@ -6,7 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import Run, catalog_of, config_for, days_ago, page, run_process, run_tap, serving
+from support import (
+    Run,
+    catalog_of,
+    config_for,
+    days_ago,
+    in_environment,
+    page,
+    run_process,
+    run_tap,
+    serving,
+)
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Sandbox
@@ -110,10 +120,6 @@ VALID = [
     ("detect_deletes", True),
     ("detect_deletes", False),
 ]
-
-
-def in_environment(config: dict[str, Any]) -> dict[str, str]:
-    return {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
 
 
 def run_with(config: dict[str, Any], source: str) -> Run:

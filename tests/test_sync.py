@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import time_machine
 from support import (
-    AFTERNOON,
     DEFAULT_STREAMS,
     ENDPOINT,
     Run,
@@ -32,17 +31,12 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.sandbox.habits import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+pytestmark = pytest.mark.usefixtures("afternoon")
 
 DAY = timedelta(days=1)
 LONGEST = 7 * DAY
-
-
-@pytest.fixture(scope="module", autouse=True)
-def afternoon() -> Iterator[None]:
-    """Let it be the same afternoon in all tests of this module."""
-    with time_machine.travel(AFTERNOON):
-        yield
 
 
 @pytest.fixture
