@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -465,6 +465,34 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
         return 200, {}, body or page(name)
 
     return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
+
+
+@dataclass
+class Notes:
+    """What a `RowReader` reports."""
+
+    invalid_values: list[tuple[str, str]] = field(default_factory=list)
+    unknowns: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
+    rows_without_key: list[dict[str, Any]] = field(default_factory=list)
+
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
+        assert field
+        assert value
+        assert kind in {"integer", "number", "boolean", "datetime"}
+        self.invalid_values.append((field, value))
+
+    def unknown_field(self, element: str) -> None:
+        assert element
+        self.unknowns.append(element)
+
+    def defaulted(self, field: str) -> None:
+        assert field
+        self.defaults.append(field)
+
+    def row_without_key(self, ids: dict[str, Any]) -> None:
+        json.dumps(ids)
+        self.rows_without_key.append(ids)
 
 
 # The tap in a process of its own, to be interrupted
