@@ -9,9 +9,10 @@ import gzip
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from support import catalog_of, days_ago, page
+from support import batch_config, catalog_of, days_ago, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,10 +108,7 @@ def html_then_nothing() -> Answer:
     return always(200, b"<!DOCTYPE html><html><body>Sign in</body></html>")
 
 
-BATCHES = {
-    "encoding": {"format": "jsonl", "compression": "gzip"},
-    "storage": {"root": "file:///nowhere"},
-}
+BATCHES = batch_config(Path("/nowhere"))
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 YESTERDAY = {"replication_key_value": days_ago(1)}
 

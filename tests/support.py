@@ -326,6 +326,15 @@ class _Pipe(io.BytesIO):
         return super().write(b"".join(lines))
 
 
+def batch_config(folder: Path) -> dict[str, Any]:
+    """Return the setting with which rows go into files in a folder, 40 in each."""
+    return {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri(), "prefix": "tap-"},
+        "batch_size": 40,
+    }
+
+
 def rows_of(batch: Mapping[str, Any]) -> list[Record]:
     """Return the rows of the files of a BATCH message."""
     rows: list[Record] = []
@@ -401,6 +410,11 @@ def limit_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # The truth
+
+
+def changed_at(stream: str, row: Record) -> Any:
+    """Return when a row last changed: the date by which requests for its stream select."""
+    return row[ENDPOINT[stream].replication_key or "CreatedDate"] or row["CreatedDate"]
 
 
 def fold(stream: str, records: Sequence[Record]) -> dict[Key, Record]:

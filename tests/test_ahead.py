@@ -15,6 +15,7 @@ from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
     catalog_of,
+    changed_at,
     config_for,
     days_ago,
     page,
@@ -142,8 +143,7 @@ def test_a_state_never_claims_a_row_that_was_not_written_before(
     assert run.status == 0
     due = {
         stream: sorted(
-            (row[ENDPOINT[stream].replication_key or ""] or row["CreatedDate"], key)
-            for key, row in truth(long_org, stream).items()
+            (changed_at(stream, row), key) for key, row in truth(long_org, stream).items()
         )
         for stream in DEFAULT_STREAMS
     }

@@ -8,11 +8,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from support import AFTERNOON, ENDPOINT, config_for, in_environment, page, run_tap
+from support import AFTERNOON, ENDPOINT, changed_at, config_for, in_environment, page, run_tap
 
 from tap_litmos.check import BUDGET, CHECKS, Finding, Report, Verdict, account
 from tap_litmos.sandbox import ALL_FAULT_KINDS, Habits, Organisation, Sandbox
@@ -49,7 +50,7 @@ def org_of(
     with time_machine.travel(AFTERNOON, tick=False):
         org = Organisation(users=30, years=0.1, seed=seed, live=False)
     for stream in org.endpoints.keys() - org.listings.keys():
-        kept = sorted(org.rows(stream), key=lambda row: date_of(org, stream, row))[-12:]
+        kept = sorted(org.rows(stream), key=partial(changed_at, stream))[-12:]
         org.replace_rows(stream, kept if stream in KEPT else [])
     week = AFTERNOON - timedelta(days=6)
     modules: list[Record] = [
@@ -73,20 +74,14 @@ def org_of(
     return org
 
 
-def date_of(org: Organisation, stream: str, row: Record) -> datetime:
-    """Return when a row changed."""
-    date: datetime = row[org.endpoints[stream].replication_key or ""] or row["CreatedDate"]
-    return date
-
-
 @pytest.fixture(scope="module")
 def dense_org() -> Organisation:
     return org_of()
 
 
 @pytest.fixture(autouse=True)
-def afternoon() -> Iterator[None]:
-    """Let it be far from midnight."""
+def each_afternoon() -> Iterator[None]:
+    """Let each test begin at the same moment, far from midnight."""
     with time_machine.travel(AFTERNOON):
         yield
 
@@ -405,7 +400,7 @@ def test_a_quiet_account_is_not_called_late() -> None:
     org = org_of(newest=quiet)
     for stream in KEPT:
         rows = org.rows(stream)
-        quiet_rows = [row for row in rows if date_of(org, stream, row) <= AFTERNOON - quiet]
+        quiet_rows = [row for row in rows if changed_at(stream, row) <= AFTERNOON - quiet]
         org.replace_rows(stream, quiet_rows)
     with Sandbox(org) as box:
         check_case(box, Case({}, {"lateness": (UNSEEN, "none appeared meanwhile")}))

@@ -25,7 +25,6 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("afternoon")
 
@@ -487,16 +486,6 @@ def test_a_version_is_announced_after_all_rows_of_a_listing_and_for_nothing_else
         assert [each["type"] for each in rows] == ["SCHEMA", *["RECORD"] * (len(rows) - 1)]
         assert last["type"] == "ACTIVATE_VERSION"
         assert {each["version"] for each in [*rows[1:], last]} == {last["version"]}
-
-
-def test_no_version_is_announced_where_rows_go_into_files(box: Sandbox, tmp_path: Path) -> None:
-    batches = {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": tmp_path.as_uri()},
-    }
-    run = run_tap(config=config_for(box, detect_deletes=True, batch_config=batches))
-    assert run.status == 0
-    assert {each["type"] for each in run.messages} == {"SCHEMA", "BATCH", "STATE"}
 
 
 def test_rows_tell_when_their_page_was_asked_for(org: Organisation) -> None:

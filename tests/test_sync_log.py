@@ -15,7 +15,9 @@ from support import (
     ENDPOINT,
     Record,
     Run,
+    batch_config,
     catalog_of,
+    changed_at,
     config_for,
     days_ago,
     fold,
@@ -77,13 +79,6 @@ def digest(stream: str, rows: Iterable[Record]) -> str:
     return hashlib.md5("".join(hashes).encode()).hexdigest()  # noqa: S324
 
 
-def changed(stream: str, row: Record) -> str:
-    """Return when a row last changed."""
-    at = row[ENDPOINT[stream].replication_key or "CreatedDate"] or row["CreatedDate"]
-    assert isinstance(at, str)
-    return at
-
-
 # What a row says
 
 
@@ -121,7 +116,7 @@ def test_each_window_has_a_row_with_what_came_in_it(
             expected = [
                 each
                 for each in truth(long_org, stream).values()
-                if row["Since"] <= changed(stream, each) <= row["To"]
+                if row["Since"] <= changed_at(stream, each) <= row["To"]
             ]
             assert row["Rows"] == len(expected)
             assert row["Digest"] == digest(stream, expected)
@@ -254,7 +249,7 @@ def test_rows_that_come_more_than_once_count_once(
         expected = [
             each
             for each in truth(long_org, "module_results").values()
-            if row["Since"] <= changed("module_results", each) <= row["To"]
+            if row["Since"] <= changed_at("module_results", each) <= row["To"]
         ]
         assert row["Rows"] == len(expected)
         assert row["Digest"] == digest("module_results", expected)
@@ -318,7 +313,7 @@ def arrive(
         promised = {
             key
             for key, each in truth(org, row["Stream"]).items()
-            if row["Since"] <= changed(row["Stream"], each) < row["CompleteTo"]
+            if row["Since"] <= changed_at(row["Stream"], each) < row["CompleteTo"]
         }
         assert promised <= fold(row["Stream"], before.get(row["Stream"], [])).keys()
 
@@ -331,13 +326,7 @@ def test_killed_again_and_again_it_never_claims_what_was_not_written(
     catalog = catalog_of("sync_log", *DEFAULT_STREAMS)
     settings: dict[str, Any] = {"lookback_hours": 0, "page_size": 50}
     if in_batches:
-        encoding = {"format": "jsonl", "compression": "gzip"}
-        storage = {"root": tmp_path.as_uri(), "prefix": "tap-"}
-        settings["batch_config"] = {
-            "encoding": encoding,
-            "storage": storage,
-            "batch_size": 40,
-        }
+        settings["batch_config"] = batch_config(tmp_path)
     state: dict[str, Any] = {}
     delivered: dict[str, list[Record]] = {"sync_log": []}
     with Sandbox(long_org) as box:
