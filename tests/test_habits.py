@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import NOT_PROVED, catalog_of, config_for, days_ago, run_tap
+from errors import ERRORS
+from support import NOT_PROVED, WITHOUT_KEY, catalog_of, config_for, days_ago, run_tap
 
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -75,14 +76,14 @@ def test_every_row_comes(habit: str, concurrency: int) -> None:
 
 
 SAID: dict[str, tuple[dict[str, Any], str]] = {
-    "ignores start": ({"ignores_start": True}, "it sends the same page again"),
+    "ignores start": ({"ignores_start": True}, ERRORS["a service that ignores start"].what),
     "goes round": ({"wraps": True}, NOT_PROVED),
     "twice and in any order": (
         {"order": "random", "repeated": "adjacent"},
         NOT_PROVED,
     ),
-    "rows without key": ({"keyless": 0.1}, "without primary key"),
-    "windows of 7 days are too long": ({"longest_days": 6.96}, "Set window_days to 6"),
+    "rows without key": ({"keyless": 0.1}, WITHOUT_KEY),
+    "windows of 7 days are too long": ({"longest_days": 6.96}, ERRORS["406"].next),
 }
 
 

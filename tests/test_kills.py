@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from errors import ERRORS
 from support import (
     ACCOUNT,
     DEFAULT_STREAMS,
@@ -207,5 +208,5 @@ def test_a_target_that_closes_the_pipe_ends_the_run_with_a_line() -> None:
         log = tap.log
     assert "Traceback" not in log
     assert "BrokenPipe" not in log
-    assert "The target closed the pipe" in log.splitlines()[-1]
+    assert ERRORS["a target that is gone"].what in log.splitlines()[-1]
     assert ACCOUNT in log

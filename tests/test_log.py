@@ -20,6 +20,7 @@ from support import (
     ACCOUNT,
     INVALID_KEY,
     LOG_LINE,
+    RETRYING,
     Run,
     catalog_of,
     command_with_minute,
@@ -137,7 +138,7 @@ def test_a_fault_that_several_requests_meet_is_told_once(org: Organisation) -> N
     assert run.status == 0
     assert run.stats("users")["retries"] == "4"
     [warning] = run.warnings
-    assert "users: Litmos returned 500 Internal Server Error; retrying in " in warning
+    assert f"users: {RETRYING}" in warning
 
 
 def test_a_wrong_key_is_one_line(box: Sandbox) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from errors import ERRORS
 from support import (
     Run,
     catalog_of,
@@ -312,5 +313,5 @@ def test_a_setting_that_is_missing_may_have_been_given_by_another_name(box: Sand
     assert run.status == 1
     hint, missing = run.errors
     assert "Unknown setting 'apikey' ignored; did you mean 'api_key'?" in hint
-    assert "Setting 'api_key' is missing" in missing
+    assert ERRORS["a setting is missing"].what in missing
     assert box.api_key not in run.log

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from errors import ERRORS
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -417,7 +418,7 @@ def test_a_stream_map_that_fails_on_it_ends_the_run_in_a_line(org: Organisation)
     assert run.status == 1
     assert "Traceback" not in run.log
     [line] = run.errors
-    assert "sync_log: the stream map failed on a row (ZeroDivisionError" in line
+    assert f"{ERRORS['a stream map that fails on the sync log'].what}ZeroDivisionError" in line
     assert not run.of_type("STATE")
 
 
