@@ -30,7 +30,7 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pytest
 
@@ -454,6 +454,16 @@ def canonical(
             value = f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
         row[each.name] = value
     return row
+
+
+def org_with_teams(dates: Iterable[datetime]) -> Organisation:
+    """Return an organisation with the teams t0, t1, …, which changed at these moments."""
+    org = Organisation(users=1, years=0.1, live=False)
+    org.replace_rows(
+        "teams",
+        [{"Id": f"t{number}", "UpdatedDate": date} for number, date in enumerate(dates)],
+    )
+    return org
 
 
 # Pages as a test wants them

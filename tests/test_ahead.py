@@ -164,7 +164,9 @@ def test_a_state_never_claims_a_row_that_was_not_written_before(
 
 
 @pytest.mark.parametrize("most", [1, 3, 12])
-def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int) -> None:
+def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(
+    most: int, org: Organisation
+) -> None:
     """The first page does not fit into the pipe; all others are those ahead of it."""
     bound = 1 + (most + transport.PAGES_AHEAD if most > 1 else 0)
     rows = [f"<Id>{number}</Id><Skype>{'x' * 10_000}</Skype>" for number in range(50)]
@@ -178,7 +180,6 @@ def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int
             exceeded.set()
         return 200, {}, body
 
-    org = Organisation(users=1, years=0.1, live=False)
     with Sandbox(org, on_request=answer) as box:
         config = config_for(box, start_date=days_ago(300), max_concurrent_requests=most)
         with started(config=config, catalog=catalog_of("users")) as tap:

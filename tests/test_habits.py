@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS
-from support import NOT_PROVED, WITHOUT_KEY, catalog_of, config_for, days_ago, run_tap
+from support import (
+    NOT_PROVED,
+    WITHOUT_KEY,
+    catalog_of,
+    config_for,
+    days_ago,
+    org_with_teams,
+    run_tap,
+)
 
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -20,14 +28,8 @@ COUNT = 1_230
 
 def org_of(count: int, tie: int = 1) -> Organisation:
     """Return an organisation with teams, of which so many have the same second."""
-    org = Organisation(users=1, years=0.1, live=False)
     first = (datetime.now(UTC) - timedelta(days=9)).replace(minute=0, second=0, microsecond=0)
-    rows: list[dict[str, Any]] = [
-        {"Id": f"t{number}", "UpdatedDate": first + timedelta(seconds=number // tie)}
-        for number in range(count)
-    ]
-    org.replace_rows(STREAM, rows)
-    return org
+    return org_with_teams(first + timedelta(seconds=number // tie) for number in range(count))
 
 
 def sync(box: Sandbox, **settings: Any) -> Run:

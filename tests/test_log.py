@@ -152,12 +152,11 @@ def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
 # How far it is
 
 
-def test_the_plan_is_told_first() -> None:
-    with Sandbox(Organisation(users=1, years=0.1, live=False)) as opened:
-        config = config_for(opened, start_date=days_ago(20), requests_per_minute=2)
-        run = run_tap(config=config, catalog=catalog_of("teams", "courses"), minute=0.05)
+def test_the_plan_is_told_first(box: Sandbox) -> None:
+    config = config_for(box, start_date=days_ago(20), requests_per_minute=2)
+    run = run_tap(config=config, catalog=catalog_of("teams", "courses"), minute=0.05)
     assert run.status == 0
-    count = len(opened.requests)
+    count = len(box.requests)
     assert count >= 4
     plan = run.log.splitlines()[1]
     assert plan.endswith(
@@ -230,14 +229,14 @@ def test_a_line_now_and_then_tells_how_far_a_sync_is(lines: Lines) -> None:
 
 
 def test_the_line_says_when_the_rate_limit_is_waited_for(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
+    lines: Lines, org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RateLimit, "waiting", 12.4)
 
     def hold(_: Incoming) -> None:
         assert lines.came.acquire(timeout=30)
 
-    with Sandbox(Organisation(users=1, years=0.1, live=False), on_request=hold) as opened:
+    with Sandbox(org, on_request=hold) as opened:
         run = run_tap(config=config_for(opened), catalog=catalog_of("users"))
     assert run.status == 0
     shown = [line for line in map(PROGRESS.fullmatch, run.log.splitlines()) if line]

@@ -23,6 +23,7 @@ from support import (
     days_ago,
     fold,
     moment,
+    org_with_teams,
     page,
     rows_of,
     run_process,
@@ -198,15 +199,8 @@ def test_a_listing_is_logged_from_the_beginning_of_time_on(
 
 
 def test_a_row_that_changes_while_its_window_is_read_counts_in_its_last_state() -> None:
-    org = Organisation(users=1, years=0.1, live=False)
     first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
-    org.replace_rows(
-        "teams",
-        [
-            {"Id": f"t{number}", "UpdatedDate": first + timedelta(seconds=number)}
-            for number in range(100)
-        ],
-    )
+    org = org_with_teams(first + timedelta(seconds=number) for number in range(100))
     with Sandbox(org, moving=2, order="updated") as box:
         run = logged(box, "teams", page_size=20, start_date=days_ago(0))
     assert run.status == 0
