@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import time_machine
 from hypothesis import settings
+from support import AFTERNOON
 
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -45,3 +47,23 @@ def box(org: Organisation) -> Iterator[Sandbox]:
     """Yield a sandbox of it that listens."""
     with Sandbox(org) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def long_org() -> Organisation:
+    """Return an organisation with more people and a longer past: 16 weeks."""
+    return Organisation(users=30, years=0.3, live=False)
+
+
+@pytest.fixture
+def long_box(long_org: Organisation) -> Iterator[Sandbox]:
+    """Yield a sandbox of it that listens."""
+    with Sandbox(long_org) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def afternoon() -> Iterator[None]:
+    """Let it be the same afternoon in all tests of a module, its organisation included."""
+    with time_machine.travel(AFTERNOON):
+        yield

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pytest
 
@@ -61,10 +61,13 @@ SDK_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| .*")
 
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
 ACCOUNT = "Read "
-INVALID_KEY = "the API key is not valid"
+INVALID_KEY = "the API key is not valid, or the account is not enabled for the API"
 KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
+NOT_READY = " of 17 endpoints answer; not ready to sync: "
+RETRYING = "Litmos returned 500 Internal Server Error; retrying in "
+WITHOUT_KEY = "without primary key"
 
 UNLIMITED = 1_000_000
 """Requests a minute, where the rate is not what a test is about."""
@@ -329,6 +332,15 @@ class _Pipe(io.BytesIO):
         return super().write(b"".join(lines))
 
 
+def batch_config(folder: Path) -> dict[str, Any]:
+    """Return the setting with which rows go into files in a folder, 40 in each."""
+    return {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri(), "prefix": "tap-"},
+        "batch_size": 40,
+    }
+
+
 def rows_of(batch: Mapping[str, Any]) -> list[Record]:
     """Return the rows of the files of a BATCH message."""
     rows: list[Record] = []
@@ -344,6 +356,11 @@ def rows_of(batch: Mapping[str, Any]) -> list[Record]:
 def config_for(box: Sandbox, **settings: Any) -> dict[str, Any]:
     """Return a config for a sandbox, in which the rate is no limit."""
     return {**box.config(), "requests_per_minute": UNLIMITED, **settings}
+
+
+def in_environment(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the environment that stand for a config."""
+    return {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
 
 
 def catalog_of(
@@ -401,6 +418,11 @@ def limit_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
 # The truth
 
 
+def changed_at(stream: str, row: Record) -> Any:
+    """Return when a row last changed: the date by which requests for its stream select."""
+    return row[ENDPOINT[stream].replication_key or "CreatedDate"] or row["CreatedDate"]
+
+
 def fold(stream: str, records: Sequence[Record]) -> dict[Key, Record]:
     """Return the last of the records for each primary key."""
     key = DECLARATION[stream].primary_key
@@ -437,6 +459,16 @@ def canonical(
     return row
 
 
+def org_with_teams(dates: Iterable[datetime]) -> Organisation:
+    """Return an organisation with the teams t0, t1, …, which changed at these moments."""
+    org = Organisation(users=1, years=0.1, live=False)
+    org.replace_rows(
+        "teams",
+        [{"Id": f"t{number}", "UpdatedDate": date} for number, date in enumerate(dates)],
+    )
+    return org
+
+
 # Pages as a test wants them
 
 
@@ -463,6 +495,34 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
         return 200, {}, body or page(name)
 
     return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
+
+
+@dataclass
+class Notes:
+    """What a `RowReader` reports."""
+
+    invalid_values: list[tuple[str, str]] = field(default_factory=list)
+    unknowns: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
+    rows_without_key: list[dict[str, Any]] = field(default_factory=list)
+
+    def invalid_value(self, field: str, value: str, kind: str) -> None:
+        assert field
+        assert value
+        assert kind in {"integer", "number", "boolean", "datetime"}
+        self.invalid_values.append((field, value))
+
+    def unknown_field(self, element: str) -> None:
+        assert element
+        self.unknowns.append(element)
+
+    def defaulted(self, field: str) -> None:
+        assert field
+        self.defaults.append(field)
+
+    def row_without_key(self, ids: dict[str, Any]) -> None:
+        json.dumps(ids)
+        self.rows_without_key.append(ids)
 
 
 # The tap in a process of its own, to be interrupted

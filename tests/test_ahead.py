@@ -15,6 +15,7 @@ from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
     catalog_of,
+    changed_at,
     config_for,
     days_ago,
     page,
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 FEW = ("course_results", "module_results", "team_users")
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=30, years=0.3, live=False)
-
-
 @pytest.fixture
 def no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first request of a run go alone only until others can be sent."""
@@ -55,7 +51,7 @@ def asked(requests: list[Incoming]) -> Counter[tuple[Any, ...]]:
 @pytest.mark.usefixtures("no_head_start")
 @pytest.mark.parametrize("most", [1, 2, 5, 32])
 def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
-    most: int, org: Organisation
+    most: int, long_org: Organisation
 ) -> None:
     reached, exceeded = threading.Event(), threading.Event()
 
@@ -67,7 +63,7 @@ def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
             reached.set()
         assert reached.wait(30)
 
-    box = Sandbox(org, on_request=wait_for_others)
+    box = Sandbox(long_org, on_request=wait_for_others)
     with box:
         run = run_tap(config=config_for(box, page_size=50, max_concurrent_requests=most))
     assert run.status == 0
@@ -95,11 +91,15 @@ def test_what_is_asked_for_and_delivered_is_what_a_sequential_tap_would() -> Non
                 assert several.output == one.output
 
 
-def test_rows_leave_in_order_although_answers_do_not_come_in_order(org: Organisation) -> None:
-    with Sandbox(org) as box:
+def test_rows_leave_in_order_although_answers_do_not_come_in_order(
+    long_org: Organisation,
+) -> None:
+    with Sandbox(long_org) as box:
         config = config_for(box, page_size=40, max_concurrent_requests=1)
         expected = run_tap(config=config, catalog=catalog_of(*FEW), minute=0.6)
-    with Sandbox(org, on_request=lambda each: "500" if each.number % 3 == 0 else None) as box:
+    with Sandbox(
+        long_org, on_request=lambda each: "500" if each.number % 3 == 0 else None
+    ) as box:
         config = config_for(box, page_size=40, max_concurrent_requests=12)
         run = run_tap(config=config, catalog=catalog_of(*FEW), minute=0.6)
     answered = [each.since for each in box.requests if each.since and each.status == 200]
@@ -136,15 +136,14 @@ def test_other_streams_go_on_while_one_waits_for_the_rows_of_its_last_windows(
 
 @pytest.mark.parametrize("most", [1, 5, 32])
 def test_a_state_never_claims_a_row_that_was_not_written_before(
-    most: int, org: Organisation
+    most: int, long_org: Organisation
 ) -> None:
-    with Sandbox(org) as box:
+    with Sandbox(long_org) as box:
         run = run_tap(config=config_for(box, page_size=30, max_concurrent_requests=most))
     assert run.status == 0
     due = {
         stream: sorted(
-            (row[ENDPOINT[stream].replication_key or ""] or row["CreatedDate"], key)
-            for key, row in truth(org, stream).items()
+            (changed_at(stream, row), key) for key, row in truth(long_org, stream).items()
         )
         for stream in DEFAULT_STREAMS
     }
@@ -165,7 +164,9 @@ def test_a_state_never_claims_a_row_that_was_not_written_before(
 
 
 @pytest.mark.parametrize("most", [1, 3, 12])
-def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int) -> None:
+def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(
+    most: int, org: Organisation
+) -> None:
     """The first page does not fit into the pipe; all others are those ahead of it."""
     bound = 1 + (most + transport.PAGES_AHEAD if most > 1 else 0)
     rows = [f"<Id>{number}</Id><Skype>{'x' * 10_000}</Skype>" for number in range(50)]
@@ -179,7 +180,6 @@ def test_a_reader_that_does_not_read_lets_a_few_pages_wait_and_no_more(most: int
             exceeded.set()
         return 200, {}, body
 
-    org = Organisation(users=1, years=0.1, live=False)
     with Sandbox(org, on_request=answer) as box:
         config = config_for(box, start_date=days_ago(300), max_concurrent_requests=most)
         with started(config=config, catalog=catalog_of("users")) as tap:
@@ -208,7 +208,7 @@ ENDS: dict[str, tuple[Hook, int]] = {
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_no_thread_stays_behind_when_a_run_is_ended(how: str, org: Organisation) -> None:
+def test_no_thread_stays_behind_when_a_run_is_ended(how: str, long_org: Organisation) -> None:
     """Those that wait for an answer are woken up."""
     hook, status = ENDS[how]
     before = set(threading.enumerate())
@@ -224,7 +224,7 @@ def test_no_thread_stays_behind_when_a_run_is_ended(how: str, org: Organisation)
             over.wait(30)
         return None
 
-    with Sandbox(org, on_request=end_midway) as box:
+    with Sandbox(long_org, on_request=end_midway) as box:
         run = run_tap(config=config_for(box, max_concurrent_requests=12))
         left = [each for each in threading.enumerate() if each not in before]
         for thread in left:

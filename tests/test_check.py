@@ -8,11 +8,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from support import AFTERNOON, ENDPOINT, config_for, page, run_tap
+from support import AFTERNOON, ENDPOINT, changed_at, config_for, in_environment, page, run_tap
 
 from tap_litmos.check import BUDGET, CHECKS, Finding, Report, Verdict, account
 from tap_litmos.sandbox import ALL_FAULT_KINDS, Habits, Organisation, Sandbox
@@ -49,7 +50,7 @@ def org_of(
     with time_machine.travel(AFTERNOON, tick=False):
         org = Organisation(users=30, years=0.1, seed=seed, live=False)
     for stream in org.endpoints.keys() - org.listings.keys():
-        kept = sorted(org.rows(stream), key=lambda row: date_of(org, stream, row))[-12:]
+        kept = sorted(org.rows(stream), key=partial(changed_at, stream))[-12:]
         org.replace_rows(stream, kept if stream in KEPT else [])
     week = AFTERNOON - timedelta(days=6)
     modules: list[Record] = [
@@ -73,20 +74,14 @@ def org_of(
     return org
 
 
-def date_of(org: Organisation, stream: str, row: Record) -> datetime:
-    """Return when a row changed."""
-    date: datetime = row[org.endpoints[stream].replication_key or ""] or row["CreatedDate"]
-    return date
-
-
 @pytest.fixture(scope="module")
-def org() -> Organisation:
+def dense_org() -> Organisation:
     return org_of()
 
 
 @pytest.fixture(autouse=True)
-def afternoon() -> Iterator[None]:
-    """Let it be far from midnight."""
+def each_afternoon() -> Iterator[None]:
+    """Let each test begin at the same moment, far from midnight."""
     with time_machine.travel(AFTERNOON):
         yield
 
@@ -325,16 +320,16 @@ def field_names(endpoint: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def values(org: Organisation) -> set[str]:
-    return values_of(org)
+def values(dense_org: Organisation) -> set[str]:
+    return values_of(dense_org)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_habit_is_recognised_and_no_value_is_told(
-    name: str, org: Organisation, values: set[str]
+    name: str, dense_org: Organisation, values: set[str]
 ) -> None:
     case = CASES[name]
-    with Sandbox(org_of() if case.changes else org, **case.habits) as box:
+    with Sandbox(org_of() if case.changes else dense_org, **case.habits) as box:
         run = check_case(box, case)
     said = run.output.decode() + run.log
     words = set(re.findall(r"[\w.@:/-]+", said))
@@ -361,13 +356,13 @@ def test_pages_that_go_round_are_recognised() -> None:
     assert "no new rows" in found["small_pages"].detail
 
 
-def test_a_start_that_counts_pages_is_not_called_a_moving_row(org: Organisation) -> None:
+def test_a_start_that_counts_pages_is_not_called_a_moving_row(dense_org: Organisation) -> None:
     def count_pages(incoming: Incoming) -> None:
         query = incoming.query
         if "start" in query:
             query["start"] = str(int(query["start"]) * int(query["limit"]))
 
-    with Sandbox(org, on_request=count_pages) as box:
+    with Sandbox(dense_org, on_request=count_pages) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["order"].verdict == "holds"
     assert found["small_pages"].verdict == BREAKS
@@ -405,7 +400,7 @@ def test_a_quiet_account_is_not_called_late() -> None:
     org = org_of(newest=quiet)
     for stream in KEPT:
         rows = org.rows(stream)
-        quiet_rows = [row for row in rows if date_of(org, stream, row) <= AFTERNOON - quiet]
+        quiet_rows = [row for row in rows if changed_at(stream, row) <= AFTERNOON - quiet]
         org.replace_rows(stream, quiet_rows)
     with Sandbox(org) as box:
         check_case(box, Case({}, {"lateness": (UNSEEN, "none appeared meanwhile")}))
@@ -428,13 +423,13 @@ def test_where_little_is_there_it_says_so(size: str) -> None:
         assert "No row came" in run.log
 
 
-def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> None:
+def test_values_that_do_not_fit_are_counted_and_not_told(dense_org: Organisation) -> None:
     row = (
         "<Id>secret-id</Id><Active>perhaps so</Active><Passmark>a lot</Passmark>"
         "<CreatedDate>yesterday noon</CreatedDate><UpdatedDate>2026-03-10 12:00</UpdatedDate>"
         "<Nested><Deep>hidden thing</Deep></Nested>"
     )
-    with Sandbox(org, on_request=with_one_row("modules", row)) as box:
+    with Sandbox(dense_org, on_request=with_one_row("modules", row)) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)
     for kind in ("Active (boolean)", "Passmark (number)", "CreatedDate (datetime)"):
@@ -446,26 +441,26 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
         assert secret not in run.output.decode() + run.log
 
 
-def test_keys_that_cannot_be_read_are_not_called_missing(org: Organisation) -> None:
+def test_keys_that_cannot_be_read_are_not_called_missing(dense_org: Organisation) -> None:
     row = "<Id>1</Id><LastLogin>/Date(1773154200000)/</LastLogin>"
-    with Sandbox(org, on_request=with_one_row("user_logins", row)) as box:
+    with Sandbox(dense_org, on_request=with_one_row("user_logins", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["keys"].verdict == BREAKS
     assert "Not valid: user_logins.LastLogin (datetime)" in found["keys"].detail
     assert "Report the keys" in found["keys"].advice
 
 
-def test_the_case_of_names_makes_no_difference(org: Organisation) -> None:
+def test_the_case_of_names_makes_no_difference(dense_org: Organisation) -> None:
     row = "<id>c</id><modulename>m</modulename><orginalmoduleid>1</orginalmoduleid>"
-    with Sandbox(org, on_request=with_one_row("module_results", row)) as box:
+    with Sandbox(dense_org, on_request=with_one_row("module_results", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["spelling"].verdict == "holds"
 
 
 @pytest.mark.parametrize("date", ["2019-01-01T00:00:00", "9999-12-31T23:59:59"])
-def test_rows_of_another_date_are_counted(date: str, org: Organisation) -> None:
+def test_rows_of_another_date_are_counted(date: str, dense_org: Organisation) -> None:
     row = f"<Id>1</Id><UpdatedDate>{date}</UpdatedDate>"
-    with Sandbox(org, on_request=with_one_row("modules", row)) as box:
+    with Sandbox(dense_org, on_request=with_one_row("modules", row)) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["within"].verdict == HARMLESS
     assert found["within"].detail.startswith("1 of ")
@@ -498,7 +493,7 @@ def test_the_zone_is_seen_by_an_earlier_row_of_any_stream(
 
 @pytest.mark.parametrize("hours", [-5, 9.5])
 def test_dates_that_are_read_in_another_zone_than_they_are_written_are_recognised(
-    hours: float, org: Organisation
+    hours: float, dense_org: Organisation
 ) -> None:
     def shift(incoming: Incoming) -> None:
         for name in ("since", "to"):
@@ -506,7 +501,7 @@ def test_dates_that_are_read_in_another_zone_than_they_are_written_are_recognise
                 at = datetime.fromisoformat(incoming.query[name]) + timedelta(hours=hours)
                 incoming.query[name] = at.isoformat(" ")
 
-    with Sandbox(org, on_request=shift) as box:
+    with Sandbox(dense_org, on_request=shift) as box:
         found = findings_of(run_tap("--check", minute=1.0, config=config_for(box)))
     assert found["reading"].verdict == HARMLESS
     assert f"{abs(hours):g} hours apart" in found["reading"].detail
@@ -550,15 +545,17 @@ def test_rows_that_come_for_either_of_two_dates_are_understood(age: int) -> None
     assert found["small_pages"].verdict == "holds"
 
 
-def test_a_start_date_after_the_oldest_rows_is_told(org: Organisation) -> None:
-    with Sandbox(org) as box:
+def test_a_start_date_after_the_oldest_rows_is_told(dense_org: Organisation) -> None:
+    with Sandbox(dense_org) as box:
         config = config_for(box, start_date="2026-03-09")
         found = findings_of(run_tap("--check", minute=1.0, config=config))
     assert found["oldest"].verdict == HARMLESS
     assert re.search(r"Set start_date to 2026-0\d-01", found["oldest"].advice)
 
 
-def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organisation) -> None:
+def test_what_the_account_answers_and_the_tap_does_not_read_is_told(
+    dense_org: Organisation,
+) -> None:
     session = (
         b"<SessionCourses><SessionCourse><Name>Fire safety</Name><Sessions><Session><Days>"
         b"<SessionDay>Monday</SessionDay></Days></Session></Sessions></SessionCourse>"
@@ -571,7 +568,7 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
         "/bulkimports": (200, {}, b"<html><body>Sign in</body></html>"),
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
     }
-    with Sandbox(org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
+    with Sandbox(dense_org, on_request=lambda incoming: bodies.get(incoming.path)) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)["other_endpoints"]
     assert found.verdict == HARMLESS
@@ -585,18 +582,18 @@ def test_what_the_account_answers_and_the_tap_does_not_read_is_told(org: Organis
     assert run.status == 0
 
 
-def test_the_budget_is_kept_whatever_fails(org: Organisation) -> None:
-    with Sandbox(org, faults=0.6, fault_kinds=("500", "drop", "cut")) as box:
+def test_the_budget_is_kept_whatever_fails(dense_org: Organisation) -> None:
+    with Sandbox(dense_org, faults=0.6, fault_kinds=("500", "drop", "cut")) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     assert json.loads(run.output)["requests"] == len(box.requests) <= BUDGET
     assert "Traceback" not in run.log
 
 
 def test_what_the_budget_does_not_allow_is_not_seen(
-    org: Organisation, monkeypatch: pytest.MonkeyPatch
+    dense_org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(account, "BUDGET", 25)
-    with Sandbox(org) as box:
+    with Sandbox(dense_org) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     assert len(box.requests) == 25
     assert run.status == 0
@@ -607,11 +604,11 @@ def test_what_the_budget_does_not_allow_is_not_seen(
     assert "budget of 25 requests" in found["listings"].detail
 
 
-def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:
+def test_others_who_use_the_key_are_noticed(dense_org: Organisation) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         return (503, {}, b"") if incoming.number in {30, 31, 32} else None
 
-    with Sandbox(org, on_request=refuse) as box:
+    with Sandbox(dense_org, on_request=refuse) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     found = findings_of(run)["refusals"]
     assert found.verdict == HARMLESS
@@ -619,16 +616,16 @@ def test_others_who_use_the_key_are_noticed(org: Organisation) -> None:
     assert "set requests_per_minute below" in found.advice
 
 
-def test_the_rate_is_kept(org: Organisation) -> None:
+def test_the_rate_is_kept(dense_org: Organisation) -> None:
     # The sandbox counts arrivals, which on a busy machine come closer together.
-    with Sandbox(org, requests_per_minute=60, minute=1.0) as box:
+    with Sandbox(dense_org, requests_per_minute=60, minute=1.0) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box, requests_per_minute=40))
     assert findings_of(run)["refusals"].verdict == "holds"
     assert run.status == 0
 
 
-def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
-    with Sandbox(org) as box:
+def test_a_wrong_key_ends_it_as_it_ends_a_sync(dense_org: Organisation) -> None:
+    with Sandbox(dense_org) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box, api_key="wrong-key"))
     assert run.status == 1
     assert not run.output
@@ -638,8 +635,8 @@ def test_a_wrong_key_ends_it_as_it_ends_a_sync(org: Organisation) -> None:
     assert "Traceback" not in run.log
 
 
-def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> None:
-    with Sandbox(org, on_request=lambda _: (404, {}, b"")) as box:
+def test_where_no_endpoint_answers_nothing_else_is_asked(dense_org: Organisation) -> None:
+    with Sandbox(dense_org, on_request=lambda _: (404, {}, b"")) as box:
         run = run_tap("--check", config=config_for(box))
     assert run.status == 1
     assert len(box.requests) == 17
@@ -647,13 +644,13 @@ def test_where_no_endpoint_answers_nothing_else_is_asked(org: Organisation) -> N
     assert "none of 17 answered: users (404)" in run.output.decode()
 
 
-def test_endpoints_that_only_fail_are_not_all_asked_for_long(org: Organisation) -> None:
+def test_endpoints_that_only_fail_are_not_all_asked_for_long(dense_org: Organisation) -> None:
     failing = ("courses", "modules", "teams", "team_users", "user_courses")
 
     def fail(incoming: Incoming) -> str | None:
         return "500" if incoming.stream in failing else None
 
-    with Sandbox(org, on_request=fail) as box:
+    with Sandbox(dense_org, on_request=fail) as box:
         config = config_for(box, max_concurrent_requests=1)
         run = run_tap("--check", minute=1.0, config=config)
     tries = Counter(request.stream for request in box.requests)
@@ -663,8 +660,8 @@ def test_endpoints_that_only_fail_are_not_all_asked_for_long(org: Organisation) 
     assert all(f"{stream} (keeps failing)" in detail for stream in failing)
 
 
-def test_a_service_that_only_fails_is_not_asked_for_long(org: Organisation) -> None:
-    with Sandbox(org, on_request=lambda _: (503, {}, b"")) as box:
+def test_a_service_that_only_fails_is_not_asked_for_long(dense_org: Organisation) -> None:
+    with Sandbox(dense_org, on_request=lambda _: (503, {}, b"")) as box:
         run = run_tap("--check", minute=0.01, config=config_for(box))
     assert run.status == 1
     assert len(box.requests) <= 7 + 16 * 2
@@ -672,7 +669,7 @@ def test_a_service_that_only_fails_is_not_asked_for_long(org: Organisation) -> N
 
 
 def test_a_machine_that_starts_no_thread_checks_all_the_same(
-    org: Organisation, monkeypatch: pytest.MonkeyPatch
+    dense_org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = threading.Thread.start
 
@@ -682,7 +679,7 @@ def test_a_machine_that_starts_no_thread_checks_all_the_same(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with Sandbox(org) as box:
+    with Sandbox(dense_org) as box:
         check_case(box, Case({}))
 
 
@@ -693,18 +690,16 @@ def test_a_missing_setting_ends_it_as_it_ends_a_sync() -> None:
     assert "Setting 'start_date' is missing" in run.errors[-1]
 
 
-def test_nobody_takes_the_report(org: Organisation) -> None:
-    with Sandbox(org) as box:
+def test_nobody_takes_the_report(dense_org: Organisation) -> None:
+    with Sandbox(dense_org) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box), messages=0)
     assert run.status == 1
     assert "Traceback" not in run.log
 
 
-def test_the_environment_is_enough(org: Organisation) -> None:
-    with Sandbox(org) as box:
-        config = config_for(box)
-        env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
-        run = run_tap("--check", minute=1.0, env=env)
+def test_the_environment_is_enough(dense_org: Organisation) -> None:
+    with Sandbox(dense_org) as box:
+        run = run_tap("--check", minute=1.0, env=in_environment(config_for(box)))
     assert run.status == 0
     assert box.requests
 
@@ -716,8 +711,8 @@ def finding(verdict: Verdict, detail: str = "so it is", advice: str = "") -> Fin
     return Finding("name", "Paging", "This is so", "looked at it", verdict, detail, advice)
 
 
-def test_the_table_fits_80_columns_and_says_what_to_do(org: Organisation) -> None:
-    with Sandbox(org, page_cap=50, unknown_fields=True) as box:
+def test_the_table_fits_80_columns_and_says_what_to_do(dense_org: Organisation) -> None:
+    with Sandbox(dense_org, page_cap=50, unknown_fields=True) as box:
         run = run_tap("--check", minute=1.0, config=config_for(box))
     lines = run.log.splitlines()
     table = lines[lines.index(next(line for line in lines if line.startswith("topic "))) :]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
 from collections import Counter
@@ -15,13 +14,14 @@ import pytest
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
+    NOT_READY,
     Record,
     Run,
-    bookmark,
     catalog_of,
     config_for,
     days_ago,
     fold,
+    in_environment,
     run_process,
     run_tap,
     truth,
@@ -161,7 +161,7 @@ def test_test_says_which_endpoints_do_not_answer_and_why(
         assert len(box.requests) == 17
     assert run.status == 1
     *reasons, verdict = run.errors
-    assert "15 of 17 endpoints answer; not ready to sync: " in verdict
+    assert f"15{NOT_READY}" in verdict
     assert run.failed == list(refused)
     for (stream, status), reason in zip(refused.items(), reasons, strict=True):
         assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}: " in reason
@@ -173,7 +173,7 @@ def test_test_says_once_why_no_endpoint_answers(box: Sandbox) -> None:
     run = run_tap("--test", config=config)
     assert run.status == 1
     [verdict] = run.errors
-    assert "0 of 17 endpoints answer; not ready to sync: all 17 streams failed for " in verdict
+    assert f" 0{NOT_READY}all 17 streams failed for the same reason: " in verdict
     assert f"GET {ENDPOINT[DEFAULT_STREAMS[0]].path} returned 404" in verdict
 
 
@@ -246,7 +246,7 @@ def test_a_missing_file_ends_the_run(option: str, box: Sandbox, tmp_path: Path) 
 
 def test_without_config_the_environment_is_read(box: Sandbox) -> None:
     config = config_for(box, start_date=days_ago(1))
-    env = {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
+    env = in_environment(config)
     run = run_process(env=env)
     assert run.status == 0
     assert len(box.requests) == 17
@@ -313,7 +313,7 @@ def test_nothing_selected_is_nothing_to_do(box: Sandbox) -> None:
     assert not box.requests
 
 
-# Stream maps, flattening, batches
+# Stream maps, flattening
 
 
 def test_stream_maps(box: Sandbox, org: Organisation) -> None:
@@ -357,71 +357,3 @@ def test_flattening_changes_nothing_in_flat_rows(box: Sandbox, org: Organisation
     assert run.status == 0
     for stream in DEFAULT_STREAMS:
         assert run.rows(stream) == truth(org, stream)
-
-
-def batch_config(folder: Path) -> dict[str, Any]:
-    return {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": folder.as_uri(), "prefix": "some-"},
-        "batch_size": 50,
-    }
-
-
-def rows_in(manifest: list[str]) -> list[Record]:
-    rows = []
-    for uri in manifest:
-        content = Path(uri.removeprefix("file://")).read_bytes()
-        lines = gzip.decompress(content) if uri.endswith(".gz") else content
-        rows += [json.loads(line) for line in lines.splitlines()]
-    return rows
-
-
-def test_batches_hold_every_row_before_their_state(
-    box: Sandbox, org: Organisation, tmp_path: Path
-) -> None:
-    config = config_for(box, batch_config=batch_config(tmp_path), page_size=30)
-    run = run_tap(config=config)
-    assert run.status == 0
-    assert not run.of_type("RECORD")
-    assert run.of_type("BATCH")
-    loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
-    for message in run.messages:
-        if message["type"] == "BATCH":
-            loaded[message["stream"]] += rows_in(message["manifest"])
-        if message["type"] == "STATE":
-            for stream, found in message["value"]["bookmarks"].items():
-                if not found:
-                    continue
-                at = bookmark(message["value"], stream)
-                missing = truth(org, stream).keys() - fold(stream, loaded[stream]).keys()
-                assert not {
-                    key for key in missing if changed_at(stream, truth(org, stream)[key]) < at
-                }
-    for stream in DEFAULT_STREAMS:
-        assert fold(stream, loaded[stream]) == truth(org, stream)
-        assert run.bookmark(stream) > datetime.now(UTC) - timedelta(minutes=5)
-    requests = len(box.requests)
-    again = run_tap(config=config, state=run.state)
-    assert again.status == 0
-    assert len(box.requests) - requests == 17
-
-
-def changed_at(stream: str, row: Record) -> datetime:
-    changed = row[ENDPOINT[stream].replication_key or ""] or row["CreatedDate"]
-    return datetime.fromisoformat(changed)
-
-
-def test_an_interrupted_batch_sync_loses_nothing(
-    box: Sandbox, org: Organisation, tmp_path: Path
-) -> None:
-    config = config_for(box, batch_config=batch_config(tmp_path))
-    loaded: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
-    state: dict[str, Any] | None = None
-    for messages in (3, 9, 20, None):
-        run = run_tap(config=config, state=state, messages=messages)
-        assert (run.status == 0) is (messages is None)
-        state = run.states[-1] if run.states else state
-        for message in run.of_type("BATCH"):
-            loaded[message["stream"]] += rows_in(message["manifest"])
-    for stream in DEFAULT_STREAMS:
-        assert fold(stream, loaded[stream]) == truth(org, stream)

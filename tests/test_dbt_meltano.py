@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from support import UNLIMITED, output_of
+from support import config_for, in_environment, output_of
 
 from demo.marts import PACKAGE
 from scripts.environment import ROOT, environment
@@ -84,8 +84,7 @@ class Project:
         self.settings = {
             "NO_COLOR": "1",
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "TAP_LITMOS_REQUESTS_PER_MINUTE": str(UNLIMITED),
-            **{f"TAP_LITMOS_{name.upper()}": str(each) for name, each in box.config().items()},
+            **in_environment(config_for(box)),
             **{f"TARGET_POSTGRES_{name}": each for name, each in reach.items()},
             **{f"DBT_POSTGRES_{name}": each for name, each in reach.items()},
         }

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compliance import Result, Truth, figures
 from shared import once
-from support import DEFAULT_STREAMS, ENDPOINT, UNLIMITED
+from support import DEFAULT_STREAMS, ENDPOINT, config_for
 
 from demo.marts import PACKAGE
 from demo.page import (
@@ -112,7 +112,7 @@ def test_it_says_where_the_data_lies(demo: tuple[Path, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def org() -> Organisation:
+def mixed_org() -> Organisation:
     org = Organisation(users=60, years=0.25, live=False)
     for stream in ("users", "teams", "team_users", "course_results", "learning_path_results"):
         org.touch(stream, 4, Active=False)
@@ -122,16 +122,18 @@ def org() -> Organisation:
 
 @pytest.fixture(scope="module")
 def warehouse(
-    org: Organisation, target: Path, tmp_path_factory: pytest.TempPathFactory
+    mixed_org: Organisation, target: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Warehouse, dict[str, tuple[int, int]]]]:
     """What two syncs have brought, with changes between them, and what these were."""
     directory = tmp_path_factory.mktemp("warehouse")
-    with Sandbox(org) as box:
-        config: dict[str, Any] = {**box.config(), "requests_per_minute": UNLIMITED}
+    with Sandbox(mixed_org) as box:
+        config = config_for(box)
         first = sync("first", directory, config, target)
-        org.touch("courses", 2, Description="new")
-        org.touch("course_results", 3, Completed=True)
-        org.touch("teams", str(org.rows("teams")[0]["Id"]), Name="Renamed &amp; moved ")
+        mixed_org.touch("courses", 2, Description="new")
+        mixed_org.touch("course_results", 3, Completed=True)
+        mixed_org.touch(
+            "teams", str(mixed_org.rows("teams")[0]["Id"]), Name="Renamed &amp; moved "
+        )
         second = sync("second", directory, config, target)
     loaded = Warehouse(directory / "warehouse.duckdb", catalog())
     loaded.load([first.files, second.files])
@@ -140,7 +142,7 @@ def warehouse(
 
 
 def test_the_database_holds_every_row_that_came(
-    org: Organisation, warehouse: tuple[Warehouse, dict[str, tuple[int, int]]]
+    mixed_org: Organisation, warehouse: tuple[Warehouse, dict[str, tuple[int, int]]]
 ) -> None:
     loaded, _ = warehouse
     for stream in ("users", "courses", "teams", "course_results", "learning_path_results"):
@@ -149,7 +151,7 @@ def test_the_database_holds_every_row_that_came(
             f"select count(distinct ({keys})) as keys, count(*) as rows, "  # noqa: S608
             f"count(distinct _sdc_sequence) as syncs from litmos.{stream}"
         )
-        assert found["keys"] == len(org.rows(stream))
+        assert found["keys"] == len(mixed_org.rows(stream))
         assert found["rows"] >= found["keys"]
         assert found["syncs"] == 2
 

@@ -7,14 +7,13 @@ import re
 import subprocess
 import sys
 from datetime import datetime
-from typing import Any
 
 import pendulum
 import pytest
 import yaml
 
 from scripts import docs
-from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.streams import ENDPOINTS
 from tap_litmos.windows import split_into_windows
 
 DOCS = {
@@ -25,11 +24,6 @@ README = DOCS["README"]
 MELTANO = yaml.safe_load((docs.ROOT / "meltano.yml").read_text("utf-8"))
 HUB = yaml.safe_load((docs.ROOT / "docs" / "tap-litmos.yml").read_text("utf-8"))
 [EXTRACTOR] = MELTANO["plugins"]["extractors"]
-
-
-@pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
-    return docs.about()
 
 
 def section(title: str, document: str = "README") -> str:
@@ -49,35 +43,6 @@ def test_generated_documents_are_up_to_date() -> None:
 
 
 # Settings
-
-
-def test_the_readme_meltano_and_the_hub_have_the_same_settings(told: dict[str, Any]) -> None:
-    about = told["settings"]["properties"]
-    listed = rows(section("Settings"))
-    named = re.findall(r"`(\w+)`", section("Settings").rpartition("|")[2])
-    assert [name.strip("`") for name, *_ in listed] + named == list(about)
-    for name, default, description in listed:
-        setting = about[name.strip("`")]
-        assert description == setting["description"]
-        if "default" in setting:
-            assert default.strip("`") == str(setting["default"]).replace("False", "false")
-        else:
-            assert default == ("**required**" if setting_is_required(told, name) else "")
-    for plugin in (EXTRACTOR, HUB):
-        names = [each["name"].partition(".")[0] for each in plugin["settings"]]
-        assert set(names) == set(about)
-        assert sorted(plugin["capabilities"]) == sorted(told["capabilities"])
-        assert plugin["settings_group_validation"] == [told["settings"]["required"]]
-        for each in plugin["settings"]:
-            assert each["label"]
-            assert each["description"]
-            if each["name"] in about:
-                assert each["description"] == about[each["name"]]["description"]
-                assert each.get("value") == about[each["name"]].get("default")
-
-
-def setting_is_required(told: dict[str, Any], name: str) -> bool:
-    return name.strip("`") in told["settings"]["required"]
 
 
 def test_settings_have_kinds_that_fit_and_the_key_is_sensitive() -> None:
@@ -142,52 +107,7 @@ def test_the_definition_for_the_hub_is_in_alphabetical_order() -> None:
         assert listed == sorted(listed)
 
 
-# Streams
-
-
-def test_the_readme_names_every_stream_where_it_belongs() -> None:
-    named = [re.findall(r"`([a-z_]+)`", line) for line in section("Streams").splitlines()]
-    on, off, (setting, *listings) = filter(None, named)
-    assert setting == "detect_deletes"
-    assert [*on, *off, *listings] == [
-        endpoint.stream
-        for group in (
-            [each for each in ENDPOINTS if each.selected_by_default and each.replication_key],
-            [each for each in (*ENDPOINTS, SYNC_LOG) if not each.selected_by_default],
-            [each for each in ENDPOINTS if not each.replication_key],
-        )
-        for endpoint in group
-    ]
-
-
-def test_every_stream_is_listed_with_its_keys() -> None:
-    listed = rows(section("Streams", "streams"))
-    assert [cells[0].partition("`")[2].partition("`")[0] for cells in listed] == [
-        each.stream for each in (*ENDPOINTS, SYNC_LOG)
-    ]
-    for endpoint, (name, description, primary, replication) in zip(
-        (*ENDPOINTS, SYNC_LOG), listed, strict=True
-    ):
-        mark = name.rpartition("`")[2].strip()
-        assert description == endpoint.description
-        assert re.findall(r"`(\w+)`", primary) == list(endpoint.primary_key)
-        assert replication.strip("`") == (endpoint.replication_key or "none")
-        off = not endpoint.selected_by_default
-        assert mark == ("\\*" if off else "" if endpoint.replication_key else "†")
-
-
-def test_the_diagram_has_every_reference_between_streams_that_are_on() -> None:
-    drawn = set(re.findall(r"^    (\w+) \S+ (\w+) : (\w+)$", DOCS["streams"], re.MULTILINE))
-    expected = {
-        (each.stream, target.partition(".")[0], field)
-        for each in ENDPOINTS
-        for field, target in each.references.items()
-        if each.selected_by_default and each.replication_key
-    }
-    either_way = {frozenset((left, right)): field for left, right, field in drawn}
-    assert len(drawn) == len(expected)
-    assert {frozenset((one, other)) for one, other, _ in expected} == set(either_way)
-    assert {field for *_, field in expected} == {field for *_, field in drawn}
+# Windows
 
 
 def test_how_long_a_backfill_takes() -> None:

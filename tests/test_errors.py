@@ -28,11 +28,6 @@ RAISED = (
 Place = tuple[str, int]
 
 
-@pytest.fixture(scope="module")
-def org() -> Organisation:
-    return Organisation(users=3, years=0.1, live=False)
-
-
 def arguments(case: Case, box: Sandbox) -> dict[str, Any]:
     config: Any = case.config
     if not isinstance(config, str):

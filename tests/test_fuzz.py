@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from encodings.aliases import aliases
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 from xml.sax.saxutils import escape
@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from support import ENDPOINT, page
+from support import ENDPOINT, Notes, page
 
 from tap_litmos.bodies import REPLACEMENT, Body, check_body
 from tap_litmos.errors import BadBodyError, HostileBodyError
@@ -35,29 +35,6 @@ CODECS = sorted(set(aliases.values()))
 FUZZED = ("users", "course_results", "activity_logins", "ecommerce_courses", "team_ids")
 VALID = {name: Draft202012Validator(ENDPOINT[name].schema()) for name in FUZZED}
 FIELDS = {name: frozenset(each.name for each in ENDPOINT[name].fields) for name in FUZZED}
-
-
-class Notes:
-    """Counts what a reader reports."""
-
-    def __init__(self) -> None:
-        self.invalid_values = self.rows_without_key = 0
-
-    def invalid_value(self, field: str, value: str, kind: str) -> None:
-        assert field
-        assert value
-        assert kind
-        self.invalid_values += 1
-
-    def unknown_field(self, element: str) -> None:
-        assert element
-
-    def defaulted(self, field: str) -> None:
-        assert field
-
-    def row_without_key(self, ids: dict[str, Any]) -> None:
-        json.dumps(ids)
-        self.rows_without_key += 1
 
 
 def count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
@@ -95,7 +72,7 @@ def hold(stream: str, content: bytes) -> Page | None:
         assert "\n" not in str(refusal)  # noqa: PT017 - whatever it is, it is one line
         return None
     assert len(page.records) == len(page.versions) == len(page.keys)
-    assert page.records.count(None) == notes.rows_without_key
+    assert page.records.count(None) == len(notes.rows_without_key)
     hash(frozenset(page.versions))
     for record in filter(None, page.records):
         assert record.keys() == FIELDS[stream]

@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import NOT_PROVED, catalog_of, config_for, days_ago, run_tap
+from errors import ERRORS
+from support import (
+    NOT_PROVED,
+    WITHOUT_KEY,
+    catalog_of,
+    config_for,
+    days_ago,
+    org_with_teams,
+    run_tap,
+)
 
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -19,14 +28,8 @@ COUNT = 1_230
 
 def org_of(count: int, tie: int = 1) -> Organisation:
     """Return an organisation with teams, of which so many have the same second."""
-    org = Organisation(users=1, years=0.1, live=False)
     first = (datetime.now(UTC) - timedelta(days=9)).replace(minute=0, second=0, microsecond=0)
-    rows: list[dict[str, Any]] = [
-        {"Id": f"t{number}", "UpdatedDate": first + timedelta(seconds=number // tie)}
-        for number in range(count)
-    ]
-    org.replace_rows(STREAM, rows)
-    return org
+    return org_with_teams(first + timedelta(seconds=number // tie) for number in range(count))
 
 
 def sync(box: Sandbox, **settings: Any) -> Run:
@@ -75,14 +78,14 @@ def test_every_row_comes(habit: str, concurrency: int) -> None:
 
 
 SAID: dict[str, tuple[dict[str, Any], str]] = {
-    "ignores start": ({"ignores_start": True}, "it sends the same page again"),
+    "ignores start": ({"ignores_start": True}, ERRORS["a service that ignores start"].what),
     "goes round": ({"wraps": True}, NOT_PROVED),
     "twice and in any order": (
         {"order": "random", "repeated": "adjacent"},
         NOT_PROVED,
     ),
-    "rows without key": ({"keyless": 0.1}, "without primary key"),
-    "windows of 7 days are too long": ({"longest_days": 6.96}, "Set window_days to 6"),
+    "rows without key": ({"keyless": 0.1}, WITHOUT_KEY),
+    "windows of 7 days are too long": ({"longest_days": 6.96}, ERRORS["406"].next),
 }
 
 

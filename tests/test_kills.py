@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from errors import ERRORS
 from support import (
     ACCOUNT,
     DEFAULT_STREAMS,
@@ -121,11 +122,7 @@ def terminate_when(
     return run
 
 
-def org() -> Organisation:
-    return Organisation(users=5, years=0.1, live=False)
-
-
-def test_requests_that_hang_do_not_hold_the_end_up() -> None:
+def test_requests_that_hang_do_not_hold_the_end_up(org: Organisation) -> None:
     ready = threading.Event()
     numbers: list[int] = []
 
@@ -135,12 +132,12 @@ def test_requests_that_hang_do_not_hold_the_end_up() -> None:
             ready.set()
         return "timeout"
 
-    with Sandbox(org(), on_request=hang, timeout_hold=100) as box:
+    with Sandbox(org, on_request=hang, timeout_hold=100) as box:
         run = terminate_when(ready, config_for(box))
         assert f"Read 0 rows in {len(box.requests)} requests" in run.log
 
 
-def test_a_wait_between_two_tries_does_not_hold_the_end_up() -> None:
+def test_a_wait_between_two_tries_does_not_hold_the_end_up(org: Organisation) -> None:
     ready = threading.Event()
 
     def fail(incoming: Incoming) -> str:
@@ -148,17 +145,17 @@ def test_a_wait_between_two_tries_does_not_hold_the_end_up() -> None:
             ready.set()
         return "503"
 
-    with Sandbox(org(), on_request=fail) as box:
+    with Sandbox(org, on_request=fail) as box:
         terminate_when(ready, config_for(box, max_concurrent_requests=1))
 
 
-def test_a_wait_for_the_rate_does_not_hold_the_end_up() -> None:
+def test_a_wait_for_the_rate_does_not_hold_the_end_up(org: Organisation) -> None:
     ready = threading.Event()
 
     def note(_: Incoming) -> None:
         ready.set()
 
-    with Sandbox(org(), on_request=note) as box:
+    with Sandbox(org, on_request=note) as box:
         terminate_when(ready, config_for(box, requests_per_minute=1))
     assert len(box.requests) == 1
 
@@ -183,7 +180,7 @@ def test_a_handshake_that_hangs_does_not_hold_the_end_up() -> None:
             each.close()
 
 
-def test_a_second_signal_ends_it_for_good() -> None:
+def test_a_second_signal_ends_it_for_good(org: Organisation) -> None:
     """Even if the log cannot be written, as nobody reads it."""
     ready = threading.Event()
 
@@ -192,7 +189,7 @@ def test_a_second_signal_ends_it_for_good() -> None:
         return "timeout"
 
     with (
-        Sandbox(org(), on_request=hang, timeout_hold=100) as box,
+        Sandbox(org, on_request=hang, timeout_hold=100) as box,
         started(config=config_for(box)) as tap,
     ):
         assert ready.wait(60)
@@ -211,5 +208,5 @@ def test_a_target_that_closes_the_pipe_ends_the_run_with_a_line() -> None:
         log = tap.log
     assert "Traceback" not in log
     assert "BrokenPipe" not in log
-    assert "The target closed the pipe" in log.splitlines()[-1]
+    assert ERRORS["a target that is gone"].what in log.splitlines()[-1]
     assert ACCOUNT in log

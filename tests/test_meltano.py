@@ -12,48 +12,43 @@ import pytest
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
-    UNLIMITED,
     canonical,
+    config_for,
     fold,
+    in_environment,
     output_of,
     truth,
 )
 
 from scripts.environment import ENVIRONMENTS, ROOT, environment
-from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tap_litmos.sandbox import Sandbox
+
     Meltano = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    with Sandbox(Organisation(users=60, years=0.4, live=False)) as box:
-        yield box
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("files")
-
-
-@pytest.fixture(scope="module")
-def meltano(
-    box: Sandbox, files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Meltano]:
+@pytest.fixture
+def meltano(long_box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]:
     """Run Meltano in the checkout, with a state of its own; return what it says."""
     command = environment("meltano") / "meltano"
-    database = tmp_path_factory.mktemp("meltano") / "meltano.db"
+    database = tmp_path / "meltano.db"
     settings = {
         "MELTANO_DATABASE_URI": f"sqlite:///{database}",
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
         "NO_COLOR": "1",
-        "TAP_LITMOS_REQUESTS_PER_MINUTE": str(UNLIMITED),
         "TARGET_JSONL_DESTINATION_PATH": str(files),
-        **{f"TAP_LITMOS_{name.upper()}": value for name, value in box.config().items()},
+        **in_environment(config_for(long_box)),
     }
 
     def run(*arguments: str, **more: str) -> str:
@@ -67,11 +62,13 @@ def meltano(
         yield run
 
 
-def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files: Path) -> None:
+def test_it_runs_as_the_project_defines_it(
+    meltano: Meltano, long_box: Sandbox, files: Path
+) -> None:
     # One after another, as Meltano runs a plugin once at a time in a project.
-    check_that_it_syncs_everything(meltano, box, files)
-    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, box, files)
-    check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
+    check_that_it_syncs_everything(meltano, long_box, files)
+    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, long_box, files)
+    check_that_what_is_off_by_default_can_be_asked_for(meltano, long_box, files)
     check_that_an_account_is_checked(meltano)
 
 

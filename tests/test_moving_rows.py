@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from support import NOT_PROVED, catalog_of, config_for, days_ago, run_tap, truth
+from support import (
+    NOT_PROVED,
+    catalog_of,
+    config_for,
+    days_ago,
+    org_with_teams,
+    run_tap,
+    truth,
+)
 
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
@@ -21,20 +29,8 @@ PAGE = 1000
 
 def org_with(count: int, *, ago: timedelta, every: timedelta) -> Organisation:
     """Return an organisation with so many teams, which changed one after another."""
-    org = Organisation(users=1, years=0.1, live=False)
     first = (datetime.now(UTC) - ago).replace(minute=0, second=0, microsecond=0)
-    org.replace_rows(
-        STREAM,
-        [
-            {
-                "Id": f"t{number}",
-                "Name": f"Team {number}",
-                "UpdatedDate": first + number * every,
-            }
-            for number in range(count)
-        ],
-    )
-    return org
+    return org_with_teams(first + number * every for number in range(count))
 
 
 def sync(box: Sandbox, state: Any = None, **settings: Any) -> Any:

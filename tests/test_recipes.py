@@ -18,6 +18,7 @@ from support import (
     canonical,
     config_for,
     fold,
+    in_environment,
     run_tap,
     truth,
 )
@@ -25,11 +26,12 @@ from support import (
 from scripts.environment import ROOT, environment
 from tap_litmos import settings
 from tap_litmos.cli import CommandLineTap
-from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from tap_litmos.sandbox import Sandbox
 
 RECIPES, README, SANDBOX = (
     (ROOT / name).read_text("utf-8")
@@ -96,31 +98,24 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with Sandbox(Organisation(users=15, years=0.2, live=False)) as box:
-        yield box
-
-
 def check_all(folder: Folder, box: Sandbox) -> None:
     """Check that every row of every stream has landed."""
     for stream in DEFAULT_STREAMS:
         assert fold(stream, folder.rows(stream)) == truth(box.org, stream)
 
 
-def test_the_readme_syncs_and_resumes(folder: Folder, box: Sandbox) -> None:
-    config = config_for(box)
-    variables = {f"TAP_LITMOS_{name.upper()}": str(each) for name, each in config.items()}
+def test_the_readme_syncs_and_resumes(folder: Folder, long_box: Sandbox) -> None:
+    variables = in_environment(config_for(long_box))
     commands = block(README, "--test", "sh").splitlines()[1:]
     folder.ok("\n".join(commands), **variables)
-    before = len(box.requests)
+    before = len(long_box.requests)
     assert before == len(DEFAULT_STREAMS)
     first, second = block(README, "> newer.json", "sh").splitlines()
     folder.ok(first, **variables)
-    check_all(folder, box)
-    before = len(box.requests)
+    check_all(folder, long_box)
+    before = len(long_box.requests)
     folder.ok(second, **variables)
-    assert len(box.requests) - before == len(DEFAULT_STREAMS)
+    assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
 
 
 def test_the_sandbox_is_synced_as_its_page_says(folder: Folder) -> None:
@@ -130,36 +125,38 @@ def test_the_sandbox_is_synced_as_its_page_says(folder: Folder) -> None:
 
 
 def test_a_scheduled_sync_fails_when_the_tap_does_and_keeps_its_state(
-    folder: Folder, box: Sandbox
+    folder: Folder, long_box: Sandbox
 ) -> None:
     [line] = block(RECIPES, "flock", "crontab").splitlines()
     command = re.sub(r"/srv/litmos", str(folder.path), line.split(maxsplit=5)[5])
-    folder.write("config.json", config_for(box, api_key="another key"))
+    folder.write("config.json", config_for(long_box, api_key="another key"))
     assert folder.bash(command).returncode == 1
     assert (folder.path / "daily.state").read_text() == ""
-    folder.write("config.json", config_for(box))
+    folder.write("config.json", config_for(long_box))
     folder.ok(command)
-    check_all(folder, box)
+    check_all(folder, long_box)
     state = (folder.path / "daily.state").read_text()
-    folder.write("config.json", config_for(box, api_key="another key"))
+    folder.write("config.json", config_for(long_box, api_key="another key"))
     assert folder.bash(command).returncode == 1
     assert (folder.path / "daily.state").read_text() == state
-    folder.write("config.json", config_for(box))
-    before = len(box.requests)
+    folder.write("config.json", config_for(long_box))
+    before = len(long_box.requests)
     folder.ok(command)
-    assert len(box.requests) - before == len(DEFAULT_STREAMS)
+    assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
 
 
-def test_a_backfill_beside_the_daily_sync_reads_the_rest(folder: Folder, box: Sandbox) -> None:
-    middle = f"{box.org.start + timedelta(days=35):%Y-%m-%d}"
-    config = config_for(box, rate_limit_file=str(folder.path / "rate.db"))
+def test_a_backfill_beside_the_daily_sync_reads_the_rest(
+    folder: Folder, long_box: Sandbox
+) -> None:
+    middle = f"{long_box.org.start + timedelta(days=35):%Y-%m-%d}"
+    config = config_for(long_box, rate_limit_file=str(folder.path / "rate.db"))
     dates = json.loads(block(RECIPES, "end_date", "json"))
     assert set(dates) == {"start_date", "end_date"}
     folder.write("backfill.json", {"start_date": config["start_date"], "end_date": middle})
     folder.write("config.json", {**config, "start_date": middle})
     backfill = block(RECIPES, "sync.sh backfill")
     folder.ok(f"set -e; bash sync.sh daily & {backfill} wait $!")
-    check_all(folder, box)
+    check_all(folder, long_box)
     assert (folder.path / "rate.db").exists()
     begins = {
         name: {each["replicated_from"] for each in bookmarks_of(folder, name).values()}
@@ -176,13 +173,13 @@ def bookmarks_of(folder: Folder, name: str) -> dict[str, Any]:
 
 
 def test_a_row_that_a_backfill_wrote_last_comes_again_with_the_next_daily_sync(
-    box: Sandbox,
+    long_box: Sandbox,
 ) -> None:
-    middle = f"{box.org.start + timedelta(days=35):%Y-%m-%d}"
-    config = config_for(box)
+    middle = f"{long_box.org.start + timedelta(days=35):%Y-%m-%d}"
+    config = config_for(long_box)
     backfill = run_tap(config={**config, "end_date": middle})
     old = backfill.records("courses")[0]
-    [changed] = box.org.touch("courses", old["Id"], Name="Changed meanwhile")
+    [changed] = long_box.org.touch("courses", old["Id"], Name="Changed meanwhile")
     daily = run_tap(config={**config, "start_date": middle})
     next_daily = run_tap(config={**config, "start_date": middle}, state=daily.state)
     new = canonical(ENDPOINT["courses"], changed)
@@ -190,10 +187,10 @@ def test_a_row_that_a_backfill_wrote_last_comes_again_with_the_next_daily_sync(
         assert run.rows("courses")[old["Id"],] == new != old
 
 
-def test_split_jobs_share_the_streams(folder: Folder, box: Sandbox) -> None:
-    folder.write("config.json", config_for(box))
+def test_split_jobs_share_the_streams(folder: Folder, long_box: Sandbox) -> None:
+    folder.write("config.json", config_for(long_box))
     folder.ok(block(RECIPES, "--discover"))
-    check_all(folder, box)
+    check_all(folder, long_box)
     people, training = (set(bookmarks_of(folder, name)) for name in ("people", "training"))
     assert people == {"users", "user_logins", "teams", "team_users"}
     assert people | training == set(DEFAULT_STREAMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from errors import ERRORS, MEANINGS
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -21,23 +22,9 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 OTHERS = [stream for stream in DEFAULT_STREAMS if stream != "courses"]
 
 
-@pytest.mark.parametrize(
-    ("status", "meaning"),
-    [
-        (400, "Litmos does not accept the parameters of the request"),
-        (
-            403,
-            "the API key does not belong to an Account Owner, or this feature is not enabled",
-        ),
-        (404, "there is no such endpoint"),
-        (406, "Litmos does not accept the dates or parameters of the request"),
-        (405, "Litmos does not document this status"),
-        (418, "Litmos does not document this status"),
-        (204, "Litmos does not document this status"),
-    ],
-)
+@pytest.mark.parametrize("status", MEANINGS)
 def test_a_refusal_is_told_in_words_with_what_the_server_says(
-    status: int, meaning: str, org: Organisation
+    status: int, org: Organisation
 ) -> None:
     body = "<html><style>a {b: c}</style><h1>No\n\n way &amp; never</h1><p>again</html>"
 
@@ -54,7 +41,10 @@ def test_a_refusal_is_told_in_words_with_what_the_server_says(
     asked = [each for each in box.requests if each.stream == "courses"]
     assert len(asked) == 1
     for line in run.errors:
-        assert f"GET {ENDPOINT['courses'].path} returned {status}: {meaning}. Server " in line
+        assert (
+            f"GET {ENDPOINT['courses'].path} returned {status}: {MEANINGS[status]} Server "
+            in line
+        )
         if status != 204:
             assert "No way & never again" in line
         assert "<" not in line
@@ -78,9 +68,9 @@ def test_a_refused_key_costs_one_request(concurrency: int, org: Organisation) ->
     assert run.status == 1
     assert len(box.requests) == 1
     [line] = run.errors
-    assert "the API key is not valid, or the account is not enabled for the API" in line
+    assert INVALID_KEY in line
     assert "Invalid API key" in line
-    assert "Check the settings api_key and region" in line
+    assert ERRORS["401"].next in line
     assert "Traceback" not in run.log
     assert not run.of_type("RECORD")
     assert run.log.rstrip().splitlines()[-1] == line

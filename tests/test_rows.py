@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from xml.sax.saxutils import escape
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import (
     ENDPOINT,
+    Notes,
     Record,
     Run,
     catalog_of,
@@ -28,29 +28,6 @@ from tap_litmos.rows import RowReader
 from tap_litmos.sandbox import Organisation, Sandbox
 
 IDS = "<Id>u</Id><UserId>v</UserId><UpdatedDate>2026-01-02T03:04:05</UpdatedDate>"
-
-
-@dataclass
-class Notes:
-    """What a reader reports."""
-
-    invalid_values: list[tuple[str, str]] = field(default_factory=list)
-    unknowns: list[str] = field(default_factory=list)
-    defaults: list[str] = field(default_factory=list)
-    rows_without_key: list[dict[str, Any]] = field(default_factory=list)
-
-    def invalid_value(self, field: str, value: str, kind: str) -> None:
-        assert kind in {"integer", "number", "boolean", "datetime"}
-        self.invalid_values.append((field, value))
-
-    def defaulted(self, field: str) -> None:
-        self.defaults.append(field)
-
-    def unknown_field(self, element: str) -> None:
-        self.unknowns.append(element)
-
-    def row_without_key(self, ids: dict[str, Any]) -> None:
-        self.rows_without_key.append(ids)
 
 
 def read(stream: str, body: bytes) -> tuple[list[Record], Notes]:

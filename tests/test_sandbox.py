@@ -240,7 +240,7 @@ def org_of(count: int, ties: int = 5) -> Organisation:
 
 
 @pytest.fixture
-def org() -> Organisation:
+def teams_org() -> Organisation:
     return org_of(25)
 
 
@@ -252,16 +252,16 @@ OLDEST_FIRST = [number for group in (20, 15, 10, 5, 0) for number in range(group
     ("order", "expected"),
     [("id", ALL), ("updated", OLDEST_FIRST), ("newest", OLDEST_FIRST[::-1])],
 )
-def test_orders(org: Organisation, order: Any, expected: list[int]) -> None:
-    with Sandbox(org, order=order) as box:
+def test_orders(teams_org: Organisation, order: Any, expected: list[int]) -> None:
+    with Sandbox(teams_org, order=order) as box:
         assert ids(box) == expected
         assert ids(box, start=7, limit=3) == expected[7:10]
 
 
-def test_orders_that_change_with_each_request(org: Organisation) -> None:
-    with Sandbox(org, order="random") as box:
+def test_orders_that_change_with_each_request(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, order="random") as box:
         shuffled = [ids(box) for _ in range(3)]
-    with Sandbox(org, order="shuffled ties") as box:
+    with Sandbox(teams_org, order="shuffled ties") as box:
         ties = [ids(box) for _ in range(3)]
     for orders in (shuffled, ties):
         assert len({tuple(order) for order in orders}) == 3
@@ -271,13 +271,13 @@ def test_orders_that_change_with_each_request(org: Organisation) -> None:
     }
 
 
-def test_rows_that_are_served_twice(org: Organisation) -> None:
-    with Sandbox(org, repeated="appended") as box:
+def test_rows_that_are_served_twice(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, repeated="appended") as box:
         assert ids(box) == ALL + ALL
-    with Sandbox(org, repeated="adjacent") as box:
+    with Sandbox(teams_org, repeated="adjacent") as box:
         adjacent = ids(box)
         assert ids(box) == adjacent
-    with Sandbox(org, repeated="scattered") as box:
+    with Sandbox(teams_org, repeated="scattered") as box:
         scattered = ids(box)
         assert ids(box) == scattered
     assert adjacent == sorted(adjacent)
@@ -306,29 +306,29 @@ def test_habits_of_pages() -> None:
         assert ids(box, limit=100) == everything[:103]
 
 
-def test_rows_change_places_while_they_are_paged(org: Organisation) -> None:
-    before = {row["Id"]: row["UpdatedDate"] for row in org.rows("teams")}
-    with Sandbox(org, moving_without_date=4) as box:
+def test_rows_change_places_while_they_are_paged(teams_org: Organisation) -> None:
+    before = {row["Id"]: row["UpdatedDate"] for row in teams_org.rows("teams")}
+    with Sandbox(teams_org, moving_without_date=4) as box:
         assert ids(box, limit=10) == ALL[:10]
         assert ids(box, start=10, limit=10) == ALL[14:24]
-    assert before == {row["Id"]: row["UpdatedDate"] for row in org.rows("teams")}
-    with Sandbox(org, moving=4, order="updated") as box:
+    assert before == {row["Id"]: row["UpdatedDate"] for row in teams_org.rows("teams")}
+    with Sandbox(teams_org, moving=4, order="updated") as box:
         assert ids(box, limit=10) == OLDEST_FIRST[:10]
         assert ids(box, start=10, limit=10) == OLDEST_FIRST[14:24]
 
 
 @pytest.mark.parametrize("order", ["id", "updated", "newest"])
-def test_an_open_window_grows(org: Organisation, order: Any) -> None:
-    with Sandbox(org, growing=3, order=order) as box:
+def test_an_open_window_grows(teams_org: Organisation, order: Any) -> None:
+    with Sandbox(teams_org, growing=3, order=order) as box:
         found = [len(rows_of(get(box))) for _ in range(3)]
         assert found == [28, 31, 34]
         get(box, to=0.5)
-    assert len(org.rows("teams")) == 34
+    assert len(teams_org.rows("teams")) == 34
 
 
 @pytest.mark.parametrize("kind", ["text", "message", "nil"])
-def test_answers_that_are_no_pages(org: Organisation, kind: str) -> None:
-    with Sandbox(org, faults=1, fault_kinds=(kind,)) as box:
+def test_answers_that_are_no_pages(teams_org: Organisation, kind: str) -> None:
+    with Sandbox(teams_org, faults=1, fault_kinds=(kind,)) as box:
         answer = get(box)
         assert answer.status_code == box.requests[0].status == 200
         assert box.requests[0].fault == kind
@@ -339,48 +339,48 @@ def test_answers_that_are_no_pages(org: Organisation, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["slow-headers", "slow-body"])
-def test_answers_that_come_byte_by_byte(org: Organisation, kind: str) -> None:
-    with Sandbox(org, on_request=lambda _: kind, trickle=0.0001) as box:
+def test_answers_that_come_byte_by_byte(teams_org: Organisation, kind: str) -> None:
+    with Sandbox(teams_org, on_request=lambda _: kind, trickle=0.0001) as box:
         assert ids(box, limit=2) == [0, 1]
 
 
-def test_a_host_that_never_answers_can_be_closed(org: Organisation) -> None:
-    with Sandbox(org, on_request=lambda _: "silent") as box:
+def test_a_host_that_never_answers_can_be_closed(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, on_request=lambda _: "silent") as box:
         with pytest.raises(requests.ReadTimeout):
             requests.get(f"{box.url}/org/teams", timeout=0.1)
         assert box.requests[0].status == 0
 
 
-def test_zones(org: Organisation) -> None:
-    [row] = org.touch("teams", "0")
+def test_zones(teams_org: Organisation) -> None:
+    [row] = teams_org.touch("teams", "0")
     changed = row["UpdatedDate"]
     assert isinstance(changed, datetime)
-    with Sandbox(org, zone=-11.5) as box:
+    with Sandbox(teams_org, zone=-11.5) as box:
         found = {row["Id"]: row["UpdatedDate"] for row in rows_of(get(box))}
         local = (changed - 11.5 * HOUR).replace(tzinfo=None)
         assert datetime.fromisoformat(found["0"]) == local
         assert ids(box, since=11, to=-24) == []
-    with Sandbox(org, zone=5) as box:
+    with Sandbox(teams_org, zone=5) as box:
         assert len(ids(box, since=-4.5, to=-24)) == 1
 
 
-def test_rows_that_can_be_seen_late(org: Organisation) -> None:
-    org.touch("teams", "3")
-    with Sandbox(org, late=60) as box:
+def test_rows_that_can_be_seen_late(teams_org: Organisation) -> None:
+    teams_org.touch("teams", "3")
+    with Sandbox(teams_org, late=60) as box:
         assert ids(box) == [number for number in ALL if number != 3]
 
 
-def test_windows_that_are_too_long(org: Organisation) -> None:
-    with Sandbox(org, longest_days=6.96) as box:
+def test_windows_that_are_too_long(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, longest_days=6.96) as box:
         assert get(box, since=7 * 24, to=0).status_code == 406
         assert get(box, since=6.9 * 24, to=0).status_code == 200
-    with Sandbox(org) as box:
+    with Sandbox(teams_org) as box:
         assert get(box, since=7 * 24, to=0).status_code == 200
 
 
 @pytest.mark.parametrize("charset", ["windows-1252", "iso-8859-1"])
-def test_charsets(org: Organisation, charset: Any) -> None:
-    with Sandbox(org, charset=charset) as box:
+def test_charsets(teams_org: Organisation, charset: Any) -> None:
+    with Sandbox(teams_org, charset=charset) as box:
         answer = get(box, limit=1)
     assert answer.headers["Content-Type"] == f"application/xml; charset={charset}"
     assert "ü" in answer.content.decode(charset)
@@ -388,38 +388,38 @@ def test_charsets(org: Organisation, charset: Any) -> None:
     assert "encoding" not in answer.text
 
 
-def test_markup_that_is_no_xml(org: Organisation) -> None:
-    with Sandbox(org, raw=True) as box:
+def test_markup_that_is_no_xml(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, raw=True) as box:
         text = get(box).text
     assert "Team & " in text
     assert "&nbsp;" in text
     assert "Team &amp; " in text
 
 
-def test_fields_that_nobody_knows_and_rows_without_key(org: Organisation) -> None:
-    with Sandbox(org, unknown_fields=True, keyless=0.3) as box:
+def test_fields_that_nobody_knows_and_rows_without_key(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, unknown_fields=True, keyless=0.3) as box:
         rows = rows_of(get(box))
     assert all(row["JobRole"] and row["Points"] for row in rows)
     lacking = [row for row in rows if "Id" not in row]
     assert 0 < len(lacking) < len(rows)
 
 
-def test_its_clock_may_be_wrong(org: Organisation) -> None:
-    with Sandbox(org, clock_skew=7200) as box:
+def test_its_clock_may_be_wrong(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, clock_skew=7200) as box:
         date = parsedate_to_datetime(get(box).headers["Date"])
     assert HOUR < date - datetime.now(UTC) < 3 * HOUR
 
 
-def test_another_client_spends_requests_of_the_same_minute(org: Organisation) -> None:
-    with Sandbox(org, requests_per_minute=5, others_per_minute=3) as box:
+def test_another_client_spends_requests_of_the_same_minute(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, requests_per_minute=5, others_per_minute=3) as box:
         assert [get(box).status_code for _ in range(4)] == [200, 200, 503, 503]
 
 
 # Its connections
 
 
-def test_a_connection_stays_open_between_requests(org: Organisation) -> None:
-    with Sandbox(org) as box:
+def test_a_connection_stays_open_between_requests(teams_org: Organisation) -> None:
+    with Sandbox(teams_org) as box:
         link = http.client.HTTPConnection(box.url.split("/")[2], timeout=10)
         for method, status in (("GET", 401), ("DELETE", 405), ("HEAD", 405), ("GET", 401)):
             link.request(method, "/v1.svc/org/teams")
@@ -434,11 +434,11 @@ def test_a_connection_stays_open_between_requests(org: Organisation) -> None:
         get(box)
 
 
-def test_a_hook_may_answer_change_the_query_or_let_it_fail(org: Organisation) -> None:
+def test_a_hook_may_answer_change_the_query_or_let_it_fail(teams_org: Organisation) -> None:
     answers: Iterator[Any] = iter(
         (Answer(418, b"tea", "No coffee"), (200, {"Date": "never"}, b"<Teams/>"), None, "500")
     )
-    with Sandbox(org, on_request=lambda _: next(answers)) as box:
+    with Sandbox(teams_org, on_request=lambda _: next(answers)) as box:
         first, second, third, fourth = (get(box) for _ in range(4))
         assert [seen.status for seen in box.requests] == [418, 200, 200, 500]
     assert (first.reason, first.content) == ("No coffee", b"tea")

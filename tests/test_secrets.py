@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import trustme
+from errors import ERRORS
 from support import (
     catalog_of,
     command_with_minute,
@@ -215,7 +216,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     [line] = done.errors
     assert "the TLS certificate or connection is not accepted" in line
     assert "CERTIFICATE_VERIFY_FAILED" in line
-    assert "Check the setting api_url" in line
+    assert ERRORS["a host that cannot be"].next in line
 
 
 def test_a_server_that_speaks_no_tls_is_refused(stranger: http.server.HTTPServer) -> None:
@@ -311,4 +312,4 @@ def test_a_config_in_the_place_of_its_path_is_not_shown(config: str) -> None:
     done = run_process("--config", config, env=DEBUG)
     assert done.status == 1
     assert quote_plus(KEY) not in done.log
-    assert "--config takes the path of a JSON file" in done.errors[-1]
+    assert ERRORS["a config on the command line"].what in done.errors[-1]

@@ -6,7 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import Run, catalog_of, config_for, days_ago, page, run_process, run_tap, serving
+from errors import ERRORS
+from support import (
+    Run,
+    catalog_of,
+    config_for,
+    days_ago,
+    in_environment,
+    page,
+    run_process,
+    run_tap,
+    serving,
+)
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Sandbox
@@ -110,10 +121,6 @@ VALID = [
     ("detect_deletes", True),
     ("detect_deletes", False),
 ]
-
-
-def in_environment(config: dict[str, Any]) -> dict[str, str]:
-    return {f"TAP_LITMOS_{name.upper()}": str(value) for name, value in config.items()}
 
 
 def run_with(config: dict[str, Any], source: str) -> Run:
@@ -306,5 +313,5 @@ def test_a_setting_that_is_missing_may_have_been_given_by_another_name(box: Sand
     assert run.status == 1
     hint, missing = run.errors
     assert "Unknown setting 'apikey' ignored; did you mean 'api_key'?" in hint
-    assert "Setting 'api_key' is missing" in missing
+    assert ERRORS["a setting is missing"].what in missing
     assert box.api_key not in run.log

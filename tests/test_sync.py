@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import time_machine
 from support import (
-    AFTERNOON,
     DEFAULT_STREAMS,
     ENDPOINT,
     Run,
     bookmark,
     canonical,
     catalog_of,
+    changed_at,
     config_for,
     days_ago,
     fold,
@@ -32,17 +32,12 @@ from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.sandbox.habits import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+pytestmark = pytest.mark.usefixtures("afternoon")
 
 DAY = timedelta(days=1)
 LONGEST = 7 * DAY
-
-
-@pytest.fixture(scope="module", autouse=True)
-def afternoon() -> Iterator[None]:
-    """Let it be the same afternoon in all tests of this module."""
-    with time_machine.travel(AFTERNOON):
-        yield
 
 
 @pytest.fixture
@@ -153,8 +148,7 @@ def test_primary_keys_are_unique(seed: int) -> None:
                 continue
             for record in records:
                 if tuple(map(record.get, endpoint.primary_key)) in twice:
-                    changed = record[endpoint.replication_key or ""] or record["CreatedDate"]
-                    assert changed.endswith("T00:00:00.000000Z")
+                    assert changed_at(stream, record).endswith("T00:00:00.000000Z")
                     assert (
                         run.rows(stream)[tuple(map(record.get, endpoint.primary_key))] == record
                     )
@@ -350,13 +344,11 @@ def test_a_sync_stops_at_end_date_and_goes_on_from_there(seed: int) -> None:
         assert part.status == 0
         assert all(seen.to and seen.to <= end for seen in box.requests)
         for stream in DEFAULT_STREAMS:
-            endpoint = ENDPOINT[stream]
-            key = endpoint.replication_key or ""
             whole = truth(org, stream)
             assert part.rows(stream) == {
                 place: row
                 for place, row in whole.items()
-                if moment(row[key] or row["CreatedDate"]) < end
+                if moment(changed_at(stream, row)) < end
             }
             assert part.bookmark(stream) == end
         again = run_tap(config=config_for(box, end_date=days_ago(20)), state=part.state)
@@ -412,13 +404,12 @@ def test_messages_come_in_order(seed: int) -> None:
             assert following["stream"] == stream
             assert following["key_properties"] == list(ENDPOINT[stream].primary_key)
             following = next(messages)
-        key = ENDPOINT[stream].replication_key or ""
         spans = sorted(windows[stream])
         for number, (since, to) in enumerate(spans):
             while following["type"] == "RECORD":
                 assert following["stream"] == stream
                 row = following["record"]
-                assert since <= moment(row[key] or row["CreatedDate"]) <= to
+                assert since <= moment(changed_at(stream, row)) <= to
                 following = next(messages)
             assert following["type"] == "STATE"
             before, bookmarks = bookmarks, following["value"]["bookmarks"]
