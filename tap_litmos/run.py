@@ -55,10 +55,10 @@ class Run:
         """
         self.plan = plan
         self._is_test = is_test
-        self._is_entered = False
+        self._is_entered = False  # a program may sync without entering: nobody judges it then
         self.summary = RunSummary(logger)
         self._logger = logger
-        self._failed: list[str] = []
+        self._unlogged_failures: list[str] = []
         limit = config["page_size"]
         self.paginators = {
             endpoint.stream: WindowPaginator(windows, limit)
@@ -95,7 +95,7 @@ class Run:
             counted(len(self.plan), "stream"),
             f" since {min(dated):%Y-%m-%d}" if dated else "",
             counted(len(windows), "request"),
-            # The last request goes out no sooner than this.
+            # Between n requests there are n - 1 waits.
             duration(60 * (max(len(windows) - 1, 0) // rate)),
             counted(rate, "request"),
         )
@@ -109,18 +109,18 @@ class Run:
         """
         self.progress.__exit__()
         self.fetcher.close()
-        alike = self._failed_alike()
-        if alike is None:
-            # The verdict says why a stream failed if it is the only one.
-            if kind is not None or len(self._failed) > 1:
+        shared_failure = self._shared_failure()
+        if shared_failure is None:
+            # The final error names a single failure, so it is not logged here too.
+            if kind is not None or len(self._unlogged_failures) > 1:
                 self._log_failures()
             if not self._is_test:
                 self.summary.close(self._rate.slowdowns)
         if kind is None:
-            self._judge(alike or self.summary.problem)
+            self._conclude(shared_failure or self.summary.problem)
 
-    def _judge(self, problem: str | None) -> None:
-        """Log that all is well, or raise what is not."""
+    def _conclude(self, problem: str | None) -> None:
+        """Raise an error if there was a problem."""
         if self._is_test:
             answering = [stats.failure for stats in self.summary.streams.values()].count(None)
             verdict = f"{answering} of {counted(len(self.plan), 'endpoint')} answer"
@@ -131,26 +131,26 @@ class Run:
             raise RunFailedError(f"Sync incomplete: {problem}")
 
     def fail(self, endpoint: Endpoint, error: StreamFailedError) -> None:
-        """Mark a stream as failed; the others go on.
+        """Note that a stream failed; the others go on.
 
         Raises:
-            StreamFailedError: If the run was not entered, so that nobody judges it at its end.
+            StreamFailedError: If the run was not entered, so that nobody would report it.
         """
         if not self._is_entered:
             raise error
         self.summary.of(endpoint.stream).failure = str(error)
-        self._failed.append(f"{endpoint.stream} failed: {error}")
+        self._unlogged_failures.append(f"{endpoint.stream} failed: {error}")
+        # Where some stream was read, there is no one cause for all to wait for.
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:
             self._log_failures()
 
     def _log_failures(self) -> None:
-        """Log which streams failed. That waits until one succeeds: all may fail alike."""
-        for failure in self._failed:
+        for failure in self._unlogged_failures:
             self._logger.error("%s", failure)
-        self._failed.clear()
+        self._unlogged_failures.clear()
 
-    def _failed_alike(self) -> str | None:
-        """Return a verdict if all streams failed, and for the same reason."""
+    def _shared_failure(self) -> str | None:
+        """Return why all streams failed, if all did and for the same reason."""
         failures = {
             endpoint.path: self.summary.of(endpoint.stream).failure or ""
             for endpoint in self.plan
