@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import xmltodict
 
 from tap_litmos.bodies import WHITE
-from tap_litmos.declaration import plain_name
+from tap_litmos.declaration import OTHER_FIELDS, plain_name
 from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.bodies import Body
@@ -39,6 +39,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DEEPEST = 50
 """Levels below an element that are kept in `OtherFields`; of deeper ones, only the text."""
 
+_OTHERS = OTHER_FIELDS.name
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -181,17 +182,17 @@ class RowReader:
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._version = endpoint.key_fields
-        self._hash = _name_of("hash", endpoint)
+        self._hash = next(
+            (field.name for field in endpoint.fields if field.kind == "hash"), None
+        )
         delivered = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected.
         kept = [field for field in endpoint.fields if self._hash or field.name in delivered]
         self._empty: dict[str, Any] = dict.fromkeys(field.name for field in kept)
-        self._dropped = self._empty.keys() - delivered
+        self._hash_only = self._empty.keys() - delivered
         self._defaults = {
             field.name: field.default for field in kept if field.default is not None
         }
-        others = _name_of("others", endpoint)
-        self._others = others if others in self._empty else None
         self._targets = _Targets(endpoint, self._empty, reporter)
 
     def read(self, body: Body) -> Page:
@@ -270,35 +271,24 @@ class RowReader:
             record: The record.
             others: What no field took, by element.
         """
-        if others and self._others:
-            record[self._others] = _as_json(_pruned(others))
+        misfits = {self._targets[element][0] for element in others}
         for name, default in self._defaults.items():
-            # A value that does not fit is no reason to guess.
-            if record[name] is None and name not in self._takers(others):
+            # Do not default a field whose value was sent but invalid.
+            if record[name] is None and name not in misfits:
                 record[name] = default
                 self._reporter.defaulted(name)
         if self._hash:
-            record[self._hash] = _digest(record)
-            self._drop(record, others)
+            record[self._hash] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
+            for name in self._hash_only:
+                del record[name]
+            others = {
+                element: sent
+                for element, sent in others.items()
+                if self._targets[element][0] not in self._hash_only
+            }
+        if others and _OTHERS in record:
+            record[_OTHERS] = _as_json(_pruned(others))
         return record
-
-    def _drop(self, record: dict[str, Any], others: dict[str, Any]) -> None:
-        """Take out of a record what is not selected, and went into the hash alone."""
-        if self._others and not self._dropped.isdisjoint(self._takers(others)):
-            names = zip(others.items(), self._takers(others), strict=True)
-            shown = dict(entry for entry, name in names if name not in self._dropped)
-            record[self._others] = _as_json(_pruned(shown))
-        for name in self._dropped:
-            del record[name]
-
-    def _takers(self, elements: Iterable[str]) -> list[str | None]:
-        """Return for each element the field that would take it."""
-        return [self._targets[name][0] for name in elements]
-
-
-def _name_of(kind: str, endpoint: Endpoint) -> str | None:
-    """Return the name of the first field of a kind."""
-    return next((field.name for field in endpoint.fields if field.kind == kind), None)
 
 
 class _Targets(dict[str, "Target"]):
