@@ -312,7 +312,7 @@ class LitmosStream(DeclaredStream):
             self._window_is_complete(window, requested_at)
         else:
             # A row without key was not written: the bookmark stays before its window.
-            self.state_manager.hold(window)
+            self.state_manager.block_at(window)
 
     def _advance(self, page: Page) -> None:
         """Let the paginator decide which page is next.
