@@ -52,9 +52,8 @@ class Body:
     Attributes:
         content: The XML document.
         rows: How many rows it has, also those without a key.
-        repairs: What was repaired, in a noun, and how often: characters that XML forbids and
-            bytes that the encoding does not have, which were replaced, and ampersands and
-            HTML entities, which were escaped as in XML.
+        repairs: What was repaired, and how often: forbidden characters and undecodable bytes
+            (replaced), stray ampersands and HTML entities (escaped).
         encoding: The encoding in which it came.
     """
 
@@ -64,8 +63,8 @@ class Body:
     encoding: str = "utf-8"
 
 
-def check_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
-    """Check that an answer is a page: rows and nothing else. Repair what can be repaired.
+def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
+    """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
     Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
     (inferred from what .NET does). They are replaced by U+FFFD. Ampersands that start no
@@ -97,7 +96,7 @@ def check_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
 
 
 def _decode(content: bytes, charset: str | None) -> Body:
-    """Return a body in UTF-8, whatever its encoding; what is UTF-8 already is not looked at."""
+    """Return a body in UTF-8, whatever its encoding; UTF-8 is passed through unchanged."""
     encoding, declared = _encoding(content, charset)
     if encoding == "utf-8" and declared in {None, "utf-8"}:
         return Body(content)
@@ -117,7 +116,7 @@ def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
     declared = declaration[3].lower() if declaration else None
     shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
     encoding = (shown or declared or charset or "utf-8").lower()
-    # What is declared as ASCII may hold more.
+    # Servers say ASCII and send UTF-8.
     return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
 
 
@@ -170,7 +169,7 @@ def _parse(content: bytes, nesting: tuple[str, ...]) -> int:
     parser.CharacterDataHandler = text
     try:
         parser.Parse(content, True)  # noqa: FBT003
-    except (LookupError, ValueError) as error:  # of a declaration that is written oddly
+    except (LookupError, ValueError) as error:  # expat raises these for a malformed encoding
         raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
     return rows
 
@@ -203,7 +202,7 @@ def _repair(body: Body) -> None:
     text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
     body.repairs[_BAD_CHARACTER] = replaced
 
-    def repair(match: re.Match[str]) -> str:
+    def escaped(match: re.Match[str]) -> str:
         found, name = match[0], match["name"]
         if not found.startswith("&") or name in _OF_XML:
             return found
@@ -212,14 +211,14 @@ def _repair(body: Body) -> None:
             if character is None:
                 body.repairs[_BAD_CHARACTER] += 1
                 return REPLACEMENT
-            if not digits.startswith("X"):
+            if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
                 return found
         else:
             character = html5.get(f"{name};")
         body.repairs["invalid entity"] += 1
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
-    body.content = _AMPERSAND.sub(repair, text).encode()
+    body.content = _AMPERSAND.sub(escaped, text).encode()
     body.repairs = +body.repairs  # without what did not happen
 
 

@@ -5,7 +5,7 @@ Where a reader of SDK taps finds what they expect:
 - paging: `paginator.WindowPaginator`, a `BaseAPIPaginator`; its token is (window, offset)
 - URL parameters: `paginator.Position.query`, with the dates of `windows.Window.query`
 - authentication, retries and the rate limit: `transport.Transport`, one for all streams
-- parsing: `rows.check` and `rows.RowReader`, which also types the values; no `post_process`
+- parsing: `bodies.clean_body`, then `rows.RowReader`, which types values; no `post_process`
 - state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
 - schemas and keys: declared in `streams.py`, so there is one class for all endpoints
 

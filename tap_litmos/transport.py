@@ -27,7 +27,7 @@ import urllib3
 
 from tap_litmos import rate
 from tap_litmos.answers import MEANINGS, advice, charset, http_date, innermost, retry_after
-from tap_litmos.bodies import Body, check_body
+from tap_litmos.bodies import Body, clean_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
     BadBodyError,
@@ -300,7 +300,7 @@ class Transport:
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
-                    body = check_body(content, endpoint.nesting, charset(response.headers))
+                    body = clean_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
                     return FetchedPage(body, self._earlier_clock(response, requested_at))
                 raise self._failure(endpoint, params, response)
