@@ -14,7 +14,7 @@ import pendulum
 from benchmarks.measure import DAY, DEFAULT_STREAMS, ROOT, run, sync
 from benchmarks.server import serving, varied
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.windows import first_since, split_into_windows
+from tap_litmos.windows import split_into_windows, start_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def requests(_: Effort) -> Iterator[Figure]:
         sent = server.requests()
     asked_for = [
         f"{window.since:%Y-%m-%d}"
-        for window in split_into_windows(first_since(_moment(since)), _moment(), days=7)
+        for window in split_into_windows(start_for(_moment(since)), _moment(), days=7)
     ]
     full = sum(varied(window) // size for window in asked_for)
     needed = len(DEFAULT_STREAMS) * (len(asked_for) + full)
@@ -264,7 +264,7 @@ def _start_of(count: int) -> datetime:
         since
         for days in range(1, 8 * count)
         if len(
-            list(split_into_windows(first_since(since := now.subtract(days=days)), now, days=7))
+            list(split_into_windows(start_for(since := now.subtract(days=days)), now, days=7))
         )
         == count
     )

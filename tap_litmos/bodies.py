@@ -11,7 +11,6 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
 from html.entities import html5
 from xml.parsers import expat
 
@@ -52,21 +51,20 @@ class Body:
 
     Attributes:
         content: The XML document.
-        rows_at_most: How many rows it has; some may be skipped later, for want of a key.
-        repairs: What was repaired, in a noun, and how often: characters that XML forbids and
-            bytes that the encoding does not have, which were replaced, and ampersands and
-            HTML entities, which were escaped as in XML.
+        rows: How many rows it has, also those without a key.
+        repairs: What was repaired, and how often: forbidden characters and undecodable bytes
+            (replaced), stray ampersands and HTML entities (escaped).
         encoding: The encoding in which it came.
     """
 
     content: bytes
-    rows_at_most: int = 0
+    rows: int = 0
     repairs: Counter[str] = field(default_factory=Counter)
     encoding: str = "utf-8"
 
 
-def check_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
-    """Check that an answer is a page: rows and nothing else. Repair what can be repaired.
+def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
+    """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
     Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
     (inferred from what .NET does). They are replaced by U+FFFD. Ampersands that start no
@@ -85,26 +83,20 @@ def check_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
     """
     body = _decode(content, charset)
     try:
-        _parse(body.content)
+        body.rows = _parse(body.content, nesting)
     except expat.ExpatError:
         _repair(body)
         try:
-            _parse(body.content)
+            body.rows = _parse(body.content, nesting)
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
-    if not nesting:
-        return body
-    if _is_plain(body.content, nesting):
-        body.rows_at_most = body.content.count(f"</{nesting[-1]}>".encode())
-    else:
-        body.rows_at_most = _count_rows(body.content, nesting)
     return body
 
 
 def _decode(content: bytes, charset: str | None) -> Body:
-    """Return a body in UTF-8, whatever its encoding; what is UTF-8 already is not looked at."""
+    """Return a body in UTF-8, whatever its encoding; UTF-8 is passed through unchanged."""
     encoding, declared = _encoding(content, charset)
     if encoding == "utf-8" and declared in {None, "utf-8"}:
         return Body(content)
@@ -124,7 +116,7 @@ def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
     declared = declaration[3].lower() if declaration else None
     shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
     encoding = (shown or declared or charset or "utf-8").lower()
-    # What is declared as ASCII may hold more.
+    # Servers say ASCII and send UTF-8.
     return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
 
 
@@ -137,23 +129,67 @@ def _undecodable(content: bytes, encoding: str) -> int:
     return 0
 
 
-def _parse(content: bytes) -> None:
-    """Parse a document to its end, and refuse one with a document type."""
+def _parse(content: bytes, nesting: tuple[str, ...]) -> int:
+    """Parse a document to its end, and return how many rows it has.
+
+    Raises:
+        ExpatError: If it is not well-formed.
+        BadBodyError: If it is HTML, holds anything but rows, or has a malformed encoding.
+        HostileBodyError: If it declares a document type.
+    """
     parser = expat.ParserCreate()
+    depth = rows = 0
 
-    def refuse(name: str, *_: object) -> None:
-        if name.lower() == "html":
-            raise BadBodyError("the response is an HTML page")
-        raise HostileBodyError(
-            "the response declares a document type, which is refused: it could expand without "
-            "bounds or read files"
-        )
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, rows
+        depth += 1
+        if depth > len(nesting):
+            return
+        expected, is_row = nesting[depth - 1], depth == len(nesting)
+        if name.lower() != expected.lower():
+            raise BadBodyError(_not_expected(name[:50], expected, is_row=is_row))
+        if is_row:
+            rows += 1
+        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
+            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
 
-    parser.StartDoctypeDeclHandler = refuse
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def text(data: str) -> None:
+        if depth < len(nesting) and data.strip(WHITE):
+            raise BadBodyError(
+                f"the response has text in the place of rows: {data.strip()[:50]!r}"
+            )
+
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
     try:
         parser.Parse(content, True)  # noqa: FBT003
-    except (LookupError, ValueError) as error:  # of a declaration that is written oddly
+    except (LookupError, ValueError) as error:  # expat raises these for a malformed encoding
         raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+    return rows
+
+
+def _refuse_document_type(name: str, *_: object) -> None:
+    if name.lower() == "html":
+        raise BadBodyError("the response is an HTML page")
+    raise HostileBodyError(
+        "the response declares a document type, which is refused: it could expand without "
+        "bounds or read files"
+    )
+
+
+def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
+    if is_row:
+        return (
+            f"the response has rows <{name}> instead of <{expected}>; "
+            "a newer version of the tap may know them"
+        )
+    return f"the response is <{name}> instead of <{expected}>"
 
 
 def _repair(body: Body) -> None:
@@ -166,7 +202,7 @@ def _repair(body: Body) -> None:
     text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
     body.repairs[_BAD_CHARACTER] = replaced
 
-    def repair(match: re.Match[str]) -> str:
+    def escaped(match: re.Match[str]) -> str:
         found, name = match[0], match["name"]
         if not found.startswith("&") or name in _OF_XML:
             return found
@@ -175,14 +211,14 @@ def _repair(body: Body) -> None:
             if character is None:
                 body.repairs[_BAD_CHARACTER] += 1
                 return REPLACEMENT
-            if not digits.startswith("X"):
+            if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
                 return found
         else:
             character = html5.get(f"{name};")
         body.repairs["invalid entity"] += 1
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
-    body.content = _AMPERSAND.sub(repair, text).encode()
+    body.content = _AMPERSAND.sub(escaped, text).encode()
     body.repairs = +body.repairs  # without what did not happen
 
 
@@ -193,78 +229,3 @@ def _character(digits: str) -> str | None:
     if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
         return None
     return chr(code)
-
-
-@cache
-def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return patterns of how a page begins, and of what does not follow upon a row."""
-    root, *inner, row = nesting
-    opening = "".join(rf"<{name}>\s*+" for name in inner)
-    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
-    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
-    return (
-        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
-        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
-    )
-
-
-def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
-    """Whether a well-formed document is surely rows and nothing else; False: look closer.
-
-    Where each `</Row>` is followed by `<Row>` or the end, and nothing hides a tag, there are
-    as many openings as ends: rows stand side by side, and nothing is between them.
-    """
-    begin, seam = _shape(nesting)
-    head = begin.match(content)
-    return (
-        head is not None
-        and b"nil" not in head[0]
-        and b"<!" not in content
-        and content.find(b"<?", head.end()) < 0
-        and not seam.search(content)
-    )
-
-
-def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
-    """Count the rows of a well-formed document, and refuse what stands in their place."""
-    parser = expat.ParserCreate()
-    names = [name.lower() for name in nesting]
-    depth = rows = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, rows
-        depth += 1
-        if depth > len(names):
-            return
-        expected = nesting[depth - 1]
-        if name.lower() != expected.lower():
-            raise BadBodyError(_not_expected(name[:50], expected, is_row=depth == len(names)))
-        if depth == len(names):
-            rows += 1
-        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
-
-    def end(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    def text(data: str) -> None:
-        if depth < len(names) and data.strip(WHITE):
-            raise BadBodyError(
-                f"the response has text in the place of rows: {data.strip()[:50]!r}"
-            )
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.Parse(content, True)  # noqa: FBT003
-    return rows
-
-
-def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
-    if is_row:
-        return (
-            f"the response has rows <{name}> instead of <{expected}>; "
-            "a newer version of the tap may know them"
-        )
-    return f"the response is <{name}> instead of <{expected}>"

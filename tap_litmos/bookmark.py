@@ -3,8 +3,8 @@
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
 never a row's date; `replicated_from` is its beginning. A window extends the span only if it
-touches it. So a window that was not read whole holds back all that come after it, and a run
-that is killed at any moment goes on where it was.
+touches it. An incomplete window therefore blocks all later ones, and a killed run resumes where
+it stopped.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing_extensions import override
 from tap_litmos.errors import RunFailedError
 from tap_litmos.windows import (
     EARLIEST,
-    first_since,
     format_moment,
     midnight,
     next_midnight,
     parse_moment,
     split_backwards,
+    split_forwards,
     split_into_windows,
+    start_for,
 )
 from tap_litmos.wording import FILES
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from pendulum import DateTime
 
@@ -39,7 +40,7 @@ _KEYS = ("replication_key", "replication_key_value", "replicated_from")
 """What the state of a stream holds; other keys are left out."""
 
 _CLOCKS_MAY_DIFFER_MINUTES = 5
-"""A bookmark that another machine has just made is not of the future for that."""
+"""Tolerance for clocks: another machine's bookmark may be minutes ahead."""
 
 
 class Bookmark(StreamStateManager):
@@ -60,10 +61,9 @@ class Bookmark(StreamStateManager):
         """
         super().__init__(**sdk)
         self._replication_key = replication_key
-        self._warn = logger.warning
-        self._read_from: DateTime | None = None
-        self._read_to: DateTime | None = None
-        self._held_at: DateTime | None = None
+        self._warn = logger.warning  # `_logger` is the SDK's, and private
+        self._span: tuple[DateTime, DateTime] | None = None
+        self._blocked_from: DateTime | None = None
 
     def plan(
         self,
@@ -73,38 +73,41 @@ class Bookmark(StreamStateManager):
         days: int,
         lookback_hours: int,
         end: DateTime | None,
-    ) -> Iterator[Window]:
-        """Read the state, and yield the windows of this sync.
+    ) -> list[Window]:
+        """Read the state, and return the windows of this sync.
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
-        before the bookmark, at that day's midnight (UTC). Then come those from an earlier
-        `start_date` up to what has been read, newest first.
+        before the bookmark, at that day's midnight (UTC). Then comes the gap to an earlier
+        `start_date`, newest first, so that each window touches what was read.
 
         Args:
             start_date: The moment from which rows are wanted.
             now: The current moment.
             days: The span of a finished window, 1 to 7.
             lookback_hours: Hours before the bookmark from which to read again.
-            end: Where to stop; None: go on to now.
+            end: Where to stop: at the first midnight at or after it, or at today's midnight
+                where that is earlier. None: go on to now.
         """
-        since = first_since(start_date)
-        read_to = self._trusted(now)
-        if read_to is not None and read_to < since:
+        since = start_for(start_date)
+        read_from = read_to = since
+        saved = self._read_bookmark(now)
+        if saved is not None and saved < since:
             self._warn(
                 "%s: start_date is later than the bookmark %s; the time in between is not read",
                 self.stream_name,
-                read_to,
+                saved,
             )
-            read_to = None
-        if read_to is None:
-            self._read_from = self._read_to = since
-            yield from split_into_windows(since, now, days=days, end=end)
-            return
-        read_from = self._replicated_from(since, read_to)
-        self._read_from, self._read_to = read_from, read_to
+        elif saved is not None:
+            read_from, read_to = self._replicated_from(since, saved), saved
+        self._span = read_from, read_to
         resumed = max(since, midnight(read_to.subtract(hours=lookback_hours)))
-        yield from split_into_windows(resumed, now, days=days, end=end)
-        yield from split_backwards(since, read_from, now, days=days, end=end)
+        if end is None:
+            windows = split_into_windows(resumed, now, days=days)
+        else:
+            stop = next_midnight(end, at_most=midnight(now))
+            windows = split_forwards(resumed, stop, days=days)
+            read_from = min(read_from, stop)
+        return [*windows, *split_backwards(since, read_from, days=days)]
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
@@ -114,38 +117,36 @@ class Bookmark(StreamStateManager):
 
         Args:
             window: The window.
-            requested_at: When its first page was requested.
+            requested_at: When the window's first page was requested.
         """
-        read_from, read_to = self._read_from, self._read_to
-        if self._replication_key is None or read_from is None or read_to is None:
+        if self._replication_key is None or self._span is None:
             return
+        read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        if self._held_at is not None and window.since >= self._held_at:
+        # A window with skipped rows blocks itself and later ones.
+        if self._blocked_from is not None and window.since >= self._blocked_from:
             return
-        self._read_from = min(read_from, window.since)
-        self._read_to = max(read_to, window.complete_until(requested_at))
+        read_from = min(read_from, window.since)
+        read_to = max(read_to, window.complete_until(requested_at))
+        self._span = read_from, read_to
         self.is_flushed = False
         self.stream_state.update(
             replication_key=self._replication_key,
-            replication_key_value=format_moment(self._read_to),
-            replicated_from=format_moment(self._read_from),
+            replication_key_value=format_moment(read_to),
+            replicated_from=format_moment(read_from),
         )
 
-    def hold(self, window: Window) -> None:
+    def block_at(self, window: Window) -> None:
         """Keep the bookmark from moving past a window in which rows were skipped.
 
         If the lookback reads that window again, the bookmark is past it already, and stays.
-
-        Args:
-            window: The window.
         """
-        if self._held_at is None:
-            self._held_at = window.since
+        self._blocked_from = self._blocked_from or window.since
 
-    def _trusted(self, now: DateTime) -> DateTime | None:
+    def _read_bookmark(self, now: DateTime) -> DateTime | None:
         """Return the bookmark in the state, or None if there is none that can be trusted."""
-        state = self._state
+        state = self._saved_state
         if self._replication_key is None or not state:
             return None
         value = state.get("replication_key_value")
@@ -169,7 +170,7 @@ class Bookmark(StreamStateManager):
         return None
 
     @property
-    def _state(self) -> dict[str, Any]:
+    def _saved_state(self) -> dict[str, Any]:
         """The stream's state; unlike the SDK's `stream_state`, this makes no entry."""
         state: dict[str, Any] = self.tap_state.get("bookmarks", {}).get(self.stream_name, {})
         return state
@@ -179,7 +180,7 @@ class Bookmark(StreamStateManager):
 
         A state written by hand may not tell: it is taken as read from `start_date` on.
         """
-        value = self._state.get("replicated_from")
+        value = self._saved_state.get("replicated_from")
         if value is None:
             return since
         read_from = _parsed(value)
@@ -189,10 +190,12 @@ class Bookmark(StreamStateManager):
                 self.stream_name,
                 value,
             )
+            # Everything before the bookmark counts as unread.
+            read_from = read_to
         # A state that was edited may name a time within a day: all of that day is read again.
-        return next_midnight(read_from or read_to, midnight(read_to))
+        return next_midnight(read_from, at_most=midnight(read_to))
 
-    # What the SDK would do for each row, and a window does here.
+    # The SDK would do these per row; here a window does.
 
     @override
     def increment_state(self, *args: Any, **kwargs: Any) -> None:
@@ -217,16 +220,9 @@ def bookmarks_in(
         known: The names of all streams.
 
     Raises:
-        RunFailedError: If it is no Singer state, or the state of another tap.
+        RunFailedError: If it is not a Singer state, or the state of another tap.
     """
-    if isinstance(state, dict) and state.get("type") == "STATE":
-        state = state.get("value", {})  # the line as it was written
-    if not isinstance(state, dict) or not _is_well_formed(state):
-        raise RunFailedError(
-            f"Not a Singer state: pass {FILES['--state']}, such as "
-            '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
-        )
-    given: dict[str, dict[str, Any]] = state.get("bookmarks", {})
+    given = _unwrapped(state)
     unknown = sorted(given.keys() - set(known))
     if unknown and len(unknown) == len(given):
         raise RunFailedError(
@@ -240,10 +236,18 @@ def bookmarks_in(
     return bookmarks, unknown
 
 
-def _is_well_formed(state: dict[str, Any]) -> bool:
-    bookmarks = state.get("bookmarks", None if state else {})
-    return isinstance(bookmarks, dict) and all(
-        isinstance(bookmark, dict) for bookmark in bookmarks.values()
+def _unwrapped(state: object) -> dict[str, dict[str, Any]]:
+    """Return all bookmarks of a state, as they are."""
+    if isinstance(state, dict) and state.get("type") == "STATE":
+        state = state.get("value", {})  # the line as it was written
+    if state == {}:
+        return {}
+    found = state.get("bookmarks") if isinstance(state, dict) else None
+    if isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values()):
+        return found
+    raise RunFailedError(
+        f"Not a Singer state: pass {FILES['--state']}, such as "
+        '{"bookmarks": {"users": {"replication_key": …, "replication_key_value": …}}}'
     )
 
 

@@ -18,8 +18,8 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_litmos import log, settings
-from tap_litmos.errors import RunFailedError
-from tap_litmos.output import StoppedError, Writer, wakeup_descriptor
+from tap_litmos.errors import RunFailedError, StoppedError
+from tap_litmos.output import Writer
 from tap_litmos.redact import RedactKey
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.tap import TapLitmos
@@ -46,15 +46,16 @@ class Command(SingerCommand):
             self.logger.warning("%s", stop.message)
             raise
         except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
-            lines = str(error).splitlines()
-        _silence_stdout()
-        for line in lines:
-            self.logger.critical("%s", line)
-        sys.exit(1)
+            _silence_stdout()
+            for line in str(error).splitlines():
+                self.logger.critical("%s", line)
+            sys.exit(1)
 
 
 class CommandLineTap(TapLitmos):
     """Singer tap for the Litmos learning management system."""
+
+    # The docstring is the text of --help.
 
     @classmethod
     @override
@@ -62,7 +63,7 @@ class CommandLineTap(TapLitmos):
         log.simplify()
         command = super().get_singer_command()
         for param in command.params:
-            # To be read before the callback of --test, which needs it.
+            # The callback of --test needs --catalog.
             param.is_eager = param.is_eager or param.name == "catalog"
         command.params.append(
             click.Option(
@@ -74,6 +75,7 @@ class CommandLineTap(TapLitmos):
                 expose_value=False,
             )
         )
+        # The SDK offers no hook for its class.
         return Command(
             name=command.name,
             callback=command.callback,
@@ -88,7 +90,7 @@ class CommandLineTap(TapLitmos):
     def cb_config(  # type: ignore[override] # the SDK's own class for this is private
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> ConfigInput:
-        """Read the config; without `--config` the environment's."""
+        """Read the config; without --config, read the environment."""
         if any("{" in path for path in value):
             raise RunFailedError(
                 "--config takes the path of a JSON file, not its content, in which others "
@@ -123,10 +125,11 @@ class CommandLineTap(TapLitmos):
             cls.logger.warning("%s", warning)
         tap = cls(
             config=config,
-            state=_read_json("--state", state),
-            catalog=_read_catalog(catalog),
+            state=None if state is None else _read_json("--state", state),
+            catalog=None if catalog is None else _read_catalog(catalog),
             message_writer=writer,
         )
+        # Only now, as the SDK's constructor installs its own handlers.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, writer.stop)
         return tap
@@ -147,7 +150,7 @@ class CommandLineTap(TapLitmos):
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
-        with contextlib.closing(ctx), wakeup_descriptor() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), Writer() as writer:
             tap = cls._from_command_line(
                 ctx.params.get("config"), writer, catalog=ctx.params.get("catalog")
             )
@@ -155,7 +158,7 @@ class CommandLineTap(TapLitmos):
             for stream in streams:
                 stream.ABORT_AT_RECORD_COUNT = 1
             if sys.stdout.isatty():
-                _silence_stdout()  # the verdict is to be seen, which messages would bury
+                _silence_stdout()  # messages would bury the verdict
             with tap.prepare_run():
                 tap.run_sync_dry_run(streams=streams)
         ctx.exit()
@@ -169,7 +172,7 @@ class CommandLineTap(TapLitmos):
 
         if ctx.params.get("catalog") is not None:
             cls.logger.warning("--catalog ignored: --check asks the endpoints of all streams")
-        with contextlib.closing(ctx), wakeup_descriptor() as wakeup, Writer(wakeup) as writer:
+        with contextlib.closing(ctx), Writer() as writer:
             tap = cls._from_command_line(ctx.params.get("config"), writer)
             transport = tap.transport(ENDPOINTS, fail_fast=True)
             report = check(tap.config, transport, logger=cls.logger)
@@ -198,7 +201,7 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with wakeup_descriptor() as wakeup, Writer(wakeup, is_sync=True) as writer:
+        with Writer(is_sync=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
             with tap.prepare_run():
                 tap.sync_all()
@@ -207,17 +210,12 @@ class CommandLineTap(TapLitmos):
 def _read_config(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            config = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
+            return _read_json("--config", file)
+    except OSError as error:
         raise RunFailedError(f"Cannot read --config {path}: {error}") from None
-    if not isinstance(config, dict):
-        raise RunFailedError(f"--config {path} is not a JSON object")
-    return config
 
 
-def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    if file is None:
-        return None
+def _read_json(option: str, file: IO[str]) -> dict[str, Any]:
     try:
         text = file.read()
         if option == "--state" and not text.strip():
@@ -234,10 +232,8 @@ def _read_json(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     return content
 
 
-def _read_catalog(file: IO[str] | None) -> Catalog | None:
+def _read_catalog(file: IO[str]) -> Catalog:
     content = _read_json("--catalog", file)
-    if file is None or content is None:
-        return None
     try:
         if content["streams"]:
             return Catalog.from_dict(content)
@@ -250,6 +246,6 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
 
 
 def _silence_stdout() -> None:
-    """Let what Python still has to write go nowhere: nobody may be there to take it."""
+    """Avoid Python's BrokenPipe traceback at exit."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -5,7 +5,7 @@ Where a reader of SDK taps finds what they expect:
 - paging: `paginator.WindowPaginator`, a `BaseAPIPaginator`; its token is (window, offset)
 - URL parameters: `paginator.Position.query`, with the dates of `windows.Window.query`
 - authentication, retries and the rate limit: `transport.Transport`, one for all streams
-- parsing: `rows.check` and `rows.RowReader`, which also types the values; no `post_process`
+- parsing: `bodies.clean_body`, then `rows.RowReader`, which types values; no `post_process`
 - state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
 - schemas and keys: declared in `streams.py`, so there is one class for all endpoints
 
@@ -227,14 +227,12 @@ class LitmosStream(DeclaredStream):
                 self.replication_method,
             )
         end = self.config.get("end_date")
-        windows = list(
-            self.state_manager.plan(
-                parse_moment(self.config["start_date"]),
-                now,
-                days=self.config["window_days"],
-                lookback_hours=self.config["lookback_hours"],
-                end=parse_moment(end) if end else None,
-            )
+        windows = self.state_manager.plan(
+            parse_moment(self.config["start_date"]),
+            now,
+            days=self.config["window_days"],
+            lookback_hours=self.config["lookback_hours"],
+            end=parse_moment(end) if end else None,
         )
         # A test reads the newest window, which is the likeliest to have rows.
         return sorted(windows, key=lambda window: window.to)[-1:] if self.is_test else windows
@@ -306,7 +304,7 @@ class LitmosStream(DeclaredStream):
             self._window_is_written(window, requested[0])
         else:
             # A row without key was not written: the bookmark stays before its window.
-            self.state_manager.hold(window)
+            self.state_manager.block_at(window)
 
     def _pages(self, window: Window) -> Iterator[FetchedPage]:
         """Yield the pages of a window for which the paginator asks, one or more."""

@@ -10,7 +10,9 @@ Exception
 ├── StreamFailedError         ends a stream: the others are synced, the exit status is 1
 └── TransportClosedError      ends a thread: the run is over, nobody waits for the page
 BaseException
-└── RunFailedError            ends the run: the exit status is 1
+├── RunFailedError            ends the run: the exit status is 1
+└── SystemExit
+    └── StoppedError          ends the run: a signal came, the exit status is 128 + its number
 ```
 
 The messages of `StreamFailedError` and `RunFailedError` are for the user: one line that says
@@ -76,6 +78,19 @@ class RunFailedError(BaseException):
 
     It is no `Exception`, as those are reported by the SDK before they reach the command line.
     """
+
+
+class StoppedError(SystemExit):
+    """A signal ended the run.
+
+    Attributes:
+        message: What to tell the user.
+    """
+
+    def __init__(self, number: int, hint: str) -> None:
+        """Take the signal's number, and what to say of the next run."""
+        super().__init__(128 + number)
+        self.message = f"Interrupted{hint}"
 
 
 class TransportClosedError(Exception):

@@ -118,7 +118,7 @@ class ExpectedPages:
         if isinstance(result, StreamFailedError):
             self._expected.clear()
         elif not self._one_page and request.position.window not in self._unpredictable:
-            following = self._predict(request.position, result.body.rows_at_most)
+            following = self._predict(request.position, result.body.rows)
             if following is not None:
                 self._expected.add(following)
 

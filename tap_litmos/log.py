@@ -32,7 +32,7 @@ class Plain(logging.Formatter):
         return super().formatMessage(record)
 
 
-class WithoutSDK(logging.Filter):
+class DropSdkChatter(logging.Filter):
     """Drops what the SDK says of itself: metrics, deselected streams, and the like."""
 
     def __init__(self, *, metrics: bool) -> None:
@@ -60,6 +60,6 @@ def simplify() -> None:
     # The SDK gives this logger its level later, when the tap is made.
     configured = logging.getLogger(METRICS_LOGGER_NAME).level != logging.NOTSET
     for handler in root.handlers:
-        handler.addFilter(WithoutSDK(metrics=configured))
+        handler.addFilter(DropSdkChatter(metrics=configured))
         if isinstance(handler.formatter, ConsoleFormatter):
             handler.setFormatter(Plain())

@@ -14,10 +14,9 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import RecordMessage
 from typing_extensions import override
 
-from tap_litmos.errors import RunFailedError
+from tap_litmos.errors import RunFailedError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
     from singer_sdk.singerlib.encoding.simple import Message
@@ -29,60 +28,58 @@ _PIPE_TAKES = 4096
 """Bytes that a pipe which is ready takes without blocking (POSIX: 512 at least; Linux and macOS
 have a page or more)."""
 
-
 _RESUMES = (
     ". The next sync resumes from the last state that the target saved, or starts anew if "
     "there is none"
 )
 
 
-class StoppedError(SystemExit):
-    """A signal ended the run; the code is 128 and the signal's number.
-
-    Attributes:
-        message: What to tell the user.
-    """
-
-    def __init__(self, number: int, then: str) -> None:
-        """Take the signal's number, and what comes of its run being ended."""
-        super().__init__(128 + number)
-        self.message = f"Interrupted{then}"
-
-
 class Writer(MsgSpecWriter):
-    """Writes messages to stdout, and all that has gathered after each but a record.
+    """Buffers records; flushes after every other message.
 
     It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
     a target that does not read.
     """
 
-    def __init__(self, wakeup: int, *, is_sync: bool = False) -> None:
+    def __init__(self, *, is_sync: bool = False) -> None:
         """Make a writer.
 
         Args:
-            wakeup: A file descriptor that becomes readable when a signal comes.
             is_sync: Whether the next run goes on where this one ends.
         """
         super().__init__()
-        self._then = _RESUMES if is_sync else ""
-        self._wakeup = wakeup
+        self._hint = _RESUMES if is_sync else ""
         self._waiting = bytearray()
         self._is_writing = False
         self._stopped_by: int | None = None
 
     def __enter__(self) -> Self:
         """Begin to write."""
+        # A signal makes the one end readable, by a byte into the other.
+        self._wakeup, self._signalled = os.pipe()
+        for end in (self._wakeup, self._signalled):
+            os.set_blocking(end, False)
+        self._before = signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rest; after a signal, no more than stdout takes without waiting.
+        """Write the rest; after a signal, no more than stdout takes without waiting."""
+        try:
+            if kind is None or issubclass(kind, RunFailedError):
+                self.flush()
+            else:
+                self._flush_what_fits()
+        finally:
+            signal.set_wakeup_fd(self._before)
+            os.close(self._wakeup)
+            os.close(self._signalled)
+
+    def _flush_what_fits(self) -> None:
+        """Write what stdout takes without waiting.
 
         A record that ends in its middle may make the target fail before it saves its state.
         """
-        if kind is None or issubclass(kind, RunFailedError):
-            self.flush()
-            return
-        self._stopped_by = None
+        self._stopped_by = None  # so that `_write_now` does not raise again
         with contextlib.suppress(OSError, ValueError):
             output = sys.stdout.fileno()
             while self._waiting and select.select([], [output], [], 0)[1]:
@@ -98,7 +95,7 @@ class Writer(MsgSpecWriter):
         signal.signal(number, signal.SIG_DFL)
         self._stopped_by = number
         if not self._is_writing:
-            raise StoppedError(number, self._then)
+            raise StoppedError(number, self._hint)
 
     @override
     def write_message(self, message: Message) -> None:
@@ -122,10 +119,10 @@ class Writer(MsgSpecWriter):
                 self._write()
         except BrokenPipeError:
             raise RunFailedError(
-                f"The target closed the pipe (see its log){self._then}"
+                f"The target closed the pipe (see its log){self._hint}"
             ) from None
         except (OSError, ValueError) as error:
-            raise RunFailedError(f"Cannot write to stdout: {error}{self._then}") from None
+            raise RunFailedError(f"Cannot write to stdout: {error}{self._hint}") from None
 
     def _write(self) -> None:
         """Write as much as stdout takes."""
@@ -146,26 +143,12 @@ class Writer(MsgSpecWriter):
             self._write_now(output, _PIPE_TAKES)
 
     def _write_now(self, output: int, most: int) -> None:
-        """Write some bytes and forget them, with no signal in between that repeats them."""
+        """Write some bytes and forget them."""
+        # A signal between write and delete would write them twice.
         self._is_writing = True
         try:
             del self._waiting[: os.write(output, self._waiting[:most])]
         finally:
             self._is_writing = False
         if self._stopped_by is not None:
-            raise StoppedError(self._stopped_by, self._then)
-
-
-@contextlib.contextmanager
-def wakeup_descriptor() -> Iterator[int]:
-    """Yield a file descriptor that becomes readable when a signal comes."""
-    readable, writable = os.pipe()
-    for end in (readable, writable):
-        os.set_blocking(end, False)
-    before = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    try:
-        yield readable
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(readable)
-        os.close(writable)
+            raise StoppedError(self._stopped_by, self._hint)

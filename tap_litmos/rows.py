@@ -12,23 +12,22 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import xmltodict
 
 from tap_litmos.bodies import WHITE
-from tap_litmos.declaration import plain_name
+from tap_litmos.declaration import OTHER_FIELDS, plain_name
 from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint
 
     Cast = Callable[[str], Any]
-    Target = tuple[str | None, Cast]
 
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))? ?([Zz]|[+-]\d\d:?\d\d)?)?",
@@ -39,6 +38,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DEEPEST = 50
 """Levels below an element that are kept in `OtherFields`; of deeper ones, only the text."""
 
+_OTHERS = OTHER_FIELDS.name
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -48,9 +48,9 @@ class Page:
 
     Attributes:
         records: The typed rows; None for one that was skipped.
-        versions: For each row what tells it, and this state of it, from all others: its primary
-            key, then its replication key.
-        keys: For each row what tells it from all others.
+        versions: Per row: its primary key and replication value, which identify this version
+            of the row.
+        keys: Per row: its primary key.
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Page:
 
 
 class Reporter(Protocol):
-    """What a `RowReader` reports to where rows do not fit the schema."""
+    """Takes reports of rows that do not fit the schema, as `summary.StreamStats` does."""
 
     def invalid_value(self, field: str, value: str, kind: str) -> None:
         """Report a value that is not of its field's kind: the field is null."""
@@ -81,7 +81,7 @@ def to_datetime(text: str) -> str | None:
     are UTC (inferred). `0001-01-01…` is .NET's "no date" (inferred) and becomes None.
 
     Raises:
-        ValueError: If it is no date-time.
+        ValueError: If malformed.
     """
     match = _MOMENT.fullmatch(text.strip())
     if match is None:
@@ -103,7 +103,7 @@ def to_integer(text: str) -> int:
     """Return a whole number of at most 64 bits; `100.0` is one.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If malformed.
     """
     match = _INTEGER.fullmatch(text.strip())
     if match is None or (value := int(match[1])) not in _INT64:
@@ -115,7 +115,7 @@ def to_number(text: str) -> float:
     """Return a finite number.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If malformed.
     """
     if _NUMBER.fullmatch(text.strip()) is None or not math.isfinite(value := float(text)):
         raise ValueError(text)
@@ -129,7 +129,7 @@ def to_boolean(text: str) -> bool:
     """Return a boolean from `true` or `false` in any case, or `1` or `0`.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If malformed.
     """
     value = _BOOLEANS.get(text.strip().lower())
     if value is None:
@@ -144,14 +144,22 @@ _CASTS: dict[str, Cast] = {
     "boolean": to_boolean,
 }
 
-_UNKNOWN: Target = ("", str)
+
+class _Target(NamedTuple):
+    """The field that takes an element, and the cast of its text."""
+
+    name: str
+    cast: Cast
+
+
+_UNKNOWN = _Target("unknown", str)
 """The target of elements that no field takes; they go to `OtherFields`."""
 
-_IGNORED: Target = (None, str)
+_IGNORED = _Target("ignored", str)
 """The target of elements that are dropped."""
 
 _MOST_NAMES = 1000
-"""How many names of elements are remembered."""
+"""How many names of elements are remembered, so that a hostile body cannot fill memory."""
 
 
 class RowReader:
@@ -181,34 +189,34 @@ class RowReader:
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._version = endpoint.key_fields
-        self._hash = _name_of("hash", endpoint)
-        delivered = selected | set(endpoint.key_fields)
+        self._hash_field = next(
+            (field.name for field in endpoint.fields if field.kind == "hash"), None
+        )
+        written = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected.
-        kept = [field for field in endpoint.fields if self._hash or field.name in delivered]
-        self._empty: dict[str, Any] = dict.fromkeys(field.name for field in kept)
-        self._dropped = self._empty.keys() - delivered
+        kept = [field for field in endpoint.fields if self._hash_field or field.name in written]
+        self._blank_record: dict[str, Any] = dict.fromkeys(field.name for field in kept)
+        self._hash_only = self._blank_record.keys() - written
         self._defaults = {
             field.name: field.default for field in kept if field.default is not None
         }
-        others = _name_of("others", endpoint)
-        self._others = others if others in self._empty else None
-        self._targets = _Targets(endpoint, self._empty, reporter)
+        self._targets = _Targets(endpoint, self._blank_record, reporter)
 
     def read(self, body: Body) -> Page:
-        """Return the rows of a page that `bodies.check_body` has passed."""
+        """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         count = len(self._primary_key)
-        empty = self._empty | {
-            name: value for name, value in self.constants.items() if name in self._empty
+        empty = self._blank_record | {
+            name: value for name, value in self.constants.items() if name in self._blank_record
         }
 
-        def take(_: list[tuple[str, Any]], item: Any) -> bool:
+        def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
             record = self._record(_elements(item), empty)
             version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version))
-            if None in version and None in version[:count]:
+            if None in version and None in version[:count]:  # the first test is cheap
                 self._reporter.row_without_key(_ids(record))
                 page.records.append(None)
-                version = (repr(record),)
+                version = (repr(record),)  # so that the paginator can still tell it from others
             else:
                 page.records.append(record)
             page.versions.append(version)
@@ -218,7 +226,7 @@ class RowReader:
         xmltodict.parse(
             body.content,
             item_depth=self._depth,
-            item_callback=take,
+            item_callback=read_row,
             xml_attribs=False,
             strip_whitespace=False,
         )
@@ -227,28 +235,29 @@ class RowReader:
     def _record(self, item: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
         record, others = empty.copy(), {}
         for element, sent in item.items():
-            name, cast = self._targets[element]
-            if sent is None or name is None:
+            target = self._targets[element]
+            if sent is None or target is _IGNORED:
                 continue
-            if name and type(sent) is str and record[name] is None:
-                # The usual case, without a call.
+            if target is _UNKNOWN:
+                others[element] = sent
+                continue
+            name, cast = target
+            if type(sent) is str and record[name] is None:
+                # Fast path; `_try_put` handles the rest.
                 try:
                     record[name] = cast(sent)
                     continue
                 except ValueError:
                     pass
-            left = self._take(record, name, cast, sent) if name else sent
+            values = sent if isinstance(sent, list) else [sent]
+            left = [value for value in values if not self._try_put(record, target, value)]
             if left:
                 others[element] = left
         return self._complete(record, others)
 
-    def _take(self, record: dict[str, Any], name: str, cast: Cast, sent: Any) -> list[Any]:
-        """Put the first value that fits into a record, and return those that differ."""
-        values = sent if isinstance(sent, list) else [sent]
-        return [value for value in values if not self._fits(record, name, cast, value)]
-
-    def _fits(self, record: dict[str, Any], name: str, cast: Cast, value: Any) -> bool:
-        """Put a value into a record if it has none yet; return whether it holds it then."""
+    def _try_put(self, record: dict[str, Any], target: _Target, value: Any) -> bool:
+        """Put a value into its field if that is empty; return whether the field holds it."""
+        name, cast = target
         text = value if isinstance(value, str) else _as_json(_pruned(value))
         if not text or (cast is not str and not text.strip()):
             return True
@@ -270,38 +279,27 @@ class RowReader:
             record: The record.
             others: What no field took, by element.
         """
-        if others and self._others:
-            record[self._others] = _as_json(_pruned(others))
+        misfits = {self._targets[element].name for element in others}
         for name, default in self._defaults.items():
-            # A value that does not fit is no reason to guess.
-            if record[name] is None and name not in self._takers(others):
+            # Do not default a field whose value was sent but invalid.
+            if record[name] is None and name not in misfits:
                 record[name] = default
                 self._reporter.defaulted(name)
-        if self._hash:
-            record[self._hash] = _digest(record)
-            self._drop(record, others)
+        if self._hash_field:
+            record[self._hash_field] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
+            for name in self._hash_only:
+                del record[name]
+            others = {
+                element: sent
+                for element, sent in others.items()
+                if self._targets[element].name not in self._hash_only
+            }
+        if others and _OTHERS in record:
+            record[_OTHERS] = _as_json(_pruned(others))
         return record
 
-    def _drop(self, record: dict[str, Any], others: dict[str, Any]) -> None:
-        """Take out of a record what is not selected, and went into the hash alone."""
-        if self._others and not self._dropped.isdisjoint(self._takers(others)):
-            names = zip(others.items(), self._takers(others), strict=True)
-            shown = dict(entry for entry, name in names if name not in self._dropped)
-            record[self._others] = _as_json(_pruned(shown))
-        for name in self._dropped:
-            del record[name]
 
-    def _takers(self, elements: Iterable[str]) -> list[str | None]:
-        """Return for each element the field that would take it."""
-        return [self._targets[name][0] for name in elements]
-
-
-def _name_of(kind: str, endpoint: Endpoint) -> str | None:
-    """Return the name of the first field of a kind."""
-    return next((field.name for field in endpoint.fields if field.kind == kind), None)
-
-
-class _Targets(dict[str, "Target"]):
+class _Targets(dict[str, _Target]):
     """What takes each element, by its name as sent: which field, with which cast.
 
     It fills itself as names come.
@@ -310,14 +308,16 @@ class _Targets(dict[str, "Target"]):
     def __init__(self, endpoint: Endpoint, kept: Container[str], reporter: Reporter) -> None:
         super().__init__()
         self._reporter = reporter
-        # A listing is read for its ids alone; names and addresses are none of its business.
+        # Only ids are read of a listing; names and addresses stay out.
         self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
-        self._known: dict[str, Target] = {
-            name: (field.name, _CASTS.get(field.kind, str)) if field.name in kept else _IGNORED
+        self._known = {
+            name: _Target(field.name, _CASTS.get(field.kind, str))
+            if field.name in kept
+            else _IGNORED
             for name, field in endpoint.elements().items()
         }
 
-    def __missing__(self, element: str) -> Target:
+    def __missing__(self, element: str) -> _Target:
         target = self._known.get(plain_name(element), self._unknown)
         if target is _UNKNOWN:
             self._reporter.unknown_field(element)
@@ -338,7 +338,7 @@ def _ids(record: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in record.items()
-        if value is not None and (name.endswith("Id") or name.startswith("Origin"))
+        if value is not None and name.endswith("Id")
     }
 
 
@@ -347,20 +347,15 @@ def _pruned(sent: Any, depth: int = 0) -> Any:
 
     Of what nests deeper than `_DEEPEST` levels, only the text is kept.
     """
-    if isinstance(sent, str) or depth > _DEEPEST:
+    if not isinstance(sent, (dict, list)) or depth > _DEEPEST:
         return _all_text(sent)
     if isinstance(sent, list):
-        pruned = [_pruned(value, depth + 1) for value in sent]
-        values = [value for value in pruned if value is not None]
+        values = [left for each in sent if (left := _pruned(each, depth + 1)) is not None]
         return values[0] if len(values) == 1 else values or None
-    return _pruned_elements(sent or {}, depth + 1)
-
-
-def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | None:
     return {
         name: left
-        for name, sent in _without_secrets(elements)
-        if (left := _pruned(sent, depth)) is not None
+        for name, value in _without_secrets(sent)
+        if (left := _pruned(value, depth + 1)) is not None
         # White space between elements says nothing.
         and (name != "#text" or left.strip(WHITE))
     } or None

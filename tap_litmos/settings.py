@@ -158,24 +158,21 @@ def from_environment(
 ) -> dict[str, Any]:
     """Return the settings in the environment, typed where they are well-formed.
 
-    Others stay text, for the rules to refuse. Variables that name no setting are returned too,
-    for the user to be told of.
+    Malformed values stay strings and fail validation. Unknown names are kept, so `validated`
+    can warn.
 
     Args:
         environment: All variables.
         schema: The schema of all settings.
     """
     known = schema["properties"]
-    # Meltano's own variables have a second underscore.
-    given = {
-        variable.removeprefix(_PREFIX).lower(): text
-        for variable, text in environment.items()
-        if variable.startswith(_PREFIX) and variable != _LOG_LEVEL
-    }
     return {
         name: _typed(text, known.get(name, {}).get("type", ()))
-        for name, text in given.items()
-        if not name.startswith("_")
+        for variable, text in environment.items()
+        if variable.startswith(_PREFIX)
+        and variable != _LOG_LEVEL
+        # Meltano's own variables have a second underscore.
+        and not (name := variable.removeprefix(_PREFIX).lower()).startswith("_")
     }
 
 
@@ -215,7 +212,7 @@ def validated(
         for name in given
         if name not in known
     ]
-    errors = list(dict.fromkeys(map(_message, _Validator(schema).iter_errors(given))))
+    errors = list(dict.fromkeys(map(_explain, _Validator(schema).iter_errors(given))))
     errors = errors or list(broken_rules(given, pendulum.now("UTC")))
     if errors:
         # With the warnings: a missing setting may have been given by another name.
@@ -223,7 +220,7 @@ def validated(
     return given, warnings
 
 
-def _message(error: ValidationError) -> str:
+def _explain(error: ValidationError) -> str:
     """Return in one line which setting breaks which rule, without secrets."""
     if error.validator == "required":
         name = error.message.split("'")[1]

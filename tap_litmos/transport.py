@@ -23,7 +23,7 @@ import pendulum
 import requests
 import urllib3
 
-from tap_litmos.bodies import Body, check_body
+from tap_litmos.bodies import Body, clean_body
 from tap_litmos.connections import Adapter, Sockets
 from tap_litmos.errors import (
     BadBodyError,
@@ -285,7 +285,7 @@ class Transport:
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
-                    body = check_body(content, endpoint.nesting, charset(response.headers))
+                    body = clean_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
                     sent_at = self._earlier_clock(response, requested_at)
                     return FetchedPage(body, sent_at, tries.count)

@@ -1,9 +1,9 @@
 """Date windows: which spans of time a sync asks for. Pure arithmetic, no I/O.
 
-All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). Whether
-it reads them as moments or as days, in which zone, and with which ends included is not
-documented. Windows that share their boundaries, all at midnight, serve the same rows in every
-reading.
+All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). It does
+not document whether they are moments or days, in which zone, or whether the ends are included.
+Windows that share their boundaries, all at midnight, leave no gap between them in any case, as
+long as one end is included: see docs/how-it-works.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LONGEST_DAYS = 7
 """The longest span between `since` and `to`, in days (the document)."""
+
+_OPEN_DAYS = 3
+"""The shortest open window, in days: yesterday, today and tomorrow."""
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -51,11 +54,11 @@ class Window:
         return {"since": f"{self.since:{_FORMAT}}", "to": f"{self.to:{_FORMAT}}"}
 
     def complete_until(self, requested_at: DateTime) -> DateTime:
-        """Return up to when all rows were served once this window has been read.
+        """Return the moment up to which all rows have been served, once this window is read.
 
-        That is the window's end, but never later than the moment of asking, and for an open
-        window never within a day of its end: Litmos serves no rows of the current day unless
-        `to` lies in the future (the document), in a zone that is not documented.
+        It is never later than the request. In an open window it is at least a day before the
+        end: Litmos serves today's rows only if `to` is in the future (the document), in a zone
+        that is not documented.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -65,7 +68,7 @@ class Window:
 
 
 class _WholeList(Window):
-    """All that exists, without dates: what a full listing asks for."""
+    """All that exists: what a full listing asks for. Its dates are never sent."""
 
     __slots__ = ()
 
@@ -87,8 +90,8 @@ def midnight(moment: DateTime) -> DateTime:
     return moment.in_timezone("UTC").start_of("day")
 
 
-def first_since(start_date: DateTime) -> DateTime:
-    """Return the `since` with which all rows from a date on are asked for.
+def start_for(start_date: DateTime) -> DateTime:
+    """Return the `since` that certainly includes a date.
 
     It lies at the midnight (UTC) a day before: where Litmos reads `since` in a zone west of
     UTC, the first hours of the date itself would be left out. No zone is more than 12 hours
@@ -97,44 +100,44 @@ def first_since(start_date: DateTime) -> DateTime:
     return midnight(start_date).subtract(days=1)
 
 
-def split_into_windows(
-    since: DateTime, now: DateTime, *, days: int, end: DateTime | None = None
-) -> Iterator[Window]:
-    """Cut the time from a moment to now, or to an end, into windows, oldest first.
+def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator[Window]:
+    """Cut the time from a moment to now into windows, oldest first.
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
-    days. Finished windows span `days`, but for the last of them, which may be shorter.
-    Without an end, the last window is open: it begins at least a day before now, ends at
-    least a day after it, and spans `days` at most, but three in any case.
+    days. The last window is open: it begins at least a day before now, ends at least a day
+    after it, and spans `days` at most, but three in any case.
 
     Args:
         since: The moment from which rows are wanted; the first window contains it.
         now: The current moment.
-        days: The span of a finished window, 1 to 7.
-        end: Where to stop: at the first midnight at or after it, or at today's midnight
-            where that is earlier. None: go on to now.
+        days: The span of a finished window, 1 to 7; the last of them may be shorter.
     """
-    since, today = midnight(since), midnight(now)
-    if end is None:
-        latest_start, last = today.subtract(days=1), today.add(days=2)
-        since = min(since, latest_start)
-        longest = max(days, (last - latest_start).days)
-        while (last - since).days > longest:
-            to = min(since.add(days=days), latest_start)
-            yield Window(since, to)
-            since = to
-        yield Window(since, last, is_open=True)
-        return
-    last = next_midnight(end, today)
-    while since < last:
-        to = min(since.add(days=days), last)
+    latest_start = midnight(now).subtract(days=1)
+    last = latest_start.add(days=_OPEN_DAYS)
+    since = min(midnight(since), latest_start)
+    # An open window as long as a finished one saves a request per stream and sync.
+    while (last - since).days > max(days, _OPEN_DAYS):
+        to = min(since.add(days=days), latest_start)
         yield Window(since, to)
         since = to
+    yield Window(since, last, is_open=True)
 
 
-def split_backwards(
-    since: DateTime, to: DateTime, now: DateTime, *, days: int, end: DateTime | None = None
-) -> Iterator[Window]:
+def split_forwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
+    """Cut the time between two midnights into finished windows, oldest first.
+
+    Args:
+        since: The beginning of the oldest window.
+        to: The end of the newest window.
+        days: The span of a window, 1 to 7; the newest may be shorter.
+    """
+    while since < to:
+        end = min(since.add(days=days), to)
+        yield Window(since, end)
+        since = end
+
+
+def split_backwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
     """Cut the time between two midnights into finished windows, newest first.
 
     So each window that has been read leaves no gap to those that were read before it.
@@ -142,22 +145,17 @@ def split_backwards(
     Args:
         since: The beginning of the oldest window.
         to: The end of the newest window.
-        now: The current moment.
         days: The span of a window, 1 to 7; the oldest may be shorter.
-        end: Where to stop, as for `split_into_windows`.
     """
-    if end is not None:
-        to = min(to, next_midnight(end, midnight(now)))
     while since < to:
         start = max(since, to.subtract(days=days))
         yield Window(start, to)
         to = start
 
 
-def next_midnight(moment: DateTime, latest: DateTime) -> DateTime:
-    """Return the first midnight (UTC) at or after a moment, but none after the latest one."""
-    if moment >= latest:
-        return latest
+def next_midnight(moment: DateTime, *, at_most: DateTime) -> DateTime:
+    """Return the first midnight (UTC) at or after a moment, but at most a given midnight."""
+    moment = min(moment, at_most)
     before = midnight(moment)
     return before if before == moment else before.add(days=1)
 
@@ -167,7 +165,7 @@ def parse_moment(text: str) -> DateTime:
 
     Raises:
         ValueError: If it is neither.
-        TypeError: If it is no text.
+        TypeError: If it is not a string.
     """
     moment = pendulum.instance(datetime.fromisoformat(text), tz="UTC")
     try:

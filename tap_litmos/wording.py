@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FILES = {
+    "--config": 'settings such as {"start_date": "2026-01-31"}',
     "--state": "the last STATE message that the target emitted, or its value",
     "--catalog": "what --discover prints",
 }

@@ -230,10 +230,15 @@ ERRORS: dict[str, Case] = {
     ),
     # Files
     "a config that is no JSON": Case(
-        what="Cannot read --config ", next="line 1 column 2", config="{", without=()
+        what="is not valid JSON (", next="line 1 column 2", config="{", without=()
+    ),
+    "a config that is not there": Case(
+        what="Cannot read --config ",
+        next="No such file",
+        arguments=("--config", "nowhere.json"),
     ),
     "a config that is no object": Case(
-        what="--config ", next="is not a JSON object", config="[]"
+        what="--config ", next="is not a JSON object: pass settings such as", config="[]"
     ),
     "a config on the command line": Case(
         what="--config takes the path of a JSON file",

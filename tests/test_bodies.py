@@ -21,7 +21,7 @@ from support import (
 )
 
 from tap_litmos import transport
-from tap_litmos.bodies import check_body
+from tap_litmos.bodies import clean_body
 from tap_litmos.errors import BadBodyError
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
@@ -190,7 +190,7 @@ def test_bytes_that_a_charset_lacks_are_replaced() -> None:
 @pytest.mark.parametrize("charset", ["nonsense", "rot13", "base64", "a\x00b", "undefined"])
 def test_a_charset_that_is_none_fails_the_stream(charset: str) -> None:
     with pytest.raises(BadBodyError, match=ERRORS["an encoding that is declared oddly"].what):
-        check_body(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
+        clean_body(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
 
 
 TRANSIENT = {

@@ -38,7 +38,7 @@ def predict(position: Position, rows: int) -> Position | None:
 
 
 def page_of(rows: int) -> FetchedPage:
-    return FetchedPage(Body(b"", rows_at_most=rows), NOW)
+    return FetchedPage(Body(b"", rows=rows), NOW)
 
 
 class Simulation:
@@ -74,7 +74,7 @@ class Simulation:
             if request is not None and request.result is not None:
                 self.pages.hand_out(position)
                 assert isinstance(request.result, FetchedPage)
-                return request.result.body.rows_at_most
+                return request.result.body.rows
             if request is None and self._choose(2) == 0:
                 self._request(position)
             elif (ahead := self.pages.next_due()) is not None and self._choose(2) == 0:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support import ENDPOINT, Notes, page
 
-from tap_litmos.bodies import REPLACEMENT, Body, check_body
+from tap_litmos.bodies import REPLACEMENT, Body, clean_body
 from tap_litmos.errors import BadBodyError, HostileBodyError
 from tap_litmos.rows import RowReader
 
@@ -66,7 +66,7 @@ def hold(stream: str, content: bytes) -> Page | None:
     """
     endpoint, notes = ENDPOINT[stream], Notes()
     try:
-        body = check_body(content, endpoint.nesting)
+        body = clean_body(content, endpoint.nesting)
         page = RowReader(endpoint, FIELDS[stream], notes).read(body)
     except (BadBodyError, HostileBodyError) as refusal:
         assert "\n" not in str(refusal)  # noqa: PT017 - whatever it is, it is one line
@@ -223,7 +223,7 @@ def test_what_xml_forbids_is_replaced_and_all_else_survives(
             for xml, text in each
         )
     content = f"<Users>{sent}</Users>".encode()
-    body = check_body(content, ENDPOINT["users"].nesting)
+    body = clean_body(content, ENDPOINT["users"].nesting)
     page = hold("users", content)
     assert page is not None
     records = [record for record in page.records if record is not None]
@@ -259,8 +259,8 @@ def test_a_well_formed_document_is_never_changed(
     cities = ["".join(escape(text) for _, text in row) for row in rows]
     items = between.join(f"<User><Id>u</Id><City>{city}</City></User>" for city in cities)
     content = f"<Users>{between}{items}{between}</Users>".encode()
-    body = check_body(content, ENDPOINT["users"].nesting)
-    assert body == Body(content, rows_at_most=len(rows))
+    body = clean_body(content, ENDPOINT["users"].nesting)
+    assert body == Body(content, rows=len(rows))
 
 
 @fuzz
@@ -269,12 +269,12 @@ def test_check_raises_nothing_but_its_own_errors(
     stream: str, content: bytes, charset: str
 ) -> None:
     with suppress(BadBodyError, HostileBodyError):
-        check_body(content, ENDPOINT[stream].nesting, charset)
+        clean_body(content, ENDPOINT[stream].nesting, charset)
     whole = page(stream, "<Id>é&nbsp;</Id>").decode()
     with suppress(ValueError, LookupError):  # no codec, or not one that can write the page
         content = whole.encode(charset) + content
     with suppress(BadBodyError, HostileBodyError):
-        check_body(content, ENDPOINT[stream].nesting, charset)
+        clean_body(content, ENDPOINT[stream].nesting, charset)
 
 
 seams = st.lists(
@@ -290,7 +290,7 @@ seams = st.lists(
 def test_only_rows_stand_in_the_place_of_rows(drawn: list[str]) -> None:
     content = f"<Users>{''.join(drawn)}</Users>".encode()
     with suppress(BadBodyError):
-        rows = check_body(content, ("Users", "User")).rows_at_most
+        rows = clean_body(content, ("Users", "User")).rows
         assert rows == only_rows(content)
 
 

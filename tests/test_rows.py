@@ -23,7 +23,7 @@ from support import (
     serving,
 )
 
-from tap_litmos.bodies import check_body
+from tap_litmos.bodies import clean_body
 from tap_litmos.rows import RowReader
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -34,7 +34,7 @@ def read(stream: str, body: bytes) -> tuple[list[Record], Notes]:
     """Return the records of a page, and what was reported meanwhile."""
     endpoint, notes = ENDPOINT[stream], Notes()
     fields = {each.name for each in endpoint.fields}
-    found = RowReader(endpoint, fields, notes).read(check_body(body, endpoint.nesting))
+    found = RowReader(endpoint, fields, notes).read(clean_body(body, endpoint.nesting))
     return [record for record in found.records if record is not None], notes
 
 
@@ -483,7 +483,7 @@ def read_some(stream: str, fields: set[str], *rows: str) -> list[Record]:
     """Return the records with some fields alone."""
     endpoint = ENDPOINT[stream]
     reader = RowReader(endpoint, fields, Notes())
-    found = reader.read(check_body(page(stream, *rows), endpoint.nesting)).records
+    found = reader.read(clean_body(page(stream, *rows), endpoint.nesting)).records
     return [record for record in found if record is not None]
 
 
@@ -513,7 +513,7 @@ SECRET_PLACES = [
 def test_a_login_link_is_in_no_other_field_wherever_it_is_sent(stream: str, place: str) -> None:
     endpoint = ENDPOINT[stream]
     content = page(stream, "<Id>u</Id>" + place.format("secret"))
-    body = check_body(content.replace(b">", b' xmlns:a="a">', 1), endpoint.nesting)
+    body = clean_body(content.replace(b">", b' xmlns:a="a">', 1), endpoint.nesting)
     notes = Notes()
     fields = {field.name for field in endpoint.fields if not field.opt_in}
     assert "secret" not in repr(RowReader(endpoint, fields, notes).read(body))
@@ -560,7 +560,7 @@ def test_a_listing_has_its_moment_and_nothing_of_its_rows_but_the_id() -> None:
     body = page(
         "user_ids", "<Id>a</Id><UserName>x</UserName><ListedAt>y</ListedAt>", "<Id>b</Id>"
     )
-    assert reader.read(check_body(body, endpoint.nesting)).records == [
+    assert reader.read(clean_body(body, endpoint.nesting)).records == [
         {"Id": "a", "ListedAt": "2026-01-02T03:04:05.000000Z"},
         {"Id": "b", "ListedAt": "2026-01-02T03:04:05.000000Z"},
     ]
