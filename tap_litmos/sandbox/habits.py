@@ -32,7 +32,7 @@ class Habits:
 
     Attributes:
         requests_per_minute: Requests above this rate are answered with 503. None: any rate.
-        others_per_minute: So many of them are spent by another client on the same key.
+        others_per_minute: How many of them another client spends on the same key.
         minute: How long a minute takes, in seconds.
         latency: Seconds before each answer.
         clock_skew: Seconds by which the service's clock, and so its Date header, is ahead.
