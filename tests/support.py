@@ -207,6 +207,7 @@ def run_tap(
     level = root.level
     handlers = {handler: list(handler.filters) for handler in root.handlers}
     metrics = logging.getLogger("singer_sdk.metrics")
+    metrics.setLevel(logging.NOTSET)  # a tap that a program made has set it
     signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     status: Any = 0
     with (
