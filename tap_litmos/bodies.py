@@ -11,6 +11,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from html.entities import html5
 from xml.parsers import expat
 
@@ -83,15 +84,19 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
     """
     body = _decode(content, charset)
     try:
-        body.rows = _parse(body.content, nesting)
+        _parse(body.content)
     except expat.ExpatError:
         _repair(body)
         try:
-            body.rows = _parse(body.content, nesting)
+            _parse(body.content)
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
+    if _is_plain(body.content, nesting):
+        body.rows = body.content.count(f"</{nesting[-1]}>".encode())
+    else:
+        body.rows = _count_rows(body.content, nesting)
     return body
 
 
@@ -129,14 +134,66 @@ def _undecodable(content: bytes, encoding: str) -> int:
     return 0
 
 
-def _parse(content: bytes, nesting: tuple[str, ...]) -> int:
-    """Parse a document to its end, and return how many rows it has.
+def _parse(content: bytes) -> None:
+    """Parse a document to its end.
 
     Raises:
         ExpatError: If it is not well-formed.
-        BadBodyError: If it is HTML, holds anything but rows, or has a malformed encoding.
+        BadBodyError: If it is HTML, or has a malformed encoding.
         HostileBodyError: If it declares a document type.
     """
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    try:
+        parser.Parse(content, True)  # noqa: FBT003
+    except (LookupError, ValueError) as error:  # expat raises these for a malformed encoding
+        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+
+
+def _refuse_document_type(name: str, *_: object) -> None:
+    if name.lower() == "html":
+        raise BadBodyError("the response is an HTML page")
+    raise HostileBodyError(
+        "the response declares a document type, which is refused: it could expand without "
+        "bounds or read files"
+    )
+
+
+@cache
+def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return patterns of how a plain page begins, and of a row's end that no row follows."""
+    root, *inner, row = nesting
+    opening = "".join(rf"<{name}>\s*+" for name in inner)
+    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
+    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
+    return (
+        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
+        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
+    )
+
+
+def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
+    """Return whether a well-formed document is rows and nothing else, as nearly all are.
+
+    This takes a tenth of the time of `_count_rows`, which decides where it returns False. Where
+    `<Row>` or the page's end follows each `</Row>`, the rows stand side by side, with nothing
+    between them. Comments, CDATA and processing instructions could hide a tag.
+    """
+    if not nesting:
+        return False
+    begin, broken_seam = _shape(nesting)
+    head = begin.match(content)
+    return (
+        head is not None
+        and b"nil" not in head[0]
+        and b"<!" not in content
+        and content.find(b"<?", head.end()) < 0
+        and not broken_seam.search(content)
+    )
+
+
+def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
+    """Count the rows of a well-formed document, and refuse what stands in their place."""
     parser = expat.ParserCreate()
     depth = rows = 0
 
@@ -163,24 +220,11 @@ def _parse(content: bytes, nesting: tuple[str, ...]) -> int:
                 f"the response has text in the place of rows: {data.strip()[:50]!r}"
             )
 
-    parser.StartDoctypeDeclHandler = _refuse_document_type
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
-    try:
-        parser.Parse(content, True)  # noqa: FBT003
-    except (LookupError, ValueError) as error:  # expat raises these for a malformed encoding
-        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+    parser.Parse(content, True)  # noqa: FBT003
     return rows
-
-
-def _refuse_document_type(name: str, *_: object) -> None:
-    if name.lower() == "html":
-        raise BadBodyError("the response is an HTML page")
-    raise HostileBodyError(
-        "the response declares a document type, which is refused: it could expand without "
-        "bounds or read files"
-    )
 
 
 def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
