@@ -243,17 +243,20 @@ class RowReader:
                 continue
             name, cast = target
             if type(sent) is str and record[name] is None:
-                # Fast path; `_try_put` handles the rest.
+                # Fast path; `_put_all` handles the rest.
                 try:
                     record[name] = cast(sent)
                     continue
                 except ValueError:
                     pass
-            values = sent if isinstance(sent, list) else [sent]
-            left = [value for value in values if not self._try_put(record, target, value)]
-            if left:
+            if left := self._put_all(record, target, sent):
                 others[element] = left
         return self._complete(record, others)
+
+    def _put_all(self, record: dict[str, Any], target: _Target, sent: Any) -> list[Any]:
+        """Put what was sent into a field; return the values that it does not hold."""
+        values = sent if isinstance(sent, list) else [sent]
+        return [value for value in values if not self._try_put(record, target, value)]
 
     def _try_put(self, record: dict[str, Any], target: _Target, value: Any) -> bool:
         """Put a value into its field if that is empty; return whether the field holds it."""
@@ -287,16 +290,20 @@ class RowReader:
                 self._reporter.defaulted(name)
         if self._hash_field:
             record[self._hash_field] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
-            for name in self._hash_only:
-                del record[name]
-            others = {
-                element: sent
-                for element, sent in others.items()
-                if self._targets[element].name not in self._hash_only
-            }
+            others = self._drop_hash_only(record, others)
         if others and _OTHERS in record:
             record[_OTHERS] = _as_json(_pruned(others))
         return record
+
+    def _drop_hash_only(self, record: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+        """Drop the fields that only the hash needed; return the others without theirs."""
+        for name in self._hash_only:
+            del record[name]
+        return {
+            element: sent
+            for element, sent in others.items()
+            if self._targets[element].name not in self._hash_only
+        }
 
 
 class _Targets(dict[str, _Target]):
@@ -347,17 +354,21 @@ def _pruned(sent: Any, depth: int = 0) -> Any:
 
     Of what nests deeper than `_DEEPEST` levels, only the text is kept.
     """
-    if not isinstance(sent, (dict, list)) or depth > _DEEPEST:
-        return _all_text(sent)
-    if isinstance(sent, list):
+    if isinstance(sent, dict) and depth <= _DEEPEST:
+        return _pruned_elements(sent, depth)
+    if isinstance(sent, list) and depth <= _DEEPEST:
         values = [left for each in sent if (left := _pruned(each, depth + 1)) is not None]
         return values[0] if len(values) == 1 else values or None
+    return _all_text(sent)
+
+
+def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | None:
+    pruned = {name: _pruned(sent, depth + 1) for name, sent in _without_secrets(elements)}
     return {
         name: left
-        for name, value in _without_secrets(sent)
-        if (left := _pruned(value, depth + 1)) is not None
+        for name, left in pruned.items()
         # White space between elements says nothing.
-        and (name != "#text" or left.strip(WHITE))
+        if left is not None and (name != "#text" or left.strip(WHITE))
     } or None
 
 
