@@ -7,7 +7,8 @@ Where a reader of SDK taps finds what they expect:
 - authentication, retries and the rate limit: `transport.Transport`, one for all streams
 - parsing: `bodies.clean_body`, then `rows.RowReader`, which types values; no `post_process`
 - state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
-- schemas and keys: declared in `streams.py`, so there is one class for all endpoints
+- schemas and keys: declared in `streams.py`; one class reads all date-range endpoints, and one
+  the full listings
 
 The base class is `Stream`, not `RESTStream`, because pages are requested ahead of their turn.
 """
@@ -307,7 +308,10 @@ class LitmosStream(DeclaredStream):
             self.state_manager.block_at(window)
 
     def _pages(self, window: Window) -> Iterator[FetchedPage]:
-        """Yield the pages of a window for which the paginator asks, one or more."""
+        """Yield the pages of a window that the paginator asks for, one or more.
+
+        The caller has to `_advance` after each, which moves the paginator on.
+        """
         paginator = self.run.paginators[self.name]
         while not paginator.finished and paginator.current_value.window is window:
             self.run.progress.reached(self.name, str(window))

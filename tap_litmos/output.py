@@ -35,7 +35,7 @@ _RESUMES = (
 
 
 class Writer(MsgSpecWriter):
-    """Buffers records; flushes after every other message.
+    """Buffers RECORD messages; any other message flushes them.
 
     It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
     a target that does not read.

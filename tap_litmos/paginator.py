@@ -5,8 +5,8 @@ A window is read page by page, which is one *reading*. It is proved by
 
 - **seams**: each page begins with the last rows of the page before, in the same order. Where it
   does not, rows have moved, and the paginator steps back until the two pages meet;
-- **a count**: none of them came twice, and there are as many different ones as the service
-  has, which is the offset of the last page plus its rows.
+- **a count**: but for what pages repeat, no row came twice, and at least as many different rows
+  came as the service has: the offset of the last page plus its rows.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -16,11 +16,12 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
-    6 to 9     h i      yes, and nothing follows: 6 + 2 rows are there, and 9 came
+    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came with *c*
 
 A reading that proves nothing is followed by another one, which cuts its pages at other places,
 until two of them bring the same rows in the same order, or several of them together bring as
-many different rows as there are. If nothing helps, the window fails. Pure arithmetic, no I/O.
+many different rows as there are. If nothing helps, the window fails. No network here; `Hashes`
+of a large window go to a temporary file.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ class _Reading:
 
 
 class WindowPaginator(BaseAPIPaginator[Position]):
-    """Walks the windows of a stream, oldest first, page by page.
+    """Walks the windows of a stream, in their order, page by page.
 
     A row that is updated leaves its window, and all rows behind it move up: the next offset
     would skip as many. So a page repeats the last rows of the page before it, which costs
@@ -237,7 +238,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Stand before the first page of the first window.
 
         Args:
-            windows: What to walk, oldest first.
+            windows: What to walk, in the order of the plan.
             limit: Rows to ask for at once.
         """
         self._windows = iter(windows)
@@ -293,7 +294,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
         new = self._take_in(response, position.offset, repeated)
-        # Looked at after pages 1, 2, 4, 8 and so on, as counting takes time.
+        # Missing rows mostly come on the first pages of a second reading: then it ends early.
+        # Counting takes time: it is done after pages 1, 2, 4, 8 and so on.
         if self._reading.pages.bit_count() == 1 and self._has_what_lacked():
             return self._next_window()
         rows = len(response.versions)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+# All wait for the packages and builds of dbt, which take minutes on a slow machine.
+pytestmark = pytest.mark.timeout(900)
+
 Rows = list[dict[str, Any]]
 
 MARTS = "analytics_litmos"
