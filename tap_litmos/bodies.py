@@ -93,6 +93,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
+    if not nesting:
+        return body
     if _is_plain(body.content, nesting):
         body.rows = body.content.count(f"</{nesting[-1]}>".encode())
     else:
@@ -179,8 +181,6 @@ def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
     `<Row>` or the page's end follows each `</Row>`, the rows stand side by side, with nothing
     between them. Comments, CDATA and processing instructions could hide a tag.
     """
-    if not nesting:
-        return False
     begin, broken_seam = _shape(nesting)
     head = begin.match(content)
     return (

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog, CatalogEntry
 
     from tap_litmos.declaration import Declaration, Endpoint
+    from tap_litmos.paginator import WindowPaginator
     from tap_litmos.rows import Page
     from tap_litmos.run import Run
+    from tap_litmos.summary import StreamStats
     from tap_litmos.sync_log import SyncLog
     from tap_litmos.tap import TapLitmos
     from tap_litmos.transport import FetchedPage
@@ -249,10 +251,18 @@ class LitmosStream(DeclaredStream):
         """
         return self._prepare_run()
 
+    @property
+    def _stats(self) -> StreamStats:
+        return self.run.summary.of(self.name)
+
+    @property
+    def _paginator(self) -> WindowPaginator:
+        return self.run.paginators[self.name]
+
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """Yield the records; a failure that is the stream's own leaves the others alone."""
-        stats = self.run.summary.of(self.name)
+        stats = self._stats
         stats.start()
         try:
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
@@ -272,14 +282,13 @@ class LitmosStream(DeclaredStream):
         When a record is asked for, the SDK has written those before it, so that a STATE message
         may follow them.
         """
-        stats = self.run.summary.of(self.name)
-        reader = RowReader(self.endpoint, self.selected_fields(), stats)
+        reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
             yield from self._read_window(window, reader)
 
     def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
         """Yield the records of a window, page by page, and extend the bookmark behind them."""
-        stats = self.run.summary.of(self.name)
+        stats = self._stats
         skipped_before = stats.rows_without_key
         requested: list[DateTime] = []
         written: dict[Any, Record | None] = {}  # of the last page, as the next one repeats some
@@ -312,7 +321,7 @@ class LitmosStream(DeclaredStream):
 
         The caller has to `_advance` after each, which moves the paginator on.
         """
-        paginator = self.run.paginators[self.name]
+        paginator = self._paginator
         while not paginator.finished and paginator.current_value.window is window:
             self.run.progress.reached(self.name, str(window))
             yield self.run.fetcher.page(
@@ -325,7 +334,7 @@ class LitmosStream(DeclaredStream):
         Raises:
             StreamFailedError: If it cannot be proved that all rows of the window came.
         """
-        paginator, stats = self.run.paginators[self.name], self.run.summary.of(self.name)
+        paginator, stats = self._paginator, self._stats
         window, cut_before = paginator.current_value.window, paginator.cuts
         try:
             paginator.advance(page)
@@ -381,7 +390,7 @@ class ListingStream(LitmosStream):
         reader.constants = {"ListedAt": format_moment(requested_at)}
         if self.is_test:
             return
-        self.run.summary.of(self.name).total_count = self.run.fetcher.total_count(self.name)
+        self._stats.total_count = self.run.fetcher.total_count(self.name)
         if self.get_batch_config(self.config) is None:  # a BATCH message carries no version
             self._version = requested_at.int_timestamp
 
@@ -391,7 +400,7 @@ class ListingStream(LitmosStream):
 
         An empty listing announces nothing: it would mark everybody as deleted.
         """
-        if self._version is not None and self.run.summary.of(self.name).rows:
+        if self._version is not None and self._stats.rows:
             self._write_activate_version_message(self._version)
 
 
