@@ -2,9 +2,9 @@
 
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
-never a row's date; `replicated_from` is its beginning. A window extends the span only if it
-touches it. An incomplete window therefore blocks all later ones, and a killed run resumes where
-it stopped.
+never a row's date; `replicated_from` is its beginning. A window that was read whole extends the
+span if it touches it. One that was not, ends the stream; or, where rows were skipped, it blocks
+all later ones. So a killed or failed run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # A window with skipped rows blocks itself and later ones.
+        # A window in which rows were skipped blocks itself and later ones.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
@@ -192,7 +192,7 @@ class Bookmark(StreamStateManager):
             )
             # Everything before the bookmark counts as unread.
             read_from = read_to
-        # A state that was edited may name a time within a day: all of that day is read again.
+        # An edited state may name a time within a day. Rounded up, that day counts as unread.
         return next_midnight(read_from, at_most=midnight(read_to))
 
     # The SDK would do these per row; here a window does.

@@ -158,7 +158,7 @@ class DeclaredStream(Stream):
             )
         return self._bookmark
 
-    # Records, which the SDK would convert and prune: they have their types and fields already
+    # Records
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
@@ -184,7 +184,7 @@ class DeclaredStream(Stream):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        """False: `ListingStream` announces its version itself, behind the last row.
+        """False: `ListingStream` announces its version itself, after the last row.
 
         The SDK would announce it before the rows. An incremental stream has no version: rows
         that a sync does not read are not deleted.
@@ -195,8 +195,8 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. Behind the last row of a window, the bookmark is
-    extended, and a STATE message follows, in batch mode after the BATCH that holds the rows.
+    Rows are written window by window. After the last row of a window, the bookmark is extended,
+    and a STATE message follows; in batch mode it follows the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -287,16 +287,16 @@ class LitmosStream(DeclaredStream):
             yield from self._read_window(window, reader)
 
     def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the records of a window, page by page, and extend the bookmark behind them."""
+        """Yield the records of a window, page by page, and then extend the bookmark."""
         stats = self._stats
         skipped_before = stats.rows_without_key
-        requested: list[DateTime] = []
-        written: dict[Any, Record | None] = {}  # of the last page, as the next one repeats some
+        requested_at: list[DateTime] = []  # of each page; the first counts
+        written: dict[Any, Record | None] = {}  # the last page, of which the next repeats some
         for fetched in self._pages(window):
-            requested.append(fetched.requested_at)
-            if len(requested) == 1:
+            requested_at.append(fetched.requested_at)
+            if len(requested_at) == 1:
                 self._sync_log.begin(self.endpoint, stats)
-                self._first_page_came(requested[0], reader)
+                self._on_first_page(requested_at[0], reader)
             # msgspec writes a plain date-time much faster than a pendulum one.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
             stats.repaired(fetched.body, str(window))
@@ -309,9 +309,9 @@ class LitmosStream(DeclaredStream):
                 written = dict(zip(page.versions, page.records, strict=True))
         self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1
-        self._sync_log.finish(window, requested[0])
+        self._sync_log.finish(window, requested_at[0])
         if stats.rows_without_key == skipped_before:
-            self._window_is_written(window, requested[0])
+            self._after_window(window, requested_at[0])
         else:
             # A row without key was not written: the bookmark stays before its window.
             self.state_manager.block_at(window)
@@ -354,11 +354,11 @@ class LitmosStream(DeclaredStream):
             )
         return paginator.accepted
 
-    def _first_page_came(self, requested_at: DateTime, reader: RowReader) -> None:
-        """Hook: the first page of a window has come, and its rows are not read yet."""
+    def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
+        """Called when the first page of a window has come, before its rows are read."""
 
-    def _window_is_written(self, window: Window, requested_at: DateTime) -> None:
-        """Extend the bookmark: all rows of a window are written, and none was skipped."""
+    def _after_window(self, window: Window, requested_at: DateTime) -> None:
+        """Extend the bookmark, as a window is written whole, and no row was skipped."""
         if self.is_test:
             return
         self.state_manager.extend(window, requested_at)
@@ -386,7 +386,7 @@ class ListingStream(LitmosStream):
             catalog.add_stream(self._singer_catalog_entry)
 
     @override
-    def _first_page_came(self, requested_at: DateTime, reader: RowReader) -> None:
+    def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
         reader.constants = {"ListedAt": format_moment(requested_at)}
         if self.is_test:
             return
@@ -395,7 +395,7 @@ class ListingStream(LitmosStream):
             self._version = requested_at.int_timestamp
 
     @override
-    def _window_is_written(self, window: Window, requested_at: DateTime) -> None:
+    def _after_window(self, window: Window, requested_at: DateTime) -> None:
         """Announce the version: rows of earlier ones were deleted.
 
         An empty listing announces nothing: it would mark everybody as deleted.

@@ -186,7 +186,7 @@ class Endpoint(Declaration):
     total_path: str | None = None
 
     def __post_init__(self) -> None:
-        """Add the last field, which no declaration need name."""
+        """Add the last field, so that no declaration has to list it."""
         last = LISTED_AT if self.is_listing else OTHER_FIELDS
         if last not in self.fields:  # `dataclasses.replace` calls this again
             object.__setattr__(self, "fields", (*self.fields, last))

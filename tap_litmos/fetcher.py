@@ -53,11 +53,12 @@ class ExpectedPages:
     all else is derived from the two. These things always hold:
 
     - a page is expected, or requested, or neither; never both;
-    - the page that the paginator has asked for is expected or requested;
-    - the open window is requested only when all pages of the windows before it that were
-      predicted have arrived: a row that changes meanwhile leaves one of them for the open one;
-    - where the paginator went another way than predicted, the rest of that window is requested
-      only when it is asked for.
+    - after `ask_for`, the page asked for is expected or requested;
+    - the open window is requested last, when the pages of the windows before it have arrived:
+      a row that changes meanwhile leaves its window for the open one, which must not have been
+      read by then;
+    - once the paginator has asked for a page of a window that was not predicted, nothing of
+      that window is requested before it is asked for.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class ExpectedPages:
                 self._expected.add(Position(window))
 
     def _turn(self, position: Position) -> tuple[int, int, int]:
-        """Return what pages are requested in order of."""
+        """Sort key: windows in the order of the plan, and within each its pages in theirs."""
         return self._order[position.window], position.reading, position.offset
 
     def _awaits_earlier(self, window: Window) -> bool:

@@ -109,7 +109,7 @@ class Writer(MsgSpecWriter):
         self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered.
+        """Write what is buffered.
 
         Raises:
             RunFailedError: If stdout does not take it.

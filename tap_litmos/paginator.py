@@ -220,7 +220,7 @@ class _Reading:
 class WindowPaginator(BaseAPIPaginator[Position]):
     """Walks the windows of a stream, in their order, page by page.
 
-    A row that is updated leaves its window, and all rows behind it move up: the next offset
+    A row that is updated leaves its window, and all rows after it move up: the next offset
     would skip as many. So a page repeats the last rows of the page before it, which costs
     next to nothing, as a full page is followed by another request in any case.
 
@@ -299,7 +299,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if self._reading.pages.bit_count() == 1 and self._has_what_lacked():
             return self._next_window()
         rows = len(response.versions)
-        if rows >= self.limit or self._looks_behind(rows, new):
+        if rows >= self.limit or self._goes_on_after(rows, new):
             seam.follow(response, position, self.limit, self._needed)
             return replace(position, offset=seam.next_offset)
         return self._next_window() if self._judge_reading() else self._read_again()
@@ -323,11 +323,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         reading.refuse_endless()
         return new
 
-    def _looks_behind(self, rows: int, new: int) -> bool:
-        """Decide whether to ask for the page behind a short one, and note if it is a probe.
+    def _goes_on_after(self, rows: int, new: int) -> bool:
+        """Decide whether to ask for a page after a short one, and note if it is a probe.
 
-        A service may cap its pages, ignore `limit`, or leave rows out after it has counted
-        them.
+        A short page need not be the last: a service may cap its pages, ignore `limit`, or leave
+        rows out after it has counted them.
 
         Args:
             rows: How many rows the short page has.
@@ -346,8 +346,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _may_be_cut(self, rows: int) -> bool:
         """Decide whether a short page could be a cut one.
 
-        Where pages are capped, a cut one is as large as any. Behind every such page it is
-        looked, since one window that ends where pages are cut says nothing of the next.
+        Where pages are capped, a cut one is as large as any so far. Every such page is followed
+        by a probe, since one window that ends where pages are cut says nothing of the next.
         """
         capped = rows >= DEFAULT_LIMIT and (rows >= self._largest or not self._has_probed)
         self._has_probed = self._has_probed or capped

@@ -49,8 +49,8 @@ class Page:
     Attributes:
         records: The typed rows; None for one that was skipped.
         versions: Per row: its primary key and replication value, which identify this version
-            of the row.
-        keys: Per row: its primary key.
+            of the row; of a skipped row all its values, as text.
+        keys: Per row: its primary key, as far as `versions` holds it.
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
@@ -233,6 +233,12 @@ class RowReader:
         return page
 
     def _record(self, item: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
+        """Return the record of a row.
+
+        Args:
+            item: The elements of the row, by name as sent.
+            empty: A record without values, to copy.
+        """
         record, others = empty.copy(), {}
         for element, sent in item.items():
             target = self._targets[element]

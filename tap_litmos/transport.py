@@ -51,10 +51,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-litmos")
 
 PAGES_AHEAD = 4
-"""Pages that the fetcher holds as bytes beyond those in flight; they share `MEMORY`."""
+"""Pages that the fetcher may hold as bytes, beside those in flight; they share `MEMORY`."""
 
 MEMORY = 1 << 30
-"""Bytes that all bodies in flight or held ahead may take together, unpacked."""
+"""Bytes that all bodies in flight or held ahead may take together, decompressed."""
 
 _LITMOS_BEGAN = 2007
 _LAST_YEAR = 9998
@@ -186,8 +186,9 @@ class Transport:
     ) -> FetchedPage:
         """Fetch one page; retry transient failures.
 
-        The waits grow to about a minute, with jitter. Once tries and waits have taken five
-        minutes, it gives up, but not before the second try. Waiting for a turn does not count.
+        The waits grow to about a minute, with jitter; a `Retry-After` of up to ten minutes is
+        kept. Once tries and waits have taken five minutes, it gives up, but not before the
+        second try. Waiting for the rate limit does not count.
 
         Args:
             endpoint: What to ask for.
@@ -196,7 +197,9 @@ class Transport:
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
-            RunFailedError: If the key is refused, or the host does not answer at all.
+            RunFailedError: If the key is refused, the URL or the certificate is not accepted,
+                or the host does not answer at all.
+            TransportClosedError: If the transport is closed meanwhile.
         """
         tries = Tries(self._minute)
         while True:
@@ -216,8 +219,8 @@ class Transport:
         """Return the seconds to wait before the next try.
 
         Raises:
-            StreamFailedError: If there shall be no other, as the endpoint keeps failing.
-            RunFailedError: Likewise, as the host does not answer at all.
+            StreamFailedError: If there is to be no next try: the endpoint keeps failing.
+            RunFailedError: If the host does not answer at all.
         """
         wait = tries.wait_after(fault)
         if (
@@ -249,7 +252,7 @@ class Transport:
         """Ask once how many rows there are; None if the response does not tell.
 
         The response is not documented well (the vendor's pages name its `TotalCount`), so a
-        number behind this name will do, in XML or JSON.
+        number after this name will do, in XML or JSON.
 
         Args:
             path: The path of an endpoint that tells it.
@@ -274,6 +277,14 @@ class Transport:
         stats: Stats,
         tries: Tries,
     ) -> FetchedPage:
+        """Send a request once; return its page, or raise what `fetch` and `_wait_after` judge.
+
+        Raises:
+            TransientError: If another try may help.
+            HostileBodyError: If none will.
+            StreamFailedError: If the endpoint refuses.
+            RunFailedError: If the key is refused, or the host cannot be trusted.
+        """
         self.rate.wait_for_turn()
         stats.requested()
         requested_at = pendulum.now("UTC")

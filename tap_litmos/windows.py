@@ -104,8 +104,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     """Cut the time from a moment to now into windows, oldest first.
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
-    days. The last window is open: it begins at least a day before now, ends at least a day
-    after it, and spans `days` at most, but three in any case.
+    days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. It
+    spans `days` at most, or three if `days` is less.
 
     Args:
         since: The moment from which rows are wanted; the first window contains it.
