@@ -76,7 +76,7 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
         content: The body of the response.
         nesting: The element names from the expected root down to the row. Empty: they are not
             known, and any XML will do.
-        charset: The encoding by the Content-Type header; it counts where the body has none.
+        charset: The encoding that the Content-Type header names, for a body that declares none.
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.

@@ -3,8 +3,9 @@
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
 never a row's date; `replicated_from` is its beginning. A window that was read whole extends the
-span if it touches it. One that was not, ends the stream; or, where rows were skipped, it blocks
-all later ones. So a killed or failed run resumes where it stopped.
+span if it touches it. If a window cannot be read whole, the stream fails; if rows in it were
+skipped, the stream goes on, but the bookmark cannot move past that window. So a run that was
+killed or failed resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Bookmark(StreamStateManager):
         Args:
             start_date: The moment from which rows are wanted.
             now: The current moment.
-            days: The span of a finished window, 1 to 7.
+            days: The span of a closed window, 1 to 7.
             lookback_hours: Hours before the bookmark from which to read again.
             end: Where to stop: at the first midnight at or after it, or at today's midnight
                 where that is earlier. None: go on to now.
@@ -106,7 +107,7 @@ class Bookmark(StreamStateManager):
         else:
             stop = next_midnight(end, at_most=midnight(now))
             windows = split_forwards(resumed, stop, days=days)
-            read_from = min(read_from, stop)
+            read_from = min(read_from, stop)  # in the gap, too, nothing is read after the end
         return [*windows, *split_backwards(since, read_from, days=days)]
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
@@ -124,7 +125,7 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # A window in which rows were skipped blocks itself and later ones.
+        # Rows of an earlier window were skipped: the bookmark stays before it.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
@@ -140,7 +141,7 @@ class Bookmark(StreamStateManager):
     def block_at(self, window: Window) -> None:
         """Keep the bookmark from moving past a window in which rows were skipped.
 
-        If the lookback reads that window again, the bookmark is past it already, and stays.
+        If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         self._blocked_from = self._blocked_from or window.since
 

@@ -261,7 +261,7 @@ class LitmosStream(DeclaredStream):
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        """Yield the records; a failure that is the stream's own leaves the others alone."""
+        """Yield the records; a failure of this stream alone does not stop the others."""
         stats = self._stats
         stats.start()
         try:
@@ -367,7 +367,7 @@ class LitmosStream(DeclaredStream):
 
     @override
     def _write_state_message(self) -> None:
-        """Write a STATE message, and before it the log of the windows that it passes."""
+        """Write a STATE message, and before it the log of the windows that it covers."""
         self._sync_log.write()
         super()._write_state_message()
 
@@ -405,7 +405,11 @@ class ListingStream(LitmosStream):
 
 
 def _not_written(page: Page, written: dict[Any, Record | None]) -> Iterator[Record]:
-    """Yield the records of a page but those that the page before it brought alike."""
+    """Yield the records of a page but those that the page before it brought alike.
+
+    A window that is read again writes its rows again, which a target merges by their keys. A
+    row that changed meanwhile under the same date is another record, and has to be written.
+    """
     for version, record in zip(page.versions, page.records, strict=True):
         if record is not None and written.get(version) != record:
             yield record

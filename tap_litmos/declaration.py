@@ -43,7 +43,8 @@ class Field:
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
         sent: Whether Litmos sends it. If not, the tap makes its value.
-        default: The value where Litmos sends none; for a part of the key. None: null.
+        default: The value where Litmos sends none, for a part of the primary key, which cannot
+            be null. None: there is none.
         opt_in: The boolean setting without which the stream does not have the field,
             whatever the catalog selects. None: it always has.
     """

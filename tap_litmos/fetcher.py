@@ -49,16 +49,16 @@ class Request:
 class ExpectedPages:
     """Which pages of one stream to request, and those that wait for their turn. No threads.
 
-    It holds the pages that are expected to be asked for, and the requested pages by position;
-    all else is derived from the two. These things always hold:
+    It holds the pages that are expected to be asked for, the requested pages by position, and
+    which windows are no longer predicted; all else is derived. These things always hold:
 
     - a page is expected, or requested, or neither; never both;
     - after `ask_for`, the page asked for is expected or requested;
     - the open window is requested last, when the pages of the windows before it have arrived:
       a row that changes meanwhile leaves its window for the open one, which must not have been
       read by then;
-    - once the paginator has asked for a page of a window that was not predicted, nothing of
-      that window is requested before it is asked for.
+    - once the paginator has asked for a page that was not predicted, its window is no longer
+      fetched ahead: the window's pages are requested only when they are asked for.
     """
 
     def __init__(
@@ -245,7 +245,8 @@ class Fetcher:
                 if request is None and self._may_start():
                     self._start(stream, position)
                 recheck_in = self._dispatch()
-                if self._threads or recheck_in is not None:  # else nothing would end the wait
+                # A page that arrives ends the wait, or the head start of the first request.
+                if self._threads or recheck_in is not None:
                     self._changed.wait(recheck_in)
             pages.hand_out(position)
             self._dispatch()

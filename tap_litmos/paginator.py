@@ -3,14 +3,15 @@
 Nothing is documented about the order of rows or their number, so no guarantee rests on either.
 A window is read page by page, which is one *reading*. It is proved by
 
-- **seams**: each page begins with the last rows of the page before, in the same order. Where it
-  does not, rows have moved, and the paginator steps back until the two pages meet;
-- **a count**: but for what pages repeat, no row came twice, and at least as many different rows
-  came as the service has: the offset of the last page plus its rows.
+- **seams**: each page begins with the last rows of the page before, in the same order; of
+  these, some may have left meanwhile. Where it does not, rows have moved, and the paginator
+  steps back until the two pages meet;
+- **a count**: apart from these, no row came twice, and at least as many different rows came
+  as the service has: the offset of the last page plus its rows.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
-    asked for  came     does it continue the page before?
+    asked for  came     does it continue the last page that was accepted?
     0 to 3     a b c d
     2 to 5     d e f g  no, it does not begin with *c d*: discarded, and a step back
     0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
@@ -296,7 +297,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         new = self._take_in(response, position.offset, repeated)
         # Missing rows mostly come on the first pages of a second reading: then it ends early.
         # Counting takes time: it is done after pages 1, 2, 4, 8 and so on.
-        if self._reading.pages.bit_count() == 1 and self._has_what_lacked():
+        if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)
         if rows >= self.limit or self._goes_on_after(rows, new):
@@ -367,7 +368,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         - the readings together have as many different rows as the service
         """
         reading, before = self._reading, self._before
-        if self._has_what_lacked():
+        if self._missing_rows_came():
             return True
         reading.is_sound = reading.seam.intact and not reading.has_duplicates()
         if reading.is_sound and distinct(reading.keys) >= reading.total:
@@ -386,13 +387,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _rows_may_have_left(self, before: _Reading) -> bool:
         """Return whether rows may have left the window since the reading before.
 
-        An open window keeps a row that is updated. A finished one loses it, and gains none.
+        An open window keeps a row that is updated. A closed one loses it, and gains none.
         """
         if self.current_value.window.is_open:
             return self._reading.total < before.total
         return self._reading.total != before.total
 
-    def _has_what_lacked(self) -> bool:
+    def _missing_rows_came(self) -> bool:
         """Return whether the rows that a sound reading lacked have come by now.
 
         Rows that were added in front while others were read stand on the next first pages.

@@ -188,7 +188,7 @@ class RowReader:
         self._reporter = reporter
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
-        self._version = endpoint.key_fields
+        self._version_fields = endpoint.key_fields
         self._hash_field = next(
             (field.name for field in endpoint.fields if field.kind == "hash"), None
         )
@@ -205,22 +205,22 @@ class RowReader:
     def read(self, body: Body) -> Page:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
-        count = len(self._primary_key)
+        key_length = len(self._primary_key)
         empty = self._blank_record | {
             name: value for name, value in self.constants.items() if name in self._blank_record
         }
 
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
             record = self._record(_elements(item), empty)
-            version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version))
-            if None in version and None in version[:count]:  # the first test is cheap
+            version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
+            if None in version and None in version[:key_length]:  # the first test is cheap
                 self._reporter.row_without_key(_ids(record))
                 page.records.append(None)
                 version = (repr(record),)  # so that the paginator can still tell it from others
             else:
                 page.records.append(record)
             page.versions.append(version)
-            page.keys.append(version[:count])
+            page.keys.append(version[:key_length])
             return True
 
         xmltodict.parse(

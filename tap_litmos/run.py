@@ -55,7 +55,7 @@ class Run:
         """
         self.plan = plan
         self._is_test = is_test
-        self._is_entered = False  # a program may sync without entering: nobody judges it then
+        self._is_entered = False  # without `with`, no `__exit__` reports failures
         self.summary = RunSummary(logger)
         self._logger = logger
         self._unlogged_failures: list[str] = []

@@ -84,7 +84,7 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=7),
         default=7,
         title="Window days",
-        description="Days in a finished window, 1 to 7",
+        description="Days in a closed window, 1 to 7",
     ),
     th.Property(
         "lookback_hours",

@@ -87,7 +87,7 @@ class TapLitmos(Tap):
         end = self.config.get("end_date")
         if end and parse_moment(end) > now.start_of("day"):
             self.logger.warning(
-                "end_date is later than today's midnight (UTC), at which the sync stops; "
+                "end_date is later than 00:00 UTC today, at which the sync stops; "
                 "leave it out to read up to now"
             )
         selected = [stream for stream in self.litmos_streams if stream.selected]
@@ -95,6 +95,6 @@ class TapLitmos(Tap):
         is_test = any(stream.is_test for stream in selected)
         transport = self.transport([*plan], fail_fast=is_test)
         run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
-        for stream in self.litmos_streams:
+        for stream in selected:
             stream.run = run
         return run

@@ -186,8 +186,8 @@ class Transport:
     ) -> FetchedPage:
         """Fetch one page; retry transient failures.
 
-        The waits grow to about a minute, with jitter; a `Retry-After` of up to ten minutes is
-        kept. Once tries and waits have taken five minutes, it gives up, but not before the
+        The waits grow to about a minute, with jitter; `Retry-After` is honoured, up to ten
+        minutes. Once tries and waits have taken five minutes, it gives up, but not before the
         second try. Waiting for the rate limit does not count.
 
         Args:
@@ -298,8 +298,8 @@ class Transport:
                     content = self._content(response)
                     body = clean_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
-                    sent_at = self._earlier_clock(response, requested_at)
-                    return FetchedPage(body, sent_at, tries.count)
+                    requested_at = self._earlier_clock(response, requested_at)
+                    return FetchedPage(body, requested_at, tries.count)
                 raise self._error_for_status(endpoint, params, response)
         except _NO_CONNECTION as error:
             raise self._error_for_connection(error, answered=answered) from None

@@ -62,7 +62,8 @@ class Window:
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
-                server's clock and ours.
+                server's clock and ours: one that is ahead must not carry the bookmark past
+                rows that are still to come.
         """
         return min(requested_at, self.to.subtract(days=1) if self.is_open else self.to)
 
@@ -110,21 +111,21 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     Args:
         since: The moment from which rows are wanted; the first window contains it.
         now: The current moment.
-        days: The span of a finished window, 1 to 7; the last of them may be shorter.
+        days: The span of a closed window, 1 to 7; the last of them may be shorter.
     """
-    latest_start = midnight(now).subtract(days=1)
-    last = latest_start.add(days=_OPEN_DAYS)
-    since = min(midnight(since), latest_start)
-    # An open window as long as a finished one saves a request per stream and sync.
+    latest_open = midnight(now).subtract(days=1)
+    last = latest_open.add(days=_OPEN_DAYS)
+    since = min(midnight(since), latest_open)
+    # An open window as long as a closed one saves a request per stream and sync.
     while (last - since).days > max(days, _OPEN_DAYS):
-        to = min(since.add(days=days), latest_start)
+        to = min(since.add(days=days), latest_open)
         yield Window(since, to)
         since = to
     yield Window(since, last, is_open=True)
 
 
 def split_forwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
-    """Cut the time between two midnights into finished windows, oldest first.
+    """Cut the time between two midnights into closed windows, oldest first.
 
     Args:
         since: The beginning of the oldest window.
@@ -138,7 +139,7 @@ def split_forwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Wind
 
 
 def split_backwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
-    """Cut the time between two midnights into finished windows, newest first.
+    """Cut the time between two midnights into closed windows, newest first.
 
     So each window that has been read leaves no gap to those that were read before it.
 

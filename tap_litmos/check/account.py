@@ -67,7 +67,7 @@ class Account:
         rate: The rate limit that all requests pass.
         survey: What the rows look like.
         surveyed: The first pages of the windows whose rows were looked at.
-        span: How many days a finished window may have.
+        span: How many days a closed window may have.
         cut_from: A page of so many rows may not be the last one.
         zone: Hours by which the dates are ahead of UTC; None if that is not known.
         slowest: Seconds that the slowest answer took.
@@ -140,7 +140,7 @@ class Account:
         return Window(today.subtract(days=1), today.add(days=2), is_open=True)
 
     def finished_window(self, back: int = 1) -> Window:
-        """Return a finished window of full length.
+        """Return a closed window of full length.
 
         Args:
             back: Which one before the open window, from 1.

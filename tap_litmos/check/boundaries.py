@@ -214,7 +214,7 @@ def _included(end: End) -> str:
 
 @claim("Dates", "The date of a row lies in the window that serves it", "compared them")
 def within(account: Account) -> Outcome:
-    """Count rows whose date lies outside the finished window that served them."""
+    """Count rows whose date lies outside the closed window that served them."""
     rows = outside = 0
     for page in finished_pages(account):
         since, to = page.window.since - _DAY, page.window.to + _DAY
@@ -222,7 +222,7 @@ def within(account: Account) -> Outcome:
         rows += len(dates)
         outside += sum(not since <= date <= to for date in dates)
     if not rows:
-        raise UnseenError("no row of a finished window has a date")
+        raise UnseenError("no row of a closed window has a date")
     if not outside:
         return holds(f"so did all of {counted(rows, 'row')}")
     return harmless(
@@ -231,9 +231,9 @@ def within(account: Account) -> Outcome:
     )
 
 
-@claim("Dates", f"A window may have exactly {LONGEST_DAYS} days", "asked for a finished one")
+@claim("Dates", f"A window may have exactly {LONGEST_DAYS} days", "asked for a closed one")
 def seven_days(account: Account) -> Outcome:
-    """Ask for finished windows as long as possible, and find out how long that is."""
+    """Ask for closed windows as long as possible, and find out how long that is."""
     pages = open_pages(account)
     if not pages:
         raise UnseenError("no endpoint answered")
@@ -243,7 +243,7 @@ def seven_days(account: Account) -> Outcome:
             break
     else:
         return breaks(
-            "no finished window was answered, however short", "Report that windows fail"
+            "no closed window was answered, however short", "Report that windows fail"
         )
     if account.span == LONGEST_DAYS:
         return holds(f"{LONGEST_DAYS} days were answered")

@@ -44,9 +44,9 @@ def open_pages(account: Account) -> list[SeenPage]:
 
 
 def finished_pages(account: Account) -> list[SeenPage]:
-    """Return pages of finished windows, those with the most rows first.
+    """Return pages of closed windows, those with the most rows first.
 
-    These are the latest finished windows of all endpoints, and earlier ones until there are
+    These are the latest closed windows of all endpoints, and earlier ones until there are
     enough rows. It may be called again, as no page is requested twice.
     """
     latest = account.look_at(
@@ -61,7 +61,7 @@ def finished_pages(account: Account) -> list[SeenPage]:
 
 
 def largest(account: Account, least: int = 2, most: int | None = None) -> SeenPage:
-    """Return the page of a finished window with the most rows within bounds.
+    """Return the page of a closed window with the most rows within bounds.
 
     Raises:
         UnseenError: If there is none.
@@ -69,7 +69,7 @@ def largest(account: Account, least: int = 2, most: int | None = None) -> SeenPa
     for page in finished_pages(account):
         if least <= page.rows and (most is None or page.rows <= most):
             return page
-    raise UnseenError(f"no finished window had {counted(least, 'row')} or more")
+    raise UnseenError(f"no closed window had {counted(least, 'row')} or more")
 
 
 def named(page: SeenPage) -> str:
