@@ -75,7 +75,7 @@ class Bookmark(StreamStateManager):
         lookback_hours: int,
         end: DateTime | None,
     ) -> list[Window]:
-        """Read the state, and return the windows of this sync.
+        """Read the state, keep its span for `extend`, and return the windows of this sync.
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
         before the bookmark, at that day's midnight (UTC). Then comes the gap to an earlier

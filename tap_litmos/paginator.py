@@ -3,9 +3,9 @@
 Nothing is documented about the order of rows or their number, so no guarantee rests on either.
 A window is read page by page, which is one *reading*. It is proved by
 
-- **seams**: each page begins with the last rows of the page before, in the same order; of
-  these, some may have left meanwhile. Where it does not, rows have moved, and the paginator
-  steps back until the two pages meet;
+- **seams**: each page begins with enough of the last rows of the page before, in the same
+  order; rows between them may have left meanwhile. Where it does not, rows have moved, and the
+  paginator steps back until the two pages meet;
 - **a count**: apart from these, no row came twice, and at least as many different rows came
   as the service has: the offset of the last page plus its rows.
 
@@ -13,7 +13,7 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
     asked for  came     does it continue the last page that was accepted?
     0 to 3     a b c d
-    2 to 5     d e f g  no, it does not begin with *c d*: discarded, and a step back
+    2 to 5     d e f g  no, only *d* repeats, and two must: discarded, and a step back
     0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
