@@ -139,7 +139,7 @@ class Account:
         today = self.now.start_of("day")
         return Window(today.subtract(days=1), today.add(days=2), is_open=True)
 
-    def finished_window(self, back: int = 1) -> Window:
+    def closed_window(self, back: int = 1) -> Window:
         """Return a closed window of full length.
 
         Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from tap_litmos.check.finder import finished_pages, is_served, open_pages, probes
+from tap_litmos.check.finder import closed_pages, is_served, open_pages, probes
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.reach import OFF_BY_DEFAULT
 from tap_litmos.windows import LONGEST_DAYS
@@ -71,10 +71,10 @@ def _read_ends(account: Account) -> tuple[Probe, End, End]:
     Raises:
         UnseenError: If no row could be used.
     """
-    found = _candidates(account, finished_pages(account))
+    found = _candidates(account, closed_pages(account))
     if not any(_is_whole(probe) for probe in found):
         # The logs have whole seconds, where an account has them.
-        logs = account.look_at(OFF_BY_DEFAULT, account.finished_window())
+        logs = account.look_at(OFF_BY_DEFAULT, account.closed_window())
         found = _candidates(account, logs) + found
     for probe in found[:_MOST_PROBES]:
         # There may be too many rows around it, or it was changed meanwhile.
@@ -216,7 +216,7 @@ def _included(end: End) -> str:
 def within(account: Account) -> Outcome:
     """Count rows whose date lies outside the closed window that served them."""
     rows = outside = 0
-    for page in finished_pages(account):
+    for page in closed_pages(account):
         since, to = page.window.since - _DAY, page.window.to + _DAY
         dates = [date for date in page.dates if date is not None]
         rows += len(dates)
@@ -239,7 +239,7 @@ def seven_days(account: Account) -> Outcome:
         raise UnseenError("no endpoint answered")
     for days in range(LONGEST_DAYS, 0, -1):
         account.span = days
-        if account.look_at([pages[0].endpoint], account.finished_window()):
+        if account.look_at([pages[0].endpoint], account.closed_window()):
             break
     else:
         return breaks(

@@ -43,20 +43,20 @@ def open_pages(account: Account) -> list[SeenPage]:
     return account.look_at(DEFAULT, account.open_window)
 
 
-def finished_pages(account: Account) -> list[SeenPage]:
+def closed_pages(account: Account) -> list[SeenPage]:
     """Return pages of closed windows, those with the most rows first.
 
     These are the latest closed windows of all endpoints, and earlier ones until there are
     enough rows. It may be called again, as no page is requested twice.
     """
     latest = account.look_at(
-        [page.endpoint for page in open_pages(account)], account.finished_window()
+        [page.endpoint for page in open_pages(account)], account.closed_window()
     )
     pages = _by_rows(latest)
     busiest = [page.endpoint for page in pages[:2]]
     for back, wanted in _EARLIER:
         if pages and pages[0].rows < wanted:
-            pages = _by_rows(pages + account.look_at(busiest, account.finished_window(back)))
+            pages = _by_rows(pages + account.look_at(busiest, account.closed_window(back)))
     return pages
 
 
@@ -66,7 +66,7 @@ def largest(account: Account, least: int = 2, most: int | None = None) -> SeenPa
     Raises:
         UnseenError: If there is none.
     """
-    for page in finished_pages(account):
+    for page in closed_pages(account):
         if least <= page.rows and (most is None or page.rows <= most):
             return page
     raise UnseenError(f"no closed window had {counted(least, 'row')} or more")
