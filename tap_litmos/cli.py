@@ -201,8 +201,9 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with Writer(is_sync=True) as writer:
+        with Writer(is_resumable=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
+            # Its end logs the summary, and raises an error if not every row was read.
             with tap.prepare_run():
                 tap.sync_all()
 

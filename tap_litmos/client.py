@@ -267,6 +267,7 @@ class LitmosStream(DeclaredStream):
         try:
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
+                # `_generate_record_messages` may have set it during the `yield`.
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
@@ -291,7 +292,7 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         skipped_before = stats.rows_without_key
         requested_at: list[DateTime] = []  # of each page; the first counts
-        written: dict[Any, Record | None] = {}  # the last page, of which the next repeats some
+        last_page: dict[Any, Record | None] = {}  # by version; the next page repeats some
         for fetched in self._pages(window):
             requested_at.append(fetched.requested_at)
             if len(requested_at) == 1:
@@ -305,8 +306,8 @@ class LitmosStream(DeclaredStream):
             accepted = self._advance(page)
             self._sync_log.add(page, requests, accepted=accepted)
             if accepted:
-                yield from _not_written(page, written)
-                written = dict(zip(page.versions, page.records, strict=True))
+                yield from _not_in(last_page, page)
+                last_page = dict(zip(page.versions, page.records, strict=True))
         self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1
         self._sync_log.finish(window, requested_at[0])
@@ -362,6 +363,7 @@ class LitmosStream(DeclaredStream):
         if self.is_test:
             return
         self.state_manager.extend(window, requested_at)
+        # In batch mode the SDK writes it, after the BATCH message that holds the rows.
         if self.get_batch_config(self.config) is None:
             self._write_state_message()
 
@@ -404,12 +406,12 @@ class ListingStream(LitmosStream):
             self._write_activate_version_message(self._version)
 
 
-def _not_written(page: Page, written: dict[Any, Record | None]) -> Iterator[Record]:
+def _not_in(last_page: dict[Any, Record | None], page: Page) -> Iterator[Record]:
     """Yield the records of a page but those that the page before it brought alike.
 
     A window that is read again writes its rows again, which a target merges by their keys. A
     row that changed meanwhile under the same date is another record, and has to be written.
     """
     for version, record in zip(page.versions, page.records, strict=True):
-        if record is not None and written.get(version) != record:
+        if record is not None and last_page.get(version) != record:
             yield record

@@ -160,7 +160,7 @@ class ExpectedPages:
         again.
         """
         self.discard_window(position.window)
-        self._unpredictable.add(position.window)  # until it is finished
+        self._unpredictable.add(position.window)  # until it is discarded
         self._expected.add(position)
         place = self._order[position.window]
         for window, other in self._order.items():
@@ -294,7 +294,12 @@ class Fetcher:
     # in the main thread, it holds the condition twice, which a condition allows.
 
     def _dispatch(self) -> float | None:
-        """Request what may be requested; return in how many seconds to recheck, if ever."""
+        """Request what may be requested ahead.
+
+        Returns:
+            Seconds after which to call it again, where the first request is still alone; else
+            None, as nothing more can be requested before a page arrives.
+        """
         for name, stream in self._streams.items():
             while self._is_room_ahead() and (position := stream.pages.next_due()) is not None:
                 self._start(name, position)
@@ -329,7 +334,7 @@ class Fetcher:
             if self._threads:
                 self._streams[stream].pages.put_back(request)
             else:
-                self._fetch(stream, request)
+                self._fetch(stream, request)  # in this thread
             return
         self._threads.add(thread)
         if self._first_started is None:

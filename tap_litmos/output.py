@@ -41,14 +41,14 @@ class Writer(MsgSpecWriter):
     a target that does not read.
     """
 
-    def __init__(self, *, is_sync: bool = False) -> None:
+    def __init__(self, *, is_resumable: bool = False) -> None:
         """Make a writer.
 
         Args:
-            is_sync: Whether the next run goes on where this one ends.
+            is_resumable: Whether the next run goes on where this one ends, as a sync does.
         """
         super().__init__()
-        self._hint = _RESUMES if is_sync else ""
+        self._hint = _RESUMES if is_resumable else ""
         self._waiting = bytearray()
         self._is_writing = False
         self._stopped_by: int | None = None

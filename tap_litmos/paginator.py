@@ -303,6 +303,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if rows >= self.limit or self._goes_on_after(rows, new):
             seam.follow(response, position, self.limit, self._needed)
             return replace(position, offset=seam.next_offset)
+        # The reading is over. If it proved nothing, the same window is read from its beginning.
         return self._next_window() if self._judge_reading() else self._read_again()
 
     # Within a reading
