@@ -79,7 +79,8 @@ class Bookmark(StreamStateManager):
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
         before the bookmark, at that day's midnight (UTC). Then comes the gap to an earlier
-        `start_date`, newest first, so that each window touches what was read.
+        `start_date`, newest first, so that each window touches what was read. Where `end` lies
+        before the span, none does: the span stays as it is, and the next sync reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -89,7 +90,7 @@ class Bookmark(StreamStateManager):
             end: Where to stop: at the first midnight at or after it, or at today's midnight
                 where that is earlier. None: go on to now.
         """
-        since = start_for(start_date)
+        since = start_for(start_date)  # a midnight, a day earlier
         read_from = read_to = since
         saved = self._read_bookmark(now)
         if saved is not None and saved < since:

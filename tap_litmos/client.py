@@ -195,8 +195,9 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. After the last row of a window, the bookmark is extended,
-    and a STATE message follows; in batch mode it follows the BATCH that holds the rows.
+    Rows are written window by window. After the last row of a window, unless one was skipped,
+    the bookmark is extended, and a STATE message follows; in batch mode it follows the BATCH
+    that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -267,7 +268,7 @@ class LitmosStream(DeclaredStream):
         try:
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
-                # `_generate_record_messages` may have set it during the `yield`.
+                # Our `_generate_record_messages` sets it during the `yield`.
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
@@ -298,7 +299,7 @@ class LitmosStream(DeclaredStream):
             if len(requested_at) == 1:
                 self._sync_log.begin(self.endpoint, stats)
                 self._on_first_page(requested_at[0], reader)
-            # msgspec writes a plain date-time much faster than a pendulum one.
+            # It becomes `time_extracted`. A pendulum date-time would be written much slower.
             self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests

@@ -5,7 +5,7 @@ Exception
 ├── TransientError            ends one try: the request is sent again
 │   ├── NoAnswerError         … since no HTTP answer came, not even a refusal
 │   └── BadBodyError          … since the body is not the page that was asked for
-├── HostileBodyError          ends a request: no further try would help
+├── HostileBodyError          ends a request, and so the stream: no further try would help
 ├── RowsNotProvedError        ends a window: the stream fails, and names the window
 ├── StreamFailedError         ends a stream: the others are synced, the exit status is 1
 └── TransportClosedError      ends a thread: the run is over, nobody waits for the page

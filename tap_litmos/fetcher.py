@@ -128,7 +128,7 @@ class ExpectedPages:
 
         Args:
             position: The page.
-            probing: Whether no row is expected on it, so that the open window need not be
+            probing: Whether no new row is expected on it, so that the open window need not be
                 requested again.
         """
         if position in self.requested:
@@ -228,7 +228,7 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether no row is expected on it.
+            probing: Whether no new row is expected on it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
@@ -245,7 +245,8 @@ class Fetcher:
                 if request is None and self._may_start():
                     self._start(stream, position)
                 recheck_in = self._dispatch()
-                # A page that arrives ends the wait, or the head start of the first request.
+                # The wait ends when a page arrives, or when the others may join the first
+                # request of the run, which goes alone for a while.
                 if self._threads or recheck_in is not None:
                     self._changed.wait(recheck_in)
             pages.hand_out(position)

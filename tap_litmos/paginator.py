@@ -288,6 +288,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return where the page after this one begins; None: all windows are read."""
         position, seam = self.current_value, self._reading.seam
+        # 0 on the first page; None if the page does not continue the one before.
         repeated = seam.repeated(response)
         self.accepted = repeated is not None
         if repeated is None:
@@ -433,8 +434,8 @@ def count_repeated(
 ) -> int | None:
     """Return how many rows at the beginning of a page repeat the end of the page before.
 
-    They stand in the same order; rows of the page before may have left in between. Where rows
-    come twice, they may seem to repeat several parts: the one without gaps is meant.
+    They stand in the same order; rows of the page before may have left since. Where rows come
+    twice, they may seem to repeat several parts: the one with the fewest gaps is meant.
 
     Args:
         previous: The rows of the page before.
