@@ -289,11 +289,11 @@ class LitmosStream(DeclaredStream):
             yield from self._read_window(window, reader)
 
     def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the records of a window, page by page, and then extend the bookmark."""
+        """Yield the records of a window, page by page; then extend or block the bookmark."""
         stats = self._stats
         skipped_before = stats.rows_without_key
         requested_at: list[DateTime] = []  # of each page; the first counts
-        last_page: dict[Any, Record | None] = {}  # by version; the next page repeats some
+        last_page: dict[Any, Record | None] = {}  # by version
         for fetched in self._pages(window):
             requested_at.append(fetched.requested_at)
             if len(requested_at) == 1:
@@ -307,7 +307,7 @@ class LitmosStream(DeclaredStream):
             accepted = self._advance(page)
             self._sync_log.add(page, requests, accepted=accepted)
             if accepted:
-                yield from _not_in(last_page, page)
+                yield from _not_in(last_page, page)  # a page begins with rows of the last one
                 last_page = dict(zip(page.versions, page.records, strict=True))
         self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1

@@ -35,7 +35,7 @@ _RESUMES = (
 
 
 class Writer(MsgSpecWriter):
-    """Buffers RECORD messages; any other message flushes them.
+    """Buffers RECORD messages; any other message, or a full buffer, flushes them.
 
     It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
     a target that does not read.

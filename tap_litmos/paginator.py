@@ -5,7 +5,8 @@ A window is read page by page, which is one *reading*. It is proved by
 
 - **seams**: each page begins with enough of the last rows of the page before, in the same
   order; rows between them may have left meanwhile. Where it does not, rows have moved, and the
-  paginator steps back until the two pages meet;
+  paginator steps back until the two pages meet. If they do not meet a whole page back either,
+  the seam is broken: the reading goes on without looking for seams, and proves less;
 - **a count**: apart from these, no row came twice, and at least as many different rows came
   as the service has: the offset of the last page plus its rows.
 
@@ -98,7 +99,7 @@ class _Seam:
     """How the next page is to continue the last one.
 
     Attributes:
-        intact: Whether each page has continued the one before so far.
+        intact: False once it is broken, as no step back has helped.
         rows: The versions of the last page.
         offset: Where the last page began.
         step: How many of its rows were asked for: a service may send more.
@@ -121,7 +122,7 @@ class _Seam:
     def repeated(self, page: Page) -> int | None:
         """Return how many rows of a page repeat the last one; None: it does not continue it.
 
-        It is 0 too where there is no seam to look at: on the first page, and where it broke.
+        It is 0 too where there is no seam to look at: on the first page, and once it is broken.
         """
         if not self.intact or not self.needed:
             return 0
@@ -227,8 +228,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     Attributes:
         limit: Rows to ask for at once.
-        accepted: Whether the last page continues what was read before. If not, it is to be
-            discarded: it is asked for again, from further back.
+        accepted: Whether the last page was taken in. If not, it does not continue the page
+            before, and is to be discarded: it is asked for again, from further back.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
         pages_reread: How many pages were asked for again.
@@ -288,7 +289,6 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return where the page after this one begins; None: all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        # 0 on the first page; None if the page does not continue the one before.
         repeated = seam.repeated(response)
         self.accepted = repeated is not None
         if repeated is None:

@@ -50,7 +50,7 @@ class Page:
         records: The typed rows; None for one that was skipped.
         versions: Per row: its primary key and replication value, which identify this version
             of the row; of a skipped row all its values, as text.
-        keys: Per row: its primary key, as far as `versions` holds it.
+        keys: Per row: its primary key; of a skipped row the same as its version.
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
@@ -237,7 +237,7 @@ class RowReader:
 
         Args:
             item: The elements of the row, by name as sent.
-            empty: A record without values, to copy.
+            empty: A record with nothing but the constants, to copy.
         """
         record, others = empty.copy(), {}
         for element, sent in item.items():

@@ -277,7 +277,7 @@ class Transport:
         stats: Stats,
         tries: Tries,
     ) -> FetchedPage:
-        """Send a request once; return its page, or raise what `fetch` and `_wait_after` judge.
+        """Send a request once, and return its page.
 
         Raises:
             TransientError: If another try may help.
