@@ -338,6 +338,14 @@ def test_answers_that_are_no_pages(teams_org: Organisation, kind: str) -> None:
     assert content
 
 
+def test_a_page_is_answered_after_three_faults_in_a_row(teams_org: Organisation) -> None:
+    with Sandbox(teams_org, faults=1, fault_kinds=("500",)) as box:
+        key = {"apikey": box.api_key}
+        pages = [f"{box.url}/users?source=test&limit={limit}" for limit in (1, 2)] * 4
+        answers = [requests.get(page, headers=key, timeout=10).status_code for page in pages]
+    assert answers == [500] * 6 + [200] * 2
+
+
 @pytest.mark.parametrize("kind", ["slow-headers", "slow-body"])
 def test_answers_that_come_byte_by_byte(teams_org: Organisation, kind: str) -> None:
     with Sandbox(teams_org, on_request=lambda _: kind, trickle=0.0001) as box:

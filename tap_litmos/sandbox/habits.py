@@ -36,7 +36,8 @@ class Habits:
         minute: How long a minute takes, in seconds.
         latency: Seconds before each answer.
         clock_skew: Seconds by which the service's clock, and so its Date header, is ahead.
-        faults: Share of requests that fail, from 0 to 1.
+        faults: Share of requests that fail, from 0 to 1; a page fails three times in a row at
+            most.
         fault_kinds: How they fail.
         fault_seed: Decides which requests fail, which rows are odd, and what is shuffled.
         retry_after: After how many seconds a 429 wants to be asked again.

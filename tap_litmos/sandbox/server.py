@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
+
+_FAULTS_IN_A_ROW = 3
+"""How often the same page fails by chance before it is answered."""
 
 _MOVING_KEYS = {"UpdatedDate", "LastLogin"}
 
@@ -110,6 +114,7 @@ class Sandbox(Habits):
         self._in_flight = 0
         self._counted: list[float] = []
         self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
+        self._failed_in_a_row: Counter[str] = Counter()
         self._writer = Writer(self)
         self._moved: dict[Row, int] = {}
         self._moves = count(1)
@@ -201,7 +206,7 @@ class Sandbox(Habits):
             wanted: The fault that a hook wants, also where Litmos would refuse. None: chance
                 decides.
         """
-        incoming.fault = wanted or self.draw_fault(incoming.number)
+        incoming.fault = wanted or self._fault_by_chance(incoming)
         try:
             answer = self._answer_by_rules(incoming)
         except rules.RefusedError as error:
@@ -211,6 +216,14 @@ class Sandbox(Habits):
         root = endpoint.nesting[0] if endpoint else "Error"
         whole = faults.faulty_answer(incoming.fault, root, incoming.number, self.retry_after)
         return whole or answer
+
+    def _fault_by_chance(self, incoming: Incoming) -> str | None:
+        """Return a fault, but not for a page that has failed too often in a row."""
+        page = f"{incoming.path} {sorted(incoming.query.items())}"
+        failed = self._failed_in_a_row[page]
+        fault = self.draw_fault(incoming.number) if failed < _FAULTS_IN_A_ROW else None
+        self._failed_in_a_row[page] = failed + 1 if fault else 0
+        return fault
 
     def _answer_by_rules(self, incoming: Incoming) -> Answer:
         """Return the answer that Litmos would give."""
