@@ -78,9 +78,10 @@ class Bookmark(StreamStateManager):
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
-        before the bookmark, at that day's midnight (UTC). Then comes the gap to an earlier
-        `start_date`, newest first, so that each window touches what was read. Where `end` lies
-        before the span, none does: the span stays as it is, and the next sync reads them again.
+        before the bookmark, at that day's midnight (UTC), but not before the span. Then comes
+        the gap to an earlier `start_date`, newest first, so that each window touches what was
+        read. Where `end` lies before the span, none does: the span stays as it is, and the next
+        sync reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -102,7 +103,7 @@ class Bookmark(StreamStateManager):
         elif saved is not None:
             read_from, read_to = self._replicated_from(since, saved), saved
         self._span = read_from, read_to
-        resumed = max(since, midnight(read_to.subtract(hours=lookback_hours)))
+        resumed = max(since, read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
         else:

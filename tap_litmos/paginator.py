@@ -312,16 +312,19 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _take_in(self, page: Page, offset: int, repeated: int) -> int:
         """Add a page to the reading; return how many rows the page before did not have."""
         reading = self._reading
-        if reading.seam.rows == page.versions and offset != reading.seam.offset:
+        seam, rows = reading.seam, len(page.versions)
+        # A few rows may repeat themselves, where the service hides as many before them.
+        is_told_apart = rows >= self.limit or not seam.intact
+        if is_told_apart and seam.rows == page.versions and offset != seam.offset:
             raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
-        new = len(set(page.versions).difference(reading.seam.rows))
-        end = offset + len(page.versions)
+        new = len(set(page.versions).difference(seam.rows))
+        end = offset + rows
         # A few rows may have been added meanwhile. If more follow, the last page was cut.
         self.cuts = self.cuts or (self.is_probing and end > reading.total + self._needed)
         self.is_probing = False
         reading.few_new = reading.few_new + 1 if new <= self._needed else 0
         reading.total = end
-        self._largest = max(self._largest, len(page.versions))
+        self._largest = max(self._largest, rows)
         reading.extend(page, repeated)
         reading.refuse_endless()
         return new
@@ -349,13 +352,17 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _may_be_cut(self, rows: int) -> bool:
         """Decide whether a short page could be a cut one.
 
-        Where pages are capped, a cut one is as large as any so far. Every such page is followed
-        by a probe, since one window that ends where pages are cut says nothing of the next.
+        Where pages are capped, a cut one is as large as any so far, but for a tenth of its rows
+        that may be hidden. Every such page is followed by a probe, since one window that ends
+        where pages are cut says nothing of the next.
         """
-        capped = rows >= DEFAULT_LIMIT and (rows >= self._largest or not self._has_probed)
+
+        def nearly(full: int) -> bool:
+            return 10 * rows >= 9 * full
+
+        capped = nearly(DEFAULT_LIMIT) and (nearly(self._largest) or not self._has_probed)
         self._has_probed = self._has_probed or capped
-        # Of a full page, the service may have left out some rows, such as hidden ones.
-        return capped or 10 * rows >= 9 * self.limit
+        return capped or nearly(self.limit)
 
     # Readings of a window
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -393,6 +394,33 @@ def test_a_gap_goes_on_where_it_was_interrupted(
         if (row["UpdatedDate"] or row["CreatedDate"]) < days_ago(21)
     }
     assert early <= loaded.keys()
+
+
+@pytest.mark.parametrize("days", [1, 7])
+@pytest.mark.parametrize("end", [None, 1, 4])
+def test_a_lookback_that_reaches_into_the_gap_reads_nothing_twice(
+    end: int | None, days: int, long_box: Sandbox
+) -> None:
+    catalog = catalog_of("course_results")
+    late = run_tap(
+        config=config_for(long_box, start_date=days_ago(2), lookback_hours=240), catalog=catalog
+    )
+    before = len(long_box.requests)
+    config = config_for(
+        long_box,
+        start_date=days_ago(9),
+        lookback_hours=240,
+        window_days=days,
+        **({"end_date": days_ago(end)} if end else {}),
+    )
+    early = run_tap(config=config, state=late.state, catalog=catalog)
+    assert early.status == 0
+    windows = sorted(
+        (seen.since, seen.to)
+        for seen in long_box.requests[before:]
+        if seen.since and seen.to and not seen.start
+    )
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(windows))
 
 
 def bookmark_from(state: Mapping[str, Any]) -> datetime:
