@@ -5,21 +5,23 @@ from __future__ import annotations
 import html
 import logging
 import re
+from os.path import commonprefix
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 4
-"""The least characters of a key that are hidden where the end of a text cuts it: fewer could
-be the end of any text."""
+SHORTEST = 8
+"""The least characters of a key's beginning that are hidden, as a text may be cut within the
+key: fewer could be part of any text."""
 
 
 class RedactKey(logging.Filter):
-    """Replaces the key in all its spellings; a handler with this filter never logs it."""
+    """Replaces the key in all its spellings, whole or cut; a handler with it never logs it."""
 
     def __init__(self, key: str) -> None:
         """Take the key to hide."""
         super().__init__()
         self._spellings = (key, quote(key, safe=""), quote_plus(key), html.escape(key))
-        self._any = re.compile("|".join(map(re.escape, self._spellings)), re.IGNORECASE)
+        beginnings = {re.escape(spelling[:SHORTEST]) for spelling in self._spellings}
+        self._beginning = re.compile("|".join(beginnings), re.IGNORECASE | re.ASCII)
 
     def install(self) -> None:
         """Hide the key in all that is logged from now on."""
@@ -28,32 +30,25 @@ class RedactKey(logging.Filter):
             for handler in logger.handlers:  # a configuration may give each logger its own
                 handler.addFilter(self)
 
-    def hide(self, text: str, *, cut: bool = False) -> str:
-        """Return a text without the key.
+    def hide(self, text: str) -> str:
+        """Return a text without the key, and without longer beginnings of it."""
+        shown, at = "", 0
+        for found in self._beginning.finditer(text):
+            if found.start() >= at:
+                shown += f"{text[at : found.start()]}***"
+                at = found.start() + self._length_at(text, found.start())
+        return shown + text[at:]
 
-        Args:
-            text: Any text.
-            cut: Whether the text was cut off, so that it may end with a part of the key.
-        """
-        hidden = self._any.sub("***", text)
-        if not cut:
-            return hidden
-        lower = hidden.lower()
-        longest = max(
-            (
-                length
-                for spelling in self._spellings
-                for length in range(SHORTEST, len(spelling))
-                if lower.endswith(spelling[:length].lower())
-            ),
-            default=0,
+    def _length_at(self, text: str, start: int) -> int:
+        """Return how many characters of the key stand in a text, from a place on."""
+        return max(
+            len(commonprefix([text[start : start + len(spelling)].lower(), spelling.lower()]))
+            for spelling in self._spellings
         )
-        return hidden[: len(hidden) - longest] + "***" if longest else hidden
 
-    def one_line(self, text: str, *, cut: bool = False) -> str:
-        """Return a text as one line of at most 300 characters; otherwise like `hide`."""
-        hidden = self.hide(text, cut=cut)
-        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
+    def one_line(self, text: str) -> str:
+        """Return a text without the key, as one line of at most 300 characters."""
+        shown = "".join(letter if letter.isprintable() else " " for letter in self.hide(text))
         return " ".join(shown.split())[:300]
 
     def filter(self, record: logging.LogRecord) -> bool:

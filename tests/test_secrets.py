@@ -114,7 +114,7 @@ def test_a_server_that_echoes_the_key_cannot_make_it_known(
     assert box.requests[0].headers["apikey"] == KEY
 
 
-@pytest.mark.parametrize("length", [4, 5, 12, len(KEY) - 1])
+@pytest.mark.parametrize("length", [8, 9, 12, len(KEY) - 1])
 @pytest.mark.parametrize("spell", [str, quote_plus, html.escape, str.upper])
 def test_a_key_that_is_cut_at_the_end_of_a_refusal_is_hidden_too(
     length: int, spell: Callable[[str], str], org: Organisation
@@ -131,7 +131,29 @@ def test_a_key_that_is_cut_at_the_end_of_a_refusal_is_hidden_too(
     assert done.status == 1
     assert "Server said: " in done.errors[-1]
     assert "***" in done.errors[-1]
-    assert spelled[:4] not in done.log
+    assert spelled[:8] not in done.log
+
+
+@pytest.mark.parametrize("length", [8, 20])
+@pytest.mark.parametrize(
+    ("quoted", "body"),
+    [
+        (50, "<Users>{text}</Users>"),
+        (50, "<{text}/>"),
+        (100, "<Users><User><Id>1</Id><Active>{text}</Active></User></Users>"),
+        (100, "<Users><User><Id>1</Id><{text}>x</{text}></User></Users>"),
+    ],
+)
+def test_a_key_that_is_cut_where_an_answer_is_quoted_is_hidden_too(
+    quoted: int, body: str, length: int
+) -> None:
+    key = "a-key-that-is-a-name-in-XML-too"
+    text = body.format(text=key.rjust(quoted - length + len(key), "x"))
+    with serving({"users": text.encode()}) as box:
+        config = config_for(box, api_key=key, start_date=days_ago(2))
+        done = run_tap(config=config, catalog=catalog_of("users"), minute=0.02)
+    assert "xxx***" in done.log
+    assert key[:8] not in done.log
 
 
 def test_the_filter_hides_the_key_in_whatever_is_logged() -> None:
