@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 import click
-from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
@@ -45,7 +44,7 @@ class Command(SingerCommand):
             _silence_stdout()
             self.logger.warning("%s", stop.message)
             raise
-        except (RunFailedError, MapExpressionError, StreamMapConfigError) as error:
+        except RunFailedError as error:
             _silence_stdout()
             for line in str(error).splitlines():
                 self.logger.critical("%s", line)
@@ -236,9 +235,10 @@ def _read_json(option: str, file: IO[str]) -> dict[str, Any]:
 def _read_catalog(file: IO[str]) -> Catalog:
     content = _read_json("--catalog", file)
     try:
-        if content["streams"]:
-            return Catalog.from_dict(content)
-        reason = "it lists no streams"
+        catalog = Catalog.from_dict(content)
+        if catalog and all(isinstance(name, str) for name in catalog):
+            return catalog
+        reason = "it lists no streams" if not catalog else "a tap_stream_id is no string"
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = repr(error)
     raise RunFailedError(

@@ -15,6 +15,7 @@ The base class is `Stream`, not `RESTStream`, because pages are requested ahead 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
@@ -27,13 +28,13 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.errors import RowsNotProvedError, StreamFailedError
+from tap_litmos.errors import RowsNotProvedError, RunFailedError, StreamFailedError
 from tap_litmos.rows import RowReader
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
 from tap_litmos.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from pendulum import DateTime
     from singer_sdk.helpers.types import Context, Record
@@ -48,6 +49,21 @@ if TYPE_CHECKING:
     from tap_litmos.tap import TapLitmos
     from tap_litmos.transport import FetchedPage
     from tap_litmos.windows import Window
+
+
+@contextmanager
+def naming_batch_config() -> Iterator[None]:
+    """Say which setting to correct where a batch cannot be written.
+
+    Raises:
+        RunFailedError: In the place of whatever the SDK or a file system raises.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
+        raise RunFailedError(
+            f"Cannot write a batch ({type(error).__name__}: {error}). Correct batch_config"
+        ) from None
 
 
 class DeclaredStream(Stream):
@@ -159,6 +175,16 @@ class DeclaredStream(Stream):
         return self._bookmark
 
     # Records
+
+    @override
+    def get_batch_config(self, config: Mapping[str, Any]) -> Any:
+        with naming_batch_config():
+            return super().get_batch_config(config)
+
+    @override
+    def get_batches(self, batch_config: Any, context: Context | None = None) -> Iterator[Any]:
+        with naming_batch_config():
+            yield from super().get_batches(batch_config, context)
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 import weakref
 from array import array
 from heapq import merge
 from itertools import chain, groupby, islice
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tap_litmos.errors import RunFailedError
 
@@ -32,7 +33,7 @@ class Hashes:
         """Begin without hashes."""
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed below
         self._length = 0
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
 
     def extend(self, values: Iterable[Hashable]) -> None:
         """Add the hashes of values.
@@ -44,6 +45,7 @@ class Hashes:
         try:
             self._file.seek(0, io.SEEK_END)
             self._file.write(hashes.tobytes())
+            self._file.flush()  # here, and not where it is read, a full disk shows
         except OSError as error:
             raise RunFailedError(
                 f"Cannot write a temporary file, which a window of many rows needs: {error}. "
@@ -60,6 +62,12 @@ class Hashes:
         self._file.seek(0)
         while chunk := self._file.read(1 << 16):
             yield from array("q", chunk)
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a file that is needed no longer; on a full disk, what it did not write is lost."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def distinct(*hashes: Hashes) -> int:

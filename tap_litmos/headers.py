@@ -18,7 +18,10 @@ def charset(headers: Mapping[str, str]) -> str | None:
     """Return the charset that `Content-Type` names; requests' own function has a default."""
     message = Message()
     message["Content-Type"] = headers.get("Content-Type", "")
-    return message.get_content_charset()
+    try:
+        return message.get_content_charset()
+    except (TypeError, ValueError):  # parameters that continue one another, malformed
+        return None
 
 
 def http_date(text: str) -> DateTime | None:

@@ -187,7 +187,7 @@ class RateLimit:
             return otherwise
         try:
             return ask(self._shared)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError) as error:  # a damaged file may hold other types
             self._do_without_file(error)
             return otherwise
 
@@ -276,8 +276,8 @@ class _SharedTurns:
                 f"SELECT at, until FROM {self._table} ORDER BY at"  # noqa: S608
             ).fetchall()
             turns = [at for at, until in rows if until is None]
-            latest = now + LONGEST_PAUSE * self._minute
-            pauses = [min(until, latest) for _, until in rows if until]
+            longest = LONGEST_PAUSE * self._minute
+            pauses = [min(until, at + longest) for at, until in rows if until]
             wait: float = max(next_turn(turns, rate, self._span), *pauses, -math.inf) - now
             if wait <= 0:
                 db.execute(f"INSERT INTO {self._table} (at) VALUES (?)", (now,))  # noqa: S608

@@ -205,19 +205,32 @@ def validated(
     Raises:
         RunFailedError: If one breaks a rule; the message has a line for each.
     """
-    given = {name: value for name, value in config.items() if value is not None}
     known = schema["properties"]
+    given = {
+        name: _whole(value) if "integer" in known.get(name, {}).get("type", ()) else value
+        for name, value in config.items()
+        if value is not None
+    }
     warnings = [
         f"Unknown setting {name[:50]!r} ignored{did_you_mean(name, known)}"
         for name in given
         if name not in known
     ]
-    errors = list(dict.fromkeys(map(_explain, _Validator(schema).iter_errors(given))))
+    try:
+        errors = list(dict.fromkeys(map(_explain, _Validator(schema).iter_errors(given))))
+    except AttributeError:
+        # The SDK's own schema is broken where it is asked about another value.
+        errors = ["Setting 'stream_maps': '__else__' must be null or '__NULL__'"]
     errors = errors or list(broken_rules(given, pendulum.now("UTC")))
     if errors:
         # With the warnings: a missing setting may have been given by another name.
         raise RunFailedError("\n".join(warnings + errors))
     return given, warnings
+
+
+def _whole(value: Any) -> Any:
+    """Return a number such as 5.0, which JSON schema takes for an integer, as one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _explain(error: ValidationError) -> str:
@@ -317,7 +330,8 @@ def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
             "Setting 'batch_config.encoding.format' is 'parquet', which needs an extra: "
             "install the tap with its extra 'parquet'"
         )
-    if batch.get("batch_size", 1) < 1:
+    size = batch.get("batch_size", 1)
+    if not isinstance(size, int) or size < 1:
         yield "Setting 'batch_config.batch_size' must be a whole number, 1 or more"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.batch import Batcher
 from typing_extensions import override
 
-from tap_litmos.client import DeclaredStream
+from tap_litmos.client import DeclaredStream, naming_batch_config
 from tap_litmos.errors import RunFailedError
 from tap_litmos.streams import SYNC_LOG
 from tap_litmos.windows import WHOLE_LIST, format_moment
@@ -98,8 +98,9 @@ class SyncLog(DeclaredStream):
         batches = self.get_batch_config(self.config)
         if batches is not None:
             batcher = Batcher(self.tap_name, self.name, batches)
-            for manifest in batcher.get_batches(iter(rows)):
-                self._write_batch_message(batches.encoding, manifest)
+            with naming_batch_config():
+                for manifest in batcher.get_batches(iter(rows)):
+                    self._write_batch_message(batches.encoding, manifest)
             return
         self._extracted_at = datetime.now(UTC)  # these rows are made here, not requested
         for row in rows:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from tap_litmos import settings
 from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
+from tap_litmos.errors import RunFailedError
 from tap_litmos.rate import MINUTE
 from tap_litmos.run import Run
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
@@ -62,10 +63,24 @@ class TapLitmos(Tap):
                     did_you_mean(unknown, self.streams),
                 )
                 del catalog[unknown]
+            for name, entry in catalog.items():
+                if entry.stream not in {None, name}:
+                    self.logger.warning(
+                        "%s: its other name in the catalog, %.100r, ignored; stream_maps can "
+                        "rename a stream",
+                        name,
+                        entry.stream,
+                    )
+                entry.stream = name
             for stream in self.litmos_streams:
                 if isinstance(stream, ListingStream):
                     stream.select_in(catalog)
-        super().setup_mapper()
+        try:
+            super().setup_mapper()
+        except Exception as error:  # noqa: BLE001 - the SDK checks only part of them
+            raise RunFailedError(
+                f"Setting 'stream_maps' cannot be used ({type(error).__name__}: {error})"
+            ) from None
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Each says what happened, where, and what to do next.
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -227,6 +228,32 @@ ERRORS: dict[str, Case] = {
         what="Setting 'batch_config.batch_size'",
         next="must be a whole number, 1 or more",
         config={"batch_config": {**BATCHES, "batch_size": 0}},
+    ),
+    "a batch size that is none": Case(
+        what="Setting 'batch_config.batch_size'",
+        next="must be a whole number, 1 or more",
+        config={"batch_config": {**BATCHES, "batch_size": 2.5}},
+    ),
+    "batches of no format": Case(
+        what="Cannot write a batch (TypeError: ",
+        next="Correct batch_config",
+        config={"batch_config": {**BATCHES, "encoding": {}}},
+    ),
+    "batches in a place that cannot be": Case(
+        what="Cannot write a batch (NotADirectoryError: ",
+        next="Correct batch_config",
+        answer=always(200, page(STREAM, "<Id>1</Id>")),
+        config={"batch_config": batch_config(Path(os.devnull, "in"))},
+    ),
+    "a stream map that maps nothing": Case(
+        what="Setting 'stream_maps' cannot be used (IndexError: ",
+        next="string index out of range",
+        config={"stream_maps": {STREAM: {"Name": ""}}},
+    ),
+    "a stream map that keeps what it does not name": Case(
+        what="Setting 'stream_maps': '__else__'",
+        next="must be null or '__NULL__'",
+        config={"stream_maps": {STREAM: {"__else__": "__KEEP__"}}},
     ),
     # Files
     "a config that is no JSON": Case(

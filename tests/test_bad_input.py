@@ -306,6 +306,17 @@ def test_a_stream_that_is_listed_with_nothing_else_is_synced(
     assert run.rows("users").keys() == truth(org, "users").keys()
 
 
+def test_a_stream_with_two_names_in_the_catalog_keeps_its_own(
+    box: Sandbox, org: Organisation
+) -> None:
+    catalog = changed(lambda entry: entry.update(stream="people"))
+    run = run_tap(config=config_for(box), catalog=catalog)
+    assert run.status == 0
+    assert run.rows("users") == truth(org, "users")
+    [warning] = run.warnings
+    assert "users: its other name in the catalog, 'people', ignored" in warning
+
+
 REFUSED_CATALOGS: dict[str, Any] = {
     "nothing": {},
     "no streams": {"streams": []},
@@ -313,6 +324,7 @@ REFUSED_CATALOGS: dict[str, Any] = {
     "null": {"streams": None},
     "a stream that is null": {"streams": [None]},
     "a stream without a name": {"streams": [{"schema": {}}]},
+    "a stream with a number for a name": {"streams": [{"tap_stream_id": 5}]},
     "metadata that is null": {"streams": [{"tap_stream_id": "users", "metadata": None}]},
     "metadata without metadata": {
         "streams": [{"tap_stream_id": "users", "metadata": [{"breadcrumb": []}]}]

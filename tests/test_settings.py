@@ -139,6 +139,13 @@ def check_refusal(run: Run, name: str, key: str) -> None:
     assert key not in run.log
 
 
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero(box: Sandbox) -> None:
+    numbers = {"page_size": 20.0, "max_concurrent_requests": 2.0, "window_days": 7.0}
+    run = run_tap(config=config_for(box, start_date=days_ago(1), **numbers))
+    assert run.status == 0
+    assert {seen.query["limit"] for seen in box.requests} == {"20"}
+
+
 # What is said of them
 
 
