@@ -589,6 +589,16 @@ def test_the_budget_is_kept_whatever_fails(dense_org: Organisation) -> None:
     assert "Traceback" not in run.log
 
 
+def test_windows_that_keep_failing_are_not_taken_for_too_long(dense_org: Organisation) -> None:
+    def fail(incoming: Incoming) -> str | None:
+        return "500" if incoming.to and incoming.to < incoming.at else None
+
+    with Sandbox(dense_org, on_request=fail) as box:
+        run = run_tap("--check", minute=0.05, config=config_for(box))
+    found = findings_of(run)["seven_days"]
+    assert (found.verdict, found.detail) == (UNSEEN, "a closed window did not come")
+
+
 def test_what_the_budget_does_not_allow_is_not_seen(
     dense_org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

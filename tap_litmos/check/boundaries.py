@@ -237,10 +237,16 @@ def seven_days(account: Account) -> Outcome:
     pages = open_pages(account)
     if not pages:
         raise UnseenError("no endpoint answered")
+    endpoint = pages[0].endpoint
     for days in range(LONGEST_DAYS, 0, -1):
         account.span = days
-        if account.look_at([pages[0].endpoint], account.closed_window()):
+        window = account.closed_window()
+        if account.look_at([endpoint], window):
             break
+        refusal = account.refusal(endpoint, window)
+        if refusal is None or not refusal.status:  # not for its length
+            account.span = LONGEST_DAYS
+            raise UnseenError("a closed window did not come")
     else:
         return breaks(
             "no closed window was answered, however short", "Report that windows fail"
