@@ -8,7 +8,8 @@ A window is read page by page, which is one *reading*. It is proved by
   paginator steps back until the two pages meet. If they do not meet a whole page back either,
   the seam is broken: the reading goes on without looking for seams, and proves less;
 - **a count**: apart from these, no row came twice, and at least as many different rows came
-  as the service has: the offset of the last page plus its rows.
+  as the service has: the offset of the last page plus its rows. Where a page repeats more rows
+  than it was asked to, as many have come in front of it, unread: these must come as well.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -29,6 +30,7 @@ of a large window go to a temporary file.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from singer_sdk.pagination import BaseAPIPaginator
@@ -105,6 +107,7 @@ class _Seam:
         step: How many of its rows were asked for: a service may send more.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
+        is_renewed: Whether the last page is the one before it, asked for again.
     """
 
     intact: bool = True
@@ -113,20 +116,29 @@ class _Seam:
     step: int = 0
     overlap: int = 0
     needed: int = 0
+    is_renewed: bool = False
 
     @property
     def next_offset(self) -> int:
         """Where the next page is to begin."""
         return self.offset + self.step - self.overlap
 
-    def repeated(self, page: Page) -> int | None:
+    def surplus(self, repeated: int) -> int:
+        """Return by how many rows a page repeats more of the last one than it was asked to."""
+        return max(0, repeated - (len(self.rows) - self.step + self.overlap))
+
+    def meet(self, page: Page) -> int | None:
         """Return how many rows of a page repeat the last one; None: it does not continue it.
 
         It is 0 too where there is no seam to look at: on the first page, and once it is broken.
         """
         if not self.intact or not self.needed:
             return 0
-        return count_repeated(self.rows, page.versions, self.needed)
+        repeated = count_repeated(self.rows, page.versions, self.needed)
+        if repeated is None and self.is_renewed:
+            # To have the page before again did not help: go on without looking for seams.
+            self.intact, repeated = False, 0
+        return repeated
 
     def step_back(self, limit: int) -> None:
         """Let the next page begin further back, as the one that came did not continue."""
@@ -148,6 +160,7 @@ class _Seam:
             limit: Rows that were asked for.
             needed: Rows that the next page has to repeat, if there are as many.
         """
+        self.is_renewed = bool(self.rows) and position.offset == self.offset
         self.rows, self.offset = page.versions, position.offset
         self.step = min(len(page.versions), limit)
         self.overlap = self.needed = min(needed, self.step - 1) if self.intact else 0
@@ -166,6 +179,9 @@ class _Reading:
         versions: The hashes of the rows' versions, without what pages repeat of each other.
         keys: The hashes of their keys, likewise without repeats.
         total: How many rows the service has, by the offset and the rows of the last page.
+        unread: How many rows came in front of its pages meanwhile, by what these repeat.
+        hidden: How many rows its pages but the last may have lacked, as the service hides up
+            to a tenth.
         pages: How many pages came.
         few_new: How many of the last pages in a row brought hardly a new row.
         check_at: After how many pages to look whether any of them brought a new row. It
@@ -178,6 +194,8 @@ class _Reading:
     versions: Hashes = field(default_factory=Hashes)
     keys: Hashes = field(default_factory=Hashes)
     total: int = 0
+    unread: int = 0
+    hidden: int = 0
     pages: int = 0
     few_new: int = 0
     check_at: int = 16
@@ -186,6 +204,8 @@ class _Reading:
 
     def extend(self, page: Page, repeated: int) -> None:
         """Take in the rows of a page but the first, which repeat the page before."""
+        if self.seam.needed:
+            self.unread += self.seam.surplus(repeated)
         self.versions.extend(page.versions[repeated:])
         self.keys.extend(page.keys[repeated:])
         self.pages += 1
@@ -205,18 +225,34 @@ class _Reading:
         """Whether a row came twice in the same state, so that another may not have come."""
         return distinct(self.versions) < len(self.versions)
 
-    def agrees_with(self, other: _Reading) -> bool:
+    @property
+    def lacking(self) -> int:
+        """How many rows are known to be missing, where no row came twice."""
+        return max(self.unread, self.total - distinct(self.keys))
+
+    @property
+    def may_be_whole(self) -> bool:
+        """Whether all its pages met, and all rows but hidden ones may have come."""
+        return self.seam.intact and len(self.versions) + self.hidden >= self.total
+
+    def agrees_with(self, before: _Reading) -> bool:
         """Whether both bring the same rows in the same order, but for those that came or left.
 
         Their pages were cut at other places, so an order that depends on the request shows.
         This takes memory for each row, but only where seams and the count have proved nothing.
         """
-        common = set(self.versions).intersection(other.versions)
+        if not (self.may_be_whole and before.may_be_whole):
+            return False
+        common = set(self.versions).intersection(before.versions)
 
         def shared(reading: _Reading) -> list[int]:
             return [version for version in reading.versions if version in common]
 
-        return self.seam.intact and other.seam.intact and shared(self) == shared(other)
+        # Rows come at either end. One in the middle was missing before, so others may still.
+        known = set(before.keys)
+        places = [place for place, version in enumerate(self.versions) if version in common]
+        middle = islice(self.keys, places[0], places[-1]) if places else ()
+        return shared(self) == shared(before) and known.issuperset(middle)
 
 
 class WindowPaginator(BaseAPIPaginator[Position]):
@@ -289,7 +325,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return where the page after this one begins; None: all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        repeated = seam.repeated(response)
+        repeated = seam.meet(response)
         self.accepted = repeated is not None
         if repeated is None:
             self.pages_reread += 1
@@ -314,8 +350,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         reading = self._reading
         seam, rows = reading.seam, len(page.versions)
         # A few rows may repeat themselves, where the service hides as many before them.
-        is_told_apart = rows >= self.limit or not seam.intact
-        if is_told_apart and seam.rows == page.versions and offset != seam.offset:
+        is_few = rows <= self._needed and seam.intact
+        if not is_few and seam.rows == page.versions and offset != seam.offset:
             raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
         new = len(set(page.versions).difference(seam.rows))
         end = offset + rows
@@ -324,6 +360,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.is_probing = False
         reading.few_new = reading.few_new + 1 if new <= self._needed else 0
         reading.total = end
+        reading.hidden += min(max(0, self.limit - len(seam.rows)), len(seam.rows) // 9)
         self._largest = max(self._largest, rows)
         reading.extend(page, repeated)
         reading.refuse_endless()
@@ -371,7 +408,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
         One of these proves it:
 
-        - the reading is sound, and has as many different rows as the service
+        - the reading is sound, and lacks no row
         - the one before was sound, and lacked only rows that have come since
         - both bring the same rows in the same order
         - the readings together have as many different rows as the service
@@ -380,7 +417,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if self._missing_rows_came():
             return True
         reading.is_sound = reading.seam.intact and not reading.has_duplicates()
-        if reading.is_sound and distinct(reading.keys) >= reading.total:
+        if reading.is_sound and not reading.lacking:
             return True
         if before is None:
             return False
@@ -412,7 +449,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             before is not None
             and before.is_sound
             and self._reading.seam.intact
-            and distinct(before.keys, self._reading.keys) >= before.total
+            and distinct(before.keys, self._reading.keys)
+            >= distinct(before.keys) + before.lacking
         )
 
     def _read_again(self) -> Position:
