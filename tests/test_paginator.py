@@ -16,7 +16,9 @@ from tap_litmos.paginator import Position, WindowPaginator
 from tap_litmos.windows import WHOLE_LIST, Window
 
 Version = tuple[int, int]
-Order = Literal["stable", "newest first", "ties in any order", "any order"]
+Order = Literal[
+    "stable", "newest first", "ties in any order", "any order", "rotated", "by start"
+]
 Repeated = Literal["no row", "neighbours", "all again at the end", "anywhere"]
 
 
@@ -101,6 +103,13 @@ class Service:
             rows.sort(key=lambda row: tie[row])
         if self.order == "any order":
             self.chance.shuffle(rows)
+        if self.order == "rotated":
+            first = self.chance.randrange(len(rows) or 1)
+            rows = rows[first:] + rows[:first]
+        if self.order == "by start":
+            by_start = random.Random(self.requests[-1].offset)  # noqa: S311 - no secret
+            ties = [rows[place : place + self.tie] for place in range(0, len(rows), self.tie)]
+            rows = [row for tie in ties for row in by_start.sample(tie, len(tie))]
         if self.repeated == "neighbours":
             return [each for row in rows for each in [row] * (1 + (row[0] in self.twice))]
         if self.repeated == "all again at the end":
@@ -223,6 +232,46 @@ def test_thousands_of_rows_of_the_same_second_in_any_order(tie: int) -> None:
     service = Service(6_000, order="ties in any order", tie=tie)
     came, _ = read(service, 1000)
     assert came == set(range(6_000))
+
+
+@pytest.mark.parametrize("tie", [2, 20, 300, 1_500, 6_000])
+def test_ties_whose_order_depends_on_start(tie: int) -> None:
+    service = Service(6_000, order="by start", tie=tie)
+    came, _ = read(service, 1000)
+    assert came == set(range(6_000))
+
+
+@given(count=st.integers(0, 600), limit=st.sampled_from([50, 100]), seed=st.integers(0, 10**6))
+def test_rows_that_begin_anywhere_are_not_lost_in_silence(
+    count: int, limit: int, seed: int
+) -> None:
+    """Each page seems to continue the one before, but leaves rows out in between."""
+    service = Service(count, order="rotated", seed=seed)
+    try:
+        came, _ = read(service, limit)
+    except RowsNotProvedError:
+        return  # it says so
+    assert came == set(range(count))
+
+
+def test_a_row_that_leaves_does_not_hide_one_that_moves() -> None:
+    """One row leaves after the first page, and another moves in front three pages later."""
+    rows: list[Version] = [(key, 0) for key in range(100)]
+    paginator = WindowPaginator(some_windows(1), 20)
+    came: set[int] = set()
+    requests = 0
+    while not paginator.finished:
+        if requests == 1:
+            rows.remove((6, 0))
+        if requests == 4:
+            rows.remove((96, 0))
+            rows.insert(24, (96, 0))
+        requests += 1
+        offset = paginator.current_value.offset
+        page = Page(rows[offset : offset + 20])
+        paginator.advance(page)
+        came.update(page.keys if paginator.accepted else ())
+    assert came == set(range(100))
 
 
 @pytest.mark.parametrize(
