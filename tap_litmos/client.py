@@ -318,6 +318,21 @@ class LitmosStream(DeclaredStream):
         """Yield the records of a window, page by page; then extend or block the bookmark."""
         stats = self._stats
         skipped_before = stats.rows_without_key
+        requested_at = yield from self._read_pages(window, reader)
+        self.run.fetcher.finish_window(self.name, window)
+        stats.windows += 1
+        self._sync_log.finish(window, requested_at)
+        if stats.rows_without_key == skipped_before:
+            self._after_window(window, requested_at)
+        else:
+            # A row without key was not written: the bookmark stays before its window.
+            self.state_manager.block_at(window)
+
+    def _read_pages(
+        self, window: Window, reader: RowReader
+    ) -> Generator[Record, None, DateTime]:
+        """Yield the records of a window; return when its first page was requested."""
+        stats = self._stats
         requested_at: list[DateTime] = []  # of each page; the first counts
         last_page: dict[Any, Record | None] = {}  # by version
         for fetched in self._pages(window):
@@ -325,8 +340,7 @@ class LitmosStream(DeclaredStream):
             if len(requested_at) == 1:
                 self._sync_log.begin(self.endpoint, stats)
                 self._on_first_page(requested_at[0], reader)
-            # It becomes `time_extracted`. A pendulum date-time would be written much slower.
-            self._extracted_at = datetime.fromtimestamp(fetched.requested_at.timestamp(), UTC)
+            self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
             del fetched  # the body takes memory while the rows are written
@@ -335,14 +349,7 @@ class LitmosStream(DeclaredStream):
             if accepted:
                 yield from _not_in(last_page, page)  # a page begins with rows of the last one
                 last_page = dict(zip(page.versions, page.records, strict=True))
-        self.run.fetcher.finish_window(self.name, window)
-        stats.windows += 1
-        self._sync_log.finish(window, requested_at[0])
-        if stats.rows_without_key == skipped_before:
-            self._after_window(window, requested_at[0])
-        else:
-            # A row without key was not written: the bookmark stays before its window.
-            self.state_manager.block_at(window)
+        return requested_at[0]
 
     def _pages(self, window: Window) -> Iterator[FetchedPage]:
         """Yield the pages of a window that the paginator asks for, one or more.
@@ -415,6 +422,23 @@ class ListingStream(LitmosStream):
             catalog.add_stream(self._singer_catalog_entry)
 
     @override
+    def _read_pages(
+        self, window: Window, reader: RowReader
+    ) -> Generator[Record, None, DateTime]:
+        """Yield the ids once all have come, and none of them if one was skipped.
+
+        The ids of an unfinished list would pass for all that exist.
+        """
+        pages = super()._read_pages(window, reader)
+        if self.is_test:
+            return (yield from pages)
+        ids, requested_at = _collected(pages)
+        self._extracted_at = _plain(requested_at)
+        if not self._stats.rows_without_key:
+            yield from ids
+        return requested_at
+
+    @override
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
         reader.constants = {"ListedAt": format_moment(requested_at)}
         if self.is_test:
@@ -431,6 +455,21 @@ class ListingStream(LitmosStream):
         """
         if self._version is not None and self._stats.rows:
             self._write_activate_version_message(self._version)
+
+
+def _plain(moment: DateTime) -> datetime:
+    """Return a moment as a plain date-time, which is written much faster than a pendulum one."""
+    return datetime.fromtimestamp(moment.timestamp(), UTC)
+
+
+def _collected(pages: Generator[Record, None, DateTime]) -> tuple[list[Record], DateTime]:
+    """Return all records that a generator yields, and what it returns."""
+    records: list[Record] = []
+    while True:
+        try:
+            records.append(next(pages))
+        except StopIteration as end:
+            return records, end.value
 
 
 def _not_in(last_page: dict[Any, Record | None], page: Page) -> Iterator[Record]:

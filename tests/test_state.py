@@ -503,6 +503,24 @@ def test_an_empty_listing_announces_nothing(box: Sandbox) -> None:
     assert len({each["ListedAt"] for each in run.records("course_ids")}) == 1
 
 
+@pytest.mark.parametrize("end", ["refused", "a row without key"])
+def test_a_listing_that_does_not_come_whole_writes_no_id(end: str, box: Sandbox) -> None:
+    """Its ids would pass for all that exist, as they have the latest `ListedAt`."""
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        if incoming.stream != "user_ids" or not incoming.start:
+            return None
+        return (403, {}, b"") if end == "refused" else (200, {}, page("user_ids", "<No>1</No>"))
+
+    box.on_request = answer
+    config = config_for(box, detect_deletes=True, page_size=10)
+    run = run_tap(config=config, catalog=catalog_of("user_ids", "team_ids", config=config))
+    assert run.status == 1
+    assert not run.records("user_ids")
+    assert run.records("team_ids")
+    assert "user_ids" not in {each["stream"] for each in run.messages if "version" in each}
+
+
 def test_a_version_is_announced_after_all_rows_of_a_listing_and_for_nothing_else(
     box: Sandbox,
 ) -> None:
