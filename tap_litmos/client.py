@@ -458,7 +458,7 @@ class ListingStream(LitmosStream):
 
 
 def _plain(moment: DateTime) -> datetime:
-    """Return a moment as a plain date-time, which is written much faster than a pendulum one."""
+    """Return a moment as a plain date-time, which is written faster than a pendulum one."""
     return datetime.fromtimestamp(moment.timestamp(), UTC)
 
 
