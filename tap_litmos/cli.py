@@ -49,6 +49,10 @@ class Command(SingerCommand):
             for line in str(error).splitlines():
                 self.logger.critical("%s", line)
             sys.exit(1)
+        except OSError as error:  # what `--discover` or `--about` prints is not taken
+            _silence_stdout()
+            self.logger.critical("Cannot write to stdout: %s", error)
+            sys.exit(1)
 
 
 class CommandLineTap(TapLitmos):
@@ -118,20 +122,26 @@ class CommandLineTap(TapLitmos):
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> CommandLineTap:
-        config, warnings = settings.validated((given or ConfigInput()).config, cls._schema())
-        RedactKey(config["api_key"]).install()
+        raw = (given or ConfigInput()).config
+        key = raw.get("api_key")
+        if isinstance(key, str) and key.strip():
+            RedactKey(key).install()  # first, as it may be in other settings by mistake
+        config, warnings = settings.validated(raw, cls._schema())
         for warning in warnings:
             cls.logger.warning("%s", warning)
-        tap = cls(
-            config=config,
-            state=None if state is None else _read_json("--state", state),
-            catalog=None if catalog is None else _read_catalog(catalog),
-            message_writer=writer,
-        )
-        # Only now, as the SDK's constructor installs its own handlers.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, writer.stop)
-        return tap
+        files: dict[str, Any] = {
+            "state": None if state is None else _read_json("--state", state),
+            "catalog": None if catalog is None else _read_catalog(catalog),
+        }
+        signals = {signal.SIGINT, signal.SIGTERM}
+        # The SDK's constructor installs handlers of its own, which end in status 0.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            return cls(config=config, message_writer=writer, **files)
+        finally:
+            for number in signals:
+                signal.signal(number, writer.stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     @classmethod
     @override
@@ -140,7 +150,9 @@ class CommandLineTap(TapLitmos):
             # The SDK warns of what is missing, although discovery needs neither key nor date.
             given = ctx.params.get("config") or ConfigInput()
             unused = {"api_key": "unused", "start_date": "2000-01-01"}
-            ctx.params["config"] = ConfigInput(unused | given.config)
+            # The SDK's schema of stream maps fails on some, and discovery needs none.
+            used = {name: each for name, each in given.config.items() if name != "stream_maps"}
+            ctx.params["config"] = ConfigInput(unused | used)
         super().cb_discover(ctx, param, value)
 
     @classmethod

@@ -187,6 +187,16 @@ class DeclaredStream(Stream):
             yield from super().get_batches(batch_config, context)
 
     @override
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterator[Context | None]:
+        """Yield nothing: no stream has children.
+
+        The SDK would evaluate a filter of `stream_maps` here, where its error ends the run.
+        """
+        yield from ()
+
+    @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         for stream_map in self.stream_maps:
             try:

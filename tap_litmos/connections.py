@@ -11,6 +11,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -89,6 +90,16 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         # Replaces the buffered reader, through which all comes, by one with a deadline.
         self.fp = io.BufferedReader(_Deadline(self.fp.detach(), sock))
+
+
+class Session(requests.Session):
+    """A session that does not look where a redirect leads, as none is followed.
+
+    requests would read the whole body, and fail where `Location` is malformed.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: there is no target."""
 
 
 class Adapter(HTTPAdapter):

@@ -99,7 +99,12 @@ class Writer(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        self._waiting += self.format_message(message)
+        try:
+            self._waiting += self.format_message(message)
+        except ValueError as error:
+            raise RunFailedError(
+                f"A message cannot be written as JSON: {error}. Correct stream_maps"
+            ) from None
         if not isinstance(message, RecordMessage) or len(self._waiting) >= _BUFFERED:
             self.flush()
 

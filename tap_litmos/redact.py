@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import html
+import json
 import logging
 import re
 from os.path import commonprefix
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 8
-"""The least characters of a key's beginning that are hidden, as a text may be cut within the
-key: fewer could be part of any text."""
+"""The least characters in a row of a key that are hidden, as a text may be cut within the key,
+or break it: fewer could be part of any text."""
 
 
 class RedactKey(logging.Filter):
-    """Replaces the key in all its spellings, whole or cut; a handler with it never logs it."""
+    """Replaces the key in all its spellings, whole or in part; a handler never logs it then."""
 
     def __init__(self, key: str) -> None:
         """Take the key to hide."""
         super().__init__()
-        self._spellings = (key, quote(key, safe=""), quote_plus(key), html.escape(key))
-        beginnings = {re.escape(spelling[:SHORTEST]) for spelling in self._spellings}
-        self._beginning = re.compile("|".join(beginnings), re.IGNORECASE | re.ASCII)
+        as_texts = (key, repr(key)[1:-1], json.dumps(key)[1:-1], html.escape(key))
+        spellings = {*as_texts, quote(key, safe=""), quote_plus(key)}
+        self._spellings = [spelling.lower() for spelling in spellings]
+        parts = {
+            re.escape(spelling[at : at + SHORTEST])
+            for spelling in self._spellings
+            for at in range(max(1, len(spelling) - SHORTEST + 1))
+        }
+        self._part = re.compile("|".join(sorted(parts)), re.IGNORECASE | re.ASCII)
 
     def install(self) -> None:
         """Hide the key in all that is logged from now on."""
@@ -31,19 +39,22 @@ class RedactKey(logging.Filter):
                 handler.addFilter(self)
 
     def hide(self, text: str) -> str:
-        """Return a text without the key, and without longer beginnings of it."""
+        """Return a text without the key, and without longer parts of it."""
         shown, at = "", 0
-        for found in self._beginning.finditer(text):
+        for found in self._part.finditer(text):
             if found.start() >= at:
                 shown += f"{text[at : found.start()]}***"
-                at = found.start() + self._length_at(text, found.start())
+                at = found.start() + self._length_at(text[found.start() :])
         return shown + text[at:]
 
-    def _length_at(self, text: str, start: int) -> int:
-        """Return how many characters of the key stand in a text, from a place on."""
+    def _length_at(self, text: str) -> int:
+        """Return how many characters of the key stand at the beginning of a text."""
+        longest = max(map(len, self._spellings))
+        text = text[:longest].lower()
         return max(
-            len(commonprefix([text[start : start + len(spelling)].lower(), spelling.lower()]))
+            len(commonprefix([text, spelling[at:]]))
             for spelling in self._spellings
+            for at in range(len(spelling))
         )
 
     def one_line(self, text: str) -> str:
@@ -61,6 +72,15 @@ class RedactKey(logging.Filter):
             if (hidden := self.hide(trace)) != trace:
                 record.exc_info, record.exc_text = None, hidden
         for name, value in vars(record).items():
-            if isinstance(value, str):
-                setattr(record, name, self.hide(value))
+            setattr(record, name, self._hide_in(value))
         return True
+
+    def _hide_in(self, value: Any) -> Any:
+        """Return a value of a log record without the key, however deep it stands."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if type(value) is dict:
+            return {self._hide_in(name): self._hide_in(each) for name, each in value.items()}
+        if type(value) in {list, tuple}:
+            return type(value)(map(self._hide_in, value))
+        return value

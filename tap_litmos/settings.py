@@ -95,7 +95,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "requests_per_minute",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=1_000_000),
         default=90,
         title="Requests per minute",
         description="The most requests in any 60 seconds; Litmos allows 100 for a key, which "
@@ -256,8 +256,6 @@ def _expected(schema: dict[str, Any]) -> str:
         return "one of " + ", ".join(schema["enum"])
     if "maximum" in schema:
         return f"a whole number from {schema['minimum']} to {schema['maximum']}"
-    if "minimum" in schema:
-        return f"a whole number, {schema['minimum']} or more"
     if "maxLength" in schema:
         return f"a string of {schema['minLength']} to {schema['maxLength']} characters"
     return "true or false" if "boolean" in schema.get("type", ()) else "a string"
@@ -271,6 +269,8 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
         now: The current moment.
     """
     yield from _broken_by_key(config["api_key"])
+    if not config["source"].isprintable():
+        yield f"Setting 'source' is {config['source']!r}, but must be printable"
     yield from _broken_by_dates(config, now)
     if "batch_config" in config:
         yield from _broken_by_batches(config)
@@ -336,6 +336,8 @@ def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problem_of_url(url: str) -> str | None:
+    if not url.isprintable():
+        return "is not a valid URL"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

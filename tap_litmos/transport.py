@@ -24,7 +24,7 @@ import requests
 import urllib3
 
 from tap_litmos.bodies import Body, clean_body
-from tap_litmos.connections import Adapter, Sockets
+from tap_litmos.connections import Adapter, Session, Sockets
 from tap_litmos.errors import (
     BadBodyError,
     HostileBodyError,
@@ -159,7 +159,7 @@ class Transport:
             sleep=self._sleep,
         )
         self._sockets = Sockets()
-        self._session = requests.Session()
+        self._session = Session()
         self._session.headers.update({"Accept": "application/xml", "User-Agent": "tap-litmos"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Proxies and certificates of the environment are wanted, but plain http is for this

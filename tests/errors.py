@@ -184,8 +184,13 @@ ERRORS: dict[str, Case] = {
     ),
     "a number that is too small": Case(
         what="Setting 'requests_per_minute' is 0",
-        next="must be a whole number, 1 or more",
+        next="must be a whole number from 1 to 1000000",
         config={"requests_per_minute": 0},
+    ),
+    "a source that cannot be sent": Case(
+        what="Setting 'source' is 'a\\nb'",
+        next="must be printable",
+        config={"source": "a\nb"},
     ),
     "a source that is too long": Case(
         what="Setting 'source' is 'xxxxx",
@@ -450,6 +455,18 @@ ERRORS: dict[str, Case] = {
         next="Correct stream_maps",
         answer=always(200, page(STREAM, "<Id>c</Id><Name>x</Name>")),
         config={"stream_maps": {STREAM: {"Name": "int(Name)"}}},
+    ),
+    "a filter of a stream map that fails on a row": Case(
+        what="courses failed: courses: the stream map failed on a row (",
+        next="Correct stream_maps",
+        answer=always(200, page(STREAM, "<Id>c</Id><Name>x</Name>")),
+        config={"stream_maps": {STREAM: {"__filter__": "1/0"}}},
+    ),
+    "a stream map that makes no text": Case(
+        what="A message cannot be written as JSON: ",
+        next="Correct stream_maps",
+        answer=always(200, page(STREAM, "<Id>c</Id><Name>x</Name>")),
+        config={"stream_maps": {STREAM: {"Name": "'\\ud800'"}}},
     ),
     "a stream map that fails on the sync log": Case(
         what="sync_log: the stream map failed on a row (",

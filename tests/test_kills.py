@@ -30,6 +30,7 @@ from support import (
 )
 
 from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Incoming
@@ -105,6 +106,25 @@ def test_a_target_that_does_not_read_does_not_hold_the_end_up(how: signal.Signal
         os.close(writing)
         with open(reading, "rb") as pipe:  # noqa: PTH123 - it has no path
             check_end(Run(status, pipe.read(), tap.log), how)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_sync_is_no_success(
+    how: signal.Signals, org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the SDK has installed handlers of its own, which end in status 0."""
+    load_state = TapLitmos.load_state
+
+    def interrupted(tap: TapLitmos, state: dict[str, Any]) -> None:
+        os.kill(os.getpid(), how)
+        load_state(tap, state)
+
+    monkeypatch.setattr(TapLitmos, "load_state", interrupted)
+    with Sandbox(org) as box:
+        run = run_tap(config=config_for(box), state={})
+    assert run.status == 128 + how
+    assert "Interrupted" in run.log
+    assert not box.requests
 
 
 def terminate_when(

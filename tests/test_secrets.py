@@ -156,19 +156,59 @@ def test_a_key_that_is_cut_where_an_answer_is_quoted_is_hidden_too(
     assert key[:8] not in done.log
 
 
+@pytest.mark.parametrize("name", ["region", "source", "start_date", "api_url"])
+def test_a_key_in_the_place_of_another_setting_is_hidden(name: str) -> None:
+    done = run(
+        {"api_key": KEY, "api_url": "https://litmos.invalid", "end_date": "x"}
+        | {name: f"{KEY}{KEY}{KEY}"}
+    )
+    assert done.status == 1
+
+
+@pytest.mark.parametrize("between", ["<br>", "&shy;", "\n"])
+def test_a_key_that_is_broken_by_other_characters_is_hidden_too(
+    between: str, org: Organisation
+) -> None:
+    key = "4c7a8e64-5a0d9f2b6c18-7d1f0c52"
+    said = f"bad key {key[:12]}{between}{key[12:]}"
+    with Sandbox(org, on_request=lambda _: (403, {}, said.encode())) as box:
+        config = config_for(box, api_key=key, start_date=days_ago(2))
+        done = run_tap(config=config, catalog=catalog_of("users"))
+    assert "bad key ***" in done.errors[-1]
+    assert key[:8] not in done.log
+    assert key[12:20] not in done.log
+
+
+@pytest.mark.parametrize("location", [b"http://[::1", b"\xff", b"//"])
+def test_a_redirect_that_leads_nowhere_ends_its_stream(
+    location: bytes, org: Organisation
+) -> None:
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        found = {"Location": location.decode("latin-1")}
+        return (302, found, b"") if incoming.stream == "users" else None
+
+    with Sandbox(org, on_request=answer) as box:
+        done = run_tap(config=config_for(box), catalog=catalog_of("users", "courses"))
+    assert done.status == 1
+    assert "Traceback" not in done.log
+    assert "users failed: GET /org/users/details returned 302" in done.errors[-1]
+    assert done.rows("courses") == truth(org, "courses")
+
+
 def test_the_filter_hides_the_key_in_whatever_is_logged() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s %(where)s"))
+    handler.setFormatter(logging.Formatter("%(message)s %(where)s %(deep)s"))
     handler.addFilter(RedactKey(KEY))
     logger = logging.getLogger("a logger of somebody else")
     logger.propagate = False
     logger.addHandler(handler)
-    logger.warning("value %r of %d", {"a": KEY}, 5, extra={"where": quote_plus(KEY)})
-    logger.error("failed", exc_info=ValueError(KEY), extra={"where": "here"})
+    deep = {"deep": [{"in": (KEY,)}]}
+    logger.warning("value %r of %d", {"a": KEY}, 5, extra={"where": quote_plus(KEY), **deep})
+    logger.error("failed", exc_info=ValueError(KEY), extra={"where": "here", **deep})
     logger.removeHandler(handler)
     said = stream.getvalue()
-    assert "value {'a': '***'} of 5 ***" in said
+    assert "value {'a': '***'} of 5 *** [{'in': ('***',)}]" in said
     assert "failed here" in said
     assert "ValueError: ***" in said
     assert not any(spelling in said for spelling in SPELLINGS)
