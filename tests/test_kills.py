@@ -7,6 +7,7 @@ import random
 import select
 import signal
 import socket
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,13 @@ from support import (
     config_for,
     days_ago,
     fold,
+    run_process,
     run_tap,
     started,
     truth,
 )
 
 from tap_litmos.sandbox import Organisation, Sandbox
-from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Incoming
@@ -108,20 +109,25 @@ def test_a_target_that_does_not_read_does_not_hold_the_end_up(how: signal.Signal
             check_end(Run(status, pipe.read(), tap.log), how)
 
 
+INTERRUPTED = """
+import os
+from tap_litmos.cli import CommandLineTap
+
+class Interrupted(CommandLineTap):
+    def load_state(self, state):
+        os.kill(os.getpid(), {number})
+        super().load_state(state)
+
+Interrupted.cli()
+"""
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_before_the_sync_is_no_success(
-    how: signal.Signals, org: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_before_the_sync_is_no_success(how: signal.Signals, org: Organisation) -> None:
     """It comes while the SDK has installed handlers of its own, which end in status 0."""
-    load_state = TapLitmos.load_state
-
-    def interrupted(tap: TapLitmos, state: dict[str, Any]) -> None:
-        os.kill(os.getpid(), how)
-        load_state(tap, state)
-
-    monkeypatch.setattr(TapLitmos, "load_state", interrupted)
+    command = (sys.executable, "-c", INTERRUPTED.format(number=int(how)))
     with Sandbox(org) as box:
-        run = run_tap(config=config_for(box), state={})
+        run = run_process(config=config_for(box), state={}, command=command)
     assert run.status == 128 + how
     assert "Interrupted" in run.log
     assert not box.requests
