@@ -269,8 +269,9 @@ def broken_rules(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
         now: The current moment.
     """
     yield from _broken_by_key(config["api_key"])
-    if not config["source"].isprintable():
-        yield f"Setting 'source' is {config['source']!r}, but must be printable"
+    for name in ("source", "api_url"):
+        if not config.get(name, "").isprintable():
+            yield f"Setting '{name}' has characters that cannot be printed: take them out"
     yield from _broken_by_dates(config, now)
     if "batch_config" in config:
         yield from _broken_by_batches(config)
@@ -336,8 +337,6 @@ def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problem_of_url(url: str) -> str | None:
-    if not url.isprintable():
-        return "is not a valid URL"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -188,8 +188,8 @@ ERRORS: dict[str, Case] = {
         config={"requests_per_minute": 0},
     ),
     "a source that cannot be sent": Case(
-        what="Setting 'source' is 'a\\nb'",
-        next="must be printable",
+        what="Setting 'source' has characters that cannot be printed",
+        next="take them out",
         config={"source": "a\nb"},
     ),
     "a source that is too long": Case(
