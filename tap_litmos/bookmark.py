@@ -80,8 +80,8 @@ class Bookmark(StreamStateManager):
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
         before the bookmark, at that day's midnight (UTC), but not before the span. Then comes
         the gap to an earlier `start_date`, newest first, so that each window touches what was
-        read. Where `end` lies before the span, none does: the span stays as it is, and the next
-        sync reads them again.
+        read. Where `end` lies before the span, none touches it: the span stays as it is, and
+        the next sync reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -115,8 +115,8 @@ class Bookmark(StreamStateManager):
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
 
-        Nothing changes where it leaves a gap to what was read before, or where no bookmark is
-        kept.
+        Nothing changes where it leaves a gap to what was read before, where rows of an earlier
+        window were skipped, or where no bookmark is kept.
 
         Args:
             window: The window.

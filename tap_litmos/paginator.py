@@ -5,11 +5,12 @@ A window is read page by page, which is one *reading*. It is proved by
 
 - **seams**: each page begins with enough of the last rows of the page before, in the same
   order; rows between them may have left meanwhile. Where it does not, rows have moved, and the
-  paginator steps back until the two pages meet. If they do not meet a whole page back either,
-  the seam is broken: the reading goes on without looking for seams, and proves less;
+  paginator steps back until the two pages meet. If even a step back over a whole page does not
+  help, the seam is broken: the reading goes on without looking for seams, and proves less;
 - **a count**: apart from these, no row came twice, and at least as many different rows came
   as the service has: the offset of the last page plus its rows. Where a page repeats more rows
-  than it was asked to, as many have come in front of it, unread: these must come as well.
+  than it was asked to, as many others now stand in front of it that no page brought: these must
+  come as well.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -107,7 +108,8 @@ class _Seam:
         step: How many of its rows were asked for: a service may send more.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
-        is_renewed: Whether the last page is the one before it, asked for again.
+        came_again: Whether the last page begins where the one accepted before it did, as it was
+            asked for by a step back over a whole page.
     """
 
     intact: bool = True
@@ -116,7 +118,7 @@ class _Seam:
     step: int = 0
     overlap: int = 0
     needed: int = 0
-    is_renewed: bool = False
+    came_again: bool = False
 
     @property
     def next_offset(self) -> int:
@@ -135,8 +137,8 @@ class _Seam:
         if not self.intact or not self.needed:
             return 0
         repeated = count_repeated(self.rows, page.versions, self.needed)
-        if repeated is None and self.is_renewed:
-            # To have the page before again did not help: go on without looking for seams.
+        if repeated is None and self.came_again:
+            # Not even a fresh copy of the last page is continued: stop looking for seams.
             self.intact, repeated = False, 0
         return repeated
 
@@ -147,7 +149,7 @@ class _Seam:
             # page is enough at once.
             self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
         else:
-            # Not even the page before is there any more: go on without looking for seams.
+            # Not even the last page is there any more: stop looking for seams.
             self.intact = False
             self.overlap = self.needed
 
@@ -160,7 +162,7 @@ class _Seam:
             limit: Rows that were asked for.
             needed: Rows that the next page has to repeat, if there are as many.
         """
-        self.is_renewed = bool(self.rows) and position.offset == self.offset
+        self.came_again = bool(self.rows) and position.offset == self.offset
         self.rows, self.offset = page.versions, position.offset
         self.step = min(len(page.versions), limit)
         self.overlap = self.needed = min(needed, self.step - 1) if self.intact else 0
@@ -265,7 +267,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     Attributes:
         limit: Rows to ask for at once.
         accepted: Whether the last page was taken in. If not, it does not continue the page
-            before, and is to be discarded: it is asked for again, from further back.
+            before, and is to be discarded: another one is asked for, mostly from further back.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
         pages_reread: How many pages were asked for again.

@@ -109,7 +109,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     spans `days` at most, or three if `days` is less.
 
     Args:
-        since: The moment from which rows are wanted; the first window contains it.
+        since: The moment from which rows are wanted; the first window contains it, and more if
+            it is later than yesterday.
         now: The current moment.
         days: The span of a closed window, 1 to 7; the last of them may be shorter.
     """
