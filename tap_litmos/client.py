@@ -2,7 +2,8 @@
 
 Where a reader of SDK taps finds what they expect:
 
-- paging: `paginator.WindowPaginator`, a `BaseAPIPaginator`; its token is (window, offset)
+- paging: `paginator.WindowPaginator`, a `BaseAPIPaginator`; its token is a `Position`: which
+  window, from which row on, and which reading of the window
 - URL parameters: `paginator.Position.query`, with the dates of `windows.Window.query`
 - authentication, retries and the rate limit: `transport.Transport`, one for all streams
 - parsing: `bodies.clean_body`, then `rows.RowReader`, which types values; no `post_process`

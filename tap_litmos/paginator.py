@@ -7,10 +7,10 @@ A window is read page by page, which is one *reading*. It is proved by
   order; rows between them may have left meanwhile. Where it does not, rows have moved, and the
   paginator steps back until the two pages meet. If even a step back over a whole page does not
   help, the seam is broken: the reading goes on without looking for seams, and proves less;
-- **a count**: apart from these, no row came twice, and at least as many different rows came
-  as the service has: the offset of the last page plus its rows. Where a page repeats more rows
-  than it was asked to, as many others now stand in front of it that no page brought: these must
-  come as well.
+- **a count**: apart from the rows that pages repeat at their seams, no row came twice, and at
+  least as many different rows came as the service has: the offset of the last page plus its
+  rows. Rows added in front push the others back: the next page then repeats more of them than
+  it was asked to, and as many rows that no page brought must come as well.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 

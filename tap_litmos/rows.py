@@ -242,6 +242,7 @@ class RowReader:
         record, others = empty.copy(), {}
         for element, sent in item.items():
             target = self._targets[element]
+            # Ignored are fields that are not selected, and in a listing what no field takes.
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:
