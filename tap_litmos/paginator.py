@@ -52,6 +52,9 @@ DEFAULT_LIMIT = 100
 """Rows of a page that is asked for without a limit (the document). A service that sends fewer
 than this at once is not expected."""
 
+_MAX_PROBES = 10
+"""How often in a reading a page is asked for only to see that nothing follows."""
+
 _FEW_IN_A_ROW = 3
 """Where pages are cut: after so many pages in a row with hardly a new row, the window ends."""
 
@@ -108,8 +111,8 @@ class _Seam:
         step: How many of its rows were asked for: a service may send more.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
-        came_again: Whether the last page begins where the one accepted before it did, as it was
-            asked for by a step back over a whole page.
+        came_again: Whether the last page is the one accepted before it, as it was asked for by
+            a step back over a whole page, and came unchanged.
     """
 
     intact: bool = True
@@ -138,7 +141,7 @@ class _Seam:
             return 0
         repeated = count_repeated(self.rows, page.versions, self.needed)
         if repeated is None and self.came_again:
-            # Not even a fresh copy of the last page is continued: stop looking for seams.
+            # It is never continued, as the order depends on `start`: stop looking for seams.
             self.intact, repeated = False, 0
         return repeated
 
@@ -162,7 +165,7 @@ class _Seam:
             limit: Rows that were asked for.
             needed: Rows that the next page has to repeat, if there are as many.
         """
-        self.came_again = bool(self.rows) and position.offset == self.offset
+        self.came_again = position.offset == self.offset and self.rows == page.versions
         self.rows, self.offset = page.versions, position.offset
         self.step = min(len(page.versions), limit)
         self.overlap = self.needed = min(needed, self.step - 1) if self.intact else 0
@@ -185,6 +188,7 @@ class _Reading:
         hidden: How many rows its pages but the last may have lacked, as the service hides up
             to a tenth.
         pages: How many pages came.
+        probes: How many pages were asked for only to see that nothing follows.
         few_new: How many of the last pages in a row brought hardly a new row.
         check_at: After how many pages to look whether any of them brought a new row. It
             doubles with each look, as counting takes time.
@@ -199,6 +203,7 @@ class _Reading:
     unread: int = 0
     hidden: int = 0
     pages: int = 0
+    probes: int = 0
     few_new: int = 0
     check_at: int = 16
     distinct_at_check: int = 0
@@ -360,7 +365,10 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         # A few rows may have been added meanwhile. If more follow, the last page was cut.
         self.cuts = self.cuts or (self.is_probing and end > reading.total + self._needed)
         self.is_probing = False
-        reading.few_new = reading.few_new + 1 if new <= self._needed else 0
+        if new > self._needed:
+            reading.few_new = 0
+        elif not _nearly(rows, self._largest):  # a page as large as others may be cut again
+            reading.few_new += 1
         reading.total = end
         reading.hidden += min(max(0, self.limit - len(seam.rows)), len(seam.rows) // 9)
         self._largest = max(self._largest, rows)
@@ -380,12 +388,14 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """
         reading = self._reading
         # A page from further back may be cut before its first new row.
-        if not new and reading.seam.overlap <= reading.seam.needed:
+        if not rows or (not new and reading.seam.overlap <= reading.seam.needed):
             return False
         if self.cuts:
             # In a window that grows with each request, a page may always bring a few new rows.
             return reading.few_new < _FEW_IN_A_ROW
-        self.is_probing = self._may_be_cut(rows)
+        # In a window that grows, a probe may always bring some rows: some probes are enough.
+        self.is_probing = reading.probes < _MAX_PROBES and self._may_be_cut(rows)
+        reading.probes += self.is_probing
         return self.is_probing
 
     def _may_be_cut(self, rows: int) -> bool:
@@ -395,13 +405,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         that may be hidden. Every such page is followed by a probe, since one window that ends
         where pages are cut says nothing of the next.
         """
-
-        def nearly(full: int) -> bool:
-            return 10 * rows >= 9 * full
-
-        capped = nearly(DEFAULT_LIMIT) and (nearly(self._largest) or not self._has_probed)
+        capped = _nearly(rows, DEFAULT_LIMIT) and (
+            _nearly(rows, self._largest) or not self._has_probed
+        )
         self._has_probed = self._has_probed or capped
-        return capped or nearly(self.limit)
+        return capped or _nearly(rows, self.limit)
 
     # Readings of a window
 
@@ -474,6 +482,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self._before, self._reading = None, _Reading()
         window = next(self._windows, None)
         return None if window is None else Position(window)
+
+
+def _nearly(rows: int, full: int) -> bool:
+    """Return whether a page with so many rows may be a full one, but for hidden rows."""
+    return 10 * rows >= 9 * full
 
 
 def count_repeated(

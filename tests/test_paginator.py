@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -284,6 +285,22 @@ def test_a_service_that_cuts_its_pages_is_read_to_its_end(
     came, paginator = read(service, 1000)
     assert came == service.must_come()
     assert paginator.cuts
+
+
+@pytest.mark.parametrize("cap", [100, 112, 128, 200])
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_leave_do_not_hide_that_pages_are_cut(cap: int, seed: int) -> None:
+    service = Service(1_000, cap=cap, leave=2, seed=seed)
+    came, _ = read(service, 1000)
+    assert service.must_come() <= came
+
+
+def test_a_page_that_grows_with_each_request_is_not_asked_for_again_without_end() -> None:
+    service = Service(90, repeated="all again at the end", grow=1)
+    with contextlib.suppress(RowsNotProvedError):
+        came, _ = read(service, 1000)
+        assert service.must_come() <= came
+    assert len(service.requests) < 1_000
 
 
 @settings(max_examples=300)
