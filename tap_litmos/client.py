@@ -232,9 +232,9 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. After the last row of a window, unless one was skipped,
-    the bookmark is extended, and a STATE message follows; in batch mode it follows the BATCH
-    that holds the rows.
+    Rows are written window by window. After the last row of a window, unless one was skipped
+    in it or before, the bookmark is extended, and a STATE message follows; in batch mode it
+    follows the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.

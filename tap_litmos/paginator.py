@@ -10,7 +10,8 @@ A window is read page by page, which is one *reading*. It is proved by
 - **a count**: apart from the rows that pages repeat at their seams, no row came twice, and at
   least as many different rows came as the service has: the offset of the last page plus its
   rows. Rows added in front push the others back: the next page then repeats more of them than
-  it was asked to, and as many rows that no page brought must come as well.
+  it was asked to. So many rows were missed, whatever the count says: the window is not proved
+  until as many new ones have come, in a later reading.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -111,8 +112,8 @@ class _Seam:
         step: How many of its rows were asked for: a service may send more.
         overlap: How many of them the next page is asked to repeat.
         needed: How many of them it has to repeat.
-        came_again: Whether the last page is the one accepted before it, as it was asked for by
-            a step back over a whole page, and came unchanged.
+        came_again: Whether a step back over a whole page brought the last page a second time,
+            unchanged.
     """
 
     intact: bool = True
@@ -339,7 +340,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
         new = self._take_in(response, position.offset, repeated)
-        # Missing rows mostly come on the first pages of a second reading: then it ends early.
+        # Rows that the first reading missed mostly come on the first pages of the second one:
+        # then the window is done early.
         # Counting takes time: it is done after pages 1, 2, 4, 8 and so on.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()

@@ -166,7 +166,7 @@ class RowReader:
     """Reads the rows of one stream; compiled once from its declaration.
 
     A record holds exactly the selected fields, JSON-ready: what is missing, empty or
-    `i:nil` is None, text is as it was sent.
+    `i:nil` is None or the field's default, text is as it was sent.
 
     Attributes:
         constants: Field name to the value that each record gets, for fields that Litmos does
