@@ -342,7 +342,7 @@ class LitmosStream(DeclaredStream):
     def _read_pages(
         self, window: Window, reader: RowReader
     ) -> Generator[Record, None, DateTime]:
-        """Yield the records of a window; return when its first page was requested."""
+        """Yield the records of a window; return the time of the request for its first page."""
         stats = self._stats
         requested_at: list[DateTime] = []  # of each page; the first counts
         last_page: dict[Any, Record | None] = {}  # by version

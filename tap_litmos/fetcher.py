@@ -55,8 +55,9 @@ class ExpectedPages:
     - a page is expected, or requested, or neither; never both;
     - after `ask_for`, the page asked for is expected or requested;
     - the open window is requested only when the pages of the windows before it in the plan have
-      arrived, but for probes, on which no new row is expected: a row that changes meanwhile
-      leaves its window for the open one, which must not have been read by then;
+      arrived: a row that changes may leave such a window before it is read, for the open one,
+      which must be read after that. Only a probe may come later: no new row is expected on it,
+      so the open window is not requested again;
     - once the paginator has asked for a page that was not predicted, its window is no longer
       fetched ahead: the window's pages are requested only when they are asked for.
     """

@@ -10,7 +10,7 @@ A window is read page by page, which is one *reading*. It is proved by
 - **a count**: apart from the rows that pages repeat at their seams, no row came twice, and at
   least as many different rows came as the service has: the offset of the last page plus its
   rows. Rows added in front push the others back: the next page then repeats more of them than
-  it was asked to. So many rows were missed, whatever the count says: the window is not proved
+  it was asked to. That many rows were missed, whatever the count says: the window is not proved
   until as many new ones have come, in a later reading.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
@@ -276,7 +276,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             before, and is to be discarded: another one is asked for, mostly from further back.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
-        pages_reread: How many pages were asked for again.
+        pages_reread: How many pages were asked for again; a further reading counts as one.
         distinct_rows: How many different rows came in the windows that are done, by key.
     """
 
