@@ -234,11 +234,6 @@ class _Reading:
         return distinct(self.versions) < len(self.versions)
 
     @property
-    def lacking(self) -> int:
-        """How many rows are known to be missing, where no row came twice."""
-        return max(self.unread, self.total - distinct(self.keys))
-
-    @property
     def may_be_whole(self) -> bool:
         """Whether all its pages met, and all rows but hidden ones may have come."""
         return self.seam.intact and len(self.versions) + self.hidden >= self.total
@@ -429,7 +424,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if self._missing_rows_came():
             return True
         reading.is_sound = reading.seam.intact and not reading.has_duplicates()
-        if reading.is_sound and not reading.lacking:
+        if reading.is_sound and not reading.unread and distinct(reading.keys) >= reading.total:
             return True
         if before is None:
             return False
@@ -462,7 +457,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             and before.is_sound
             and self._reading.seam.intact
             and distinct(before.keys, self._reading.keys)
-            >= distinct(before.keys) + before.lacking
+            >= max(before.total, distinct(before.keys) + before.unread)
         )
 
     def _read_again(self) -> Position:

@@ -14,6 +14,9 @@ SHORTEST = 8
 """The least characters in a row of a key that are hidden, as a text may be cut within the key,
 or break it: fewer could be part of any text."""
 
+SHORTEST_AT_END = 4
+"""The same for the beginning of a key, at the end of a text that was cut off."""
+
 
 class RedactKey(logging.Filter):
     """Replaces the key in all its spellings, whole or in part; a handler never logs it then."""
@@ -30,6 +33,14 @@ class RedactKey(logging.Filter):
             for at in range(max(1, len(spelling) - SHORTEST + 1))
         }
         self._part = re.compile("|".join(sorted(parts)), re.IGNORECASE | re.ASCII)
+        begun = {
+            re.escape(spelling[:length])
+            for spelling in self._spellings
+            for length in range(SHORTEST_AT_END, min(SHORTEST, len(spelling)))
+        }
+        self._begun = re.compile(
+            rf"(?:{'|'.join(begun)})\Z" if begun else r"(?!)", re.IGNORECASE
+        )
 
     def install(self) -> None:
         """Hide the key in all that is logged from now on."""
@@ -38,14 +49,20 @@ class RedactKey(logging.Filter):
             for handler in logger.handlers:  # a configuration may give each logger its own
                 handler.addFilter(self)
 
-    def hide(self, text: str) -> str:
-        """Return a text without the key, and without longer parts of it."""
+    def hide(self, text: str, *, cut: bool = False) -> str:
+        """Return a text without the key, and without longer parts of it.
+
+        Args:
+            text: Any text.
+            cut: Whether the text was cut off, so that it may end with a part of the key.
+        """
         shown, at = "", 0
         for found in self._part.finditer(text):
             if found.start() >= at:
                 shown += f"{text[at : found.start()]}***"
                 at = found.start() + self._length_at(text[found.start() :])
-        return shown + text[at:]
+        shown += text[at:]
+        return self._begun.sub("***", shown) if cut else shown
 
     def _length_at(self, text: str) -> int:
         """Return how many characters of the key stand at the beginning of a text."""
@@ -57,9 +74,10 @@ class RedactKey(logging.Filter):
             for at in range(len(spelling))
         )
 
-    def one_line(self, text: str) -> str:
-        """Return a text without the key, as one line of at most 300 characters."""
-        shown = "".join(letter if letter.isprintable() else " " for letter in self.hide(text))
+    def one_line(self, text: str, *, cut: bool = False) -> str:
+        """Return a text as one line of at most 300 characters; otherwise like `hide`."""
+        hidden = self.hide(text, cut=cut)
+        shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
         return " ".join(shown.split())[:300]
 
     def filter(self, record: logging.LogRecord) -> bool:

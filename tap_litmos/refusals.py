@@ -70,10 +70,10 @@ def _meaning(response: requests.Response, redactor: RedactKey) -> str:
 
 def _said(reason: str, body: bytes, redactor: RedactKey) -> str:
     """Return the text of a refusal: its reason phrase and its body, without the tags."""
-    # The key is hidden twice: here, as it may have a `<`; and by `one_line`, as unescaping may
-    # reveal it again.
-    text = _TAGS.sub(" ", redactor.hide(body.decode(errors="replace")))
-    said = redactor.one_line(html.unescape(text))
+    # The key is hidden twice: here, as it may have a `<` or be cut at the end; and by
+    # `one_line`, as unescaping may reveal it again.
+    text = _TAGS.sub(" ", redactor.hide(body.decode(errors="replace"), cut=True))
+    said = redactor.one_line(html.unescape(text), cut=True)
     reason = redactor.one_line(reason)
     return said if reason in said else "; ".join(filter(None, (reason, said)))
 

@@ -499,6 +499,13 @@ ERRORS: dict[str, Case] = {
         messages=1,
         stdout_error=OSError(28, "No space left on device"),
     ),
+    "a full disk under what is printed": Case(
+        what="Cannot write to stdout: ",
+        next="[Errno 28] No space left on device",
+        arguments=("--discover",),
+        messages=0,
+        stdout_error=OSError(28, "No space left on device"),
+    ),
     "a target that is gone": Case(
         what="The target closed the pipe (see its log)",
         next="The next sync resumes from the last state that the target saved",

@@ -114,7 +114,7 @@ def test_a_server_that_echoes_the_key_cannot_make_it_known(
     assert box.requests[0].headers["apikey"] == KEY
 
 
-@pytest.mark.parametrize("length", [8, 9, 12, len(KEY) - 1])
+@pytest.mark.parametrize("length", [4, 5, 12, len(KEY) - 1])
 @pytest.mark.parametrize("spell", [str, quote_plus, html.escape, str.upper])
 def test_a_key_that_is_cut_at_the_end_of_a_refusal_is_hidden_too(
     length: int, spell: Callable[[str], str], org: Organisation
@@ -131,7 +131,7 @@ def test_a_key_that_is_cut_at_the_end_of_a_refusal_is_hidden_too(
     assert done.status == 1
     assert "Server said: " in done.errors[-1]
     assert "***" in done.errors[-1]
-    assert spelled[:8] not in done.log
+    assert spelled[:4] not in done.log
 
 
 @pytest.mark.parametrize("length", [8, 20])

@@ -508,14 +508,17 @@ def test_a_listing_that_does_not_come_whole_writes_no_id(end: str, box: Sandbox)
     """Its ids would pass for all that exist, as they have the latest `ListedAt`."""
 
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
-        if incoming.stream != "user_ids" or not incoming.start:
+        if incoming.stream != "user_ids":
             return None
-        return (403, {}, b"") if end == "refused" else (200, {}, page("user_ids", "<No>1</No>"))
+        if end == "a row without key":
+            return 200, {}, page("user_ids", "<Id>a</Id>", "<No>1</No>")
+        return (403, {}, b"") if incoming.start else None
 
     box.on_request = answer
     config = config_for(box, detect_deletes=True, page_size=10)
     run = run_tap(config=config, catalog=catalog_of("user_ids", "team_ids", config=config))
     assert run.status == 1
+    assert ("returned 403" if end == "refused" else "1 skipped row") in run.errors[-1]
     assert not run.records("user_ids")
     assert run.records("team_ids")
     assert "user_ids" not in {each["stream"] for each in run.messages if "version" in each}
