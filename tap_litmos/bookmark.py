@@ -78,10 +78,11 @@ class Bookmark(StreamStateManager):
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
-        before the bookmark, at that day's midnight (UTC), but not before the span, and without
-        `end` no later than yesterday. Then comes the gap to an earlier `start_date`, newest
-        first, so that each window touches what was read. Where `end` lies before the span, none
-        touches it: the span stays as it is, and the next sync reads them again.
+        before the bookmark, at that day's midnight (UTC), but not before the span or
+        `start_date`, and without `end` no later than yesterday. Then comes the gap to an
+        earlier `start_date`, newest first, so that each window touches what was read. Where
+        `end` lies before the span, none touches it: the span stays as it is, and the next sync
+        reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.

@@ -232,9 +232,9 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. After the last row of a window, unless one was skipped
-    in it or before, the bookmark is extended, and a STATE message follows; in batch mode it
-    follows the BATCH that holds the rows.
+    Rows are written window by window. After the last row of one in which no row was skipped,
+    the bookmark is extended, if the window touches what was read before, and a STATE message
+    follows; in batch mode it follows the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -414,7 +414,7 @@ class LitmosStream(DeclaredStream):
 
     @override
     def _write_state_message(self) -> None:
-        """Write a STATE message, and before it the log of the windows that it covers."""
+        """Write a STATE message, and before it the log of the windows finished until now."""
         self._sync_log.write()
         super()._write_state_message()
 

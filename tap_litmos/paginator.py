@@ -136,7 +136,8 @@ class _Seam:
     def meet(self, page: Page) -> int | None:
         """Return how many rows of a page repeat the last one; None: it does not continue it.
 
-        It is 0 too where there is no seam to look at: on the first page, and once it is broken.
+        It is 0 too where there is no seam to look at: on the first page, behind a page of one
+        row, and once the seam is broken.
         """
         if not self.intact or not self.needed:
             return 0
@@ -261,9 +262,10 @@ class _Reading:
 class WindowPaginator(BaseAPIPaginator[Position]):
     """Walks the windows of a stream, in their order, page by page.
 
-    A row that is updated leaves its window, and all rows after it move up: the next offset
-    would skip as many. So a page repeats the last rows of the page before it, which costs
-    next to nothing, as a full page is followed by another request in any case.
+    A row that is updated leaves its window, unless that is still open, and all rows after it
+    move up: the next offset would skip as many. So a page repeats the last rows of the page
+    before it, which costs next to nothing, as a full page is followed by another request in
+    any case.
 
     Attributes:
         limit: Rows to ask for at once.

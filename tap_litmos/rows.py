@@ -49,7 +49,7 @@ class Page:
     Attributes:
         records: The typed rows; None for one that was skipped.
         versions: Per row: its primary key and replication value, which identify this version
-            of the row; of a skipped row all its values, as text.
+            of the row; of a skipped row the values of all fields that are read, as text.
         keys: Per row: its primary key; of a skipped row the same as its version.
     """
 
