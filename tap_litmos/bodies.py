@@ -80,7 +80,7 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
-        HostileBodyError: If it declares a document type.
+        HostileBodyError: If it declares a document type other than HTML's.
     """
     body = _decode(content, charset)
     try:
@@ -142,7 +142,7 @@ def _parse(content: bytes) -> None:
     Raises:
         ExpatError: If it is not well-formed.
         BadBodyError: If it is HTML, or has a malformed encoding.
-        HostileBodyError: If it declares a document type.
+        HostileBodyError: If it declares another document type.
     """
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse_document_type

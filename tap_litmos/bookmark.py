@@ -4,8 +4,8 @@ The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
 never a row's date; `replicated_from` is its beginning. A window that was read whole extends the
 span if it touches it. If a window cannot be read whole, the stream fails; if rows in it were
-skipped, the stream goes on, but the bookmark cannot move past that window. So a run that was
-killed or failed resumes where it stopped.
+skipped, the stream goes on, but the bookmark does not move past that window. So a run that was
+killed or failed resumes from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class Bookmark(StreamStateManager):
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
         First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
-        before the bookmark, at that day's midnight (UTC), but not before the span or
-        `start_date`, and without `end` no later than yesterday. Then comes the gap to an
-        earlier `start_date`, newest first, so that each window touches what was read. Where
-        `end` lies before the span, none touches it: the span stays as it is, and the next sync
-        reads them again.
+        before the bookmark, at that day's midnight (UTC), but not before the span or the
+        midnight a day before `start_date`, and without `end` no later than yesterday. Then
+        comes the gap to an earlier `start_date`, newest first, so that each window touches what
+        was read. Where `end` lies before the span, none touches it: the span stays as it is,
+        and the next sync reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -182,9 +182,9 @@ class Bookmark(StreamStateManager):
         return state
 
     def _replicated_from(self, since: DateTime, read_to: DateTime) -> DateTime:
-        """Return from where on the stream was read.
+        """Return the beginning of the span that was read.
 
-        A state written by hand may not tell: it is taken as read from `start_date` on.
+        A state written by hand may lack it: then the stream was read from `start_date` on.
         """
         value = self._saved_state.get("replicated_from")
         if value is None:
@@ -201,7 +201,7 @@ class Bookmark(StreamStateManager):
         # An edited state may name a time within a day. Rounded up, that day counts as unread.
         return next_midnight(read_from, at_most=midnight(read_to))
 
-    # The SDK would do these per row; here a window does.
+    # The SDK would keep the state by these; here windows do.
 
     @override
     def increment_state(self, *args: Any, **kwargs: Any) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def naming_batch_config() -> Iterator[None]:
-    """Say which setting to correct where a batch cannot be written.
+    """Name the setting to correct where a batch cannot be written.
 
     Raises:
         RunFailedError: In the place of whatever the SDK or a file system raises.
@@ -336,13 +336,17 @@ class LitmosStream(DeclaredStream):
         if stats.rows_without_key == skipped_before:
             self._after_window(window, requested_at)
         else:
-            # A row without key was not written: the bookmark stays before its window.
+            # A row without key was not written: the bookmark does not move past its window.
             self.state_manager.block_at(window)
 
     def _read_pages(
         self, window: Window, reader: RowReader
     ) -> Generator[Record, None, DateTime]:
-        """Yield the records of a window; return the time of the request for its first page."""
+        """Yield the records of a window; return the time of the request for its first page.
+
+        They are written before the window is proved, and again where it is read again. Only the
+        bookmark waits for the proof.
+        """
         stats = self._stats
         requested_at: list[DateTime] = []  # of each page; the first counts
         last_page: dict[Any, Record | None] = {}  # by version
@@ -401,7 +405,7 @@ class LitmosStream(DeclaredStream):
         return paginator.accepted
 
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
-        """Called when the first page of a window has come, before its rows are read."""
+        """Do what is due when the first page of a window has come, before its rows are read."""
 
     def _after_window(self, window: Window, requested_at: DateTime) -> None:
         """Extend the bookmark, as a window is written whole, and no row was skipped."""
@@ -486,8 +490,8 @@ def _collected(pages: Generator[Record, None, DateTime]) -> tuple[list[Record], 
 def _not_in(last_page: dict[Any, Record | None], page: Page) -> Iterator[Record]:
     """Yield the records of a page but those that the page before it brought alike.
 
-    A window that is read again writes its rows again, which a target merges by their keys. A
-    row that changed meanwhile under the same date is another record, and has to be written.
+    A window that is read again writes its rows again, which an upserting target merges. A row
+    that changed meanwhile under the same date is another record, and has to be written.
     """
     for version, record in zip(page.versions, page.records, strict=True):
         if record is not None and last_page.get(version) != record:

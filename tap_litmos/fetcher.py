@@ -55,9 +55,10 @@ class ExpectedPages:
     - a page is expected, or requested, or neither; never both;
     - after `ask_for`, the page asked for is expected or requested;
     - the open window is requested only when the pages of the windows before it in the plan have
-      arrived: a row that changes may leave such a window before it is read, for the open one,
-      which must be read after that. Only a probe may come later: no new row is expected on it,
-      so the open window is not requested again;
+      arrived: a row that changes moves from a closed window to the open one, and if that were
+      requested first, neither might bring the row. So it is also requested again when such a
+      window needs a page that was not predicted, unless that is a probe, on which no new row is
+      expected;
     - once the paginator has asked for a page that was not predicted, its window is no longer
       fetched ahead: the window's pages are requested only when they are asked for.
     """
@@ -200,7 +201,7 @@ class Fetcher:
         Args:
             transport: What to fetch with.
             limit: Rows to ask for at once.
-            concurrency: How many requests may be in flight; 1 fetches nothing ahead.
+            concurrency: How many pages may be in flight; 1 fetches nothing ahead.
         """
         self._transport = transport
         self._limit = limit
@@ -247,7 +248,8 @@ class Fetcher:
                     self._start(stream, position)
                 recheck_in = self._dispatch()
                 # The wait ends when a page arrives, or when the others may join the first
-                # request of the run, which goes alone for a while.
+                # request of the run, which goes alone for a while. Where no thread could be
+                # started, `_start` has fetched the page itself.
                 if self._threads or recheck_in is not None:
                     self._changed.wait(recheck_in)
             pages.hand_out(position)
@@ -276,14 +278,13 @@ class Fetcher:
             self._dispatch()
 
     def close(self) -> None:
-        """Stop all requests at once, and wait until their threads have ended."""
+        """Stop all requests at once, and wait up to 2 seconds for their threads to end."""
         with self._changed:
             self._failure = self._failure or TransportClosedError()
             threads = list(self._threads)
         self._transport.close()
         deadline = time.monotonic() + CLOSE_TIMEOUT
-        # A signal may have come before one of them was started.
-        for thread in filter(threading.Thread.is_alive, threads):
+        for thread in threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def requests_left(self) -> int:
@@ -326,7 +327,7 @@ class Fetcher:
         return left if left > 0 else None
 
     def _start(self, stream: str, position: Position) -> None:
-        """Request a page in a thread of its own."""
+        """Request a page in a thread of its own; in this one if none can be started."""
         request = self._streams[stream].pages.request(position)
         thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
         try:

@@ -23,7 +23,7 @@ _AT_ONCE = 250_000
 """How many hashes to hold at once, 8 bytes each, to see which of them are different."""
 
 _RUN = 10_000
-"""How many of them to sort at once. Sorted runs in arrays take a quarter of a set's memory."""
+"""How many of them to sort at once. Sorted runs in arrays take an eighth of a set's memory."""
 
 
 class Hashes:
@@ -58,7 +58,7 @@ class Hashes:
         return self._length
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the hashes; nothing may be added meanwhile."""
+        """Yield the hashes; nothing may be added or iterated anew meanwhile."""
         self._file.seek(0)
         while chunk := self._file.read(1 << 16):
             yield from array("q", chunk)

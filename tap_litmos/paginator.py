@@ -1,17 +1,21 @@
-"""The paginator: walks (window, offset), and proves that no row of a window was skipped.
+"""The paginator: walks (window, offset), and proves that no row of a window was missed.
 
 Nothing is documented about the order of rows or their number, so no guarantee rests on either.
-A window is read page by page, which is one *reading*. It is proved by
+A window is read page by page, which is one *reading*. It proves the window if both hold:
 
-- **seams**: each page begins with enough of the last rows of the page before, in the same
-  order; rows between them may have left meanwhile. Where it does not, rows have moved, and the
-  paginator steps back until the two pages meet. If even a step back over a whole page does not
-  help, the seam is broken: the reading goes on without looking for seams, and proves less;
-- **a count**: apart from the rows that pages repeat at their seams, no row came twice, and at
-  least as many different rows came as the service has: the offset of the last page plus its
-  rows. Rows added in front push the others back: the next page then repeats more of them than
-  it was asked to. That many rows were missed, whatever the count says: the window is not proved
-  until as many new ones have come, in a later reading.
+- **seams**: each page begins with enough rows of the page before, in the same order; rows
+  between them may have left meanwhile. Where it does not, rows have moved, and the paginator
+  steps back until the two pages meet. If even a step back over a whole page does not help, the
+  seam is broken: the reading goes on without looking for seams, and counts only together with
+  others;
+- **a count**: apart from the rows that pages repeat at their seams, no row came twice in the
+  same state, and at least as many different rows came as the service has: the offset of the
+  last page plus its rows. Rows added in front push the others back: the next page then repeats
+  more of them than it was asked to. That many rows were missed, whatever the count says, and
+  have to come in a later reading.
+
+A short page ends a reading. Only where a service that caps its pages may have cut it, another
+one is asked for to see that nothing follows: a *probe*.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -24,9 +28,9 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came with *c*
 
 A reading that proves nothing is followed by another one, which cuts its pages at other places,
-until two of them bring the same rows in the same order, or several of them together bring as
-many different rows as there are. If nothing helps, the window fails. No network here; `Hashes`
-of a large window go to a temporary file.
+until one does, or two of them bring the same rows in the same order, or all after the first
+together bring as many different rows as there are. If nothing helps, the window fails. No
+network here; `Hashes` of a large window go to a temporary file.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
 _MAX_READINGS = 25
-"""How often a window is read at most. A million rows that change places at random with each
+"""The most times that a window is read. A million rows that change places at random with each
 request need about 15."""
 
 DEFAULT_LIMIT = 100
@@ -57,7 +61,7 @@ _MAX_PROBES = 10
 """How often in a reading a page is asked for only to see that nothing follows."""
 
 _FEW_IN_A_ROW = 3
-"""Where pages are cut: after so many pages in a row with hardly a new row, the window ends."""
+"""Where pages are cut: after so many pages in a row with hardly a new row, a reading ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class _Seam:
         return max(0, repeated - (len(self.rows) - self.step + self.overlap))
 
     def meet(self, page: Page) -> int | None:
-        """Return how many rows of a page repeat the last one; None: it does not continue it.
+        """Return how many rows of a page repeat the last one; None if it does not continue it.
 
         It is 0 too where there is no seam to look at: on the first page, behind a page of one
         row, and once the seam is broken.
@@ -143,7 +147,8 @@ class _Seam:
             return 0
         repeated = count_repeated(self.rows, page.versions, self.needed)
         if repeated is None and self.came_again:
-            # It is never continued, as the order depends on `start`: stop looking for seams.
+            # Though the last page came a second time unchanged, the next one does not continue
+            # it: the order depends on `start`. Another step back would loop.
             self.intact, repeated = False, 0
         return repeated
 
@@ -154,7 +159,7 @@ class _Seam:
             # page is enough at once.
             self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
         else:
-            # Not even the last page is there any more: stop looking for seams.
+            # Not even a page from the same offset continues it: stop looking for seams.
             self.intact = False
             self.overlap = self.needed
 
@@ -172,8 +177,8 @@ class _Seam:
         self.step = min(len(page.versions), limit)
         self.overlap = self.needed = min(needed, self.step - 1) if self.intact else 0
         if position.offset == 0 and position.reading > 1:
-            # The n-th reading goes on after an n-th of its first page, so that all its pages
-            # are cut at other places than those of the readings before.
+            # The n-th reading goes on after an n-th of its first page, so that its pages are
+            # cut at other places than those of the reading before.
             self.overlap = max(self.overlap, self.step - self.step // position.reading - 1)
 
 
@@ -183,15 +188,16 @@ class _Reading:
 
     Attributes:
         seam: How its next page is to continue the last one.
-        versions: The hashes of the rows' versions, without what pages repeat of each other.
+        versions: The hashes of the rows' versions, without what pages repeat at their seams.
         keys: The hashes of their keys, likewise without repeats.
         total: How many rows the service has, by the offset and the rows of the last page.
         unread: How many rows came in front of its pages meanwhile, by what these repeat.
         hidden: How many rows its pages but the last may have lacked, as the service hides up
             to a tenth.
-        pages: How many pages came.
+        pages: How many pages were accepted.
         probes: How many pages were asked for only to see that nothing follows.
-        few_new: How many of the last pages in a row brought hardly a new row.
+        few_new: How many short pages brought hardly a new row since the last one that did. One
+            nearly as large as the largest counts for nothing: it may be cut again.
         check_at: After how many pages to look whether any of them brought a new row. It
             doubles with each look, as counting takes time.
         distinct_at_check: How many different rows there were at the last such look.
@@ -212,7 +218,7 @@ class _Reading:
     is_sound: bool = False
 
     def extend(self, page: Page, repeated: int) -> None:
-        """Take in the rows of a page but the first, which repeat the page before."""
+        """Take in the rows of a page, but for the first `repeated` ones."""
         if self.seam.needed:
             self.unread += self.seam.surplus(repeated)
         self.versions.extend(page.versions[repeated:])
@@ -220,7 +226,7 @@ class _Reading:
         self.pages += 1
 
     def refuse_endless(self) -> None:
-        """Raise an error if pages go on without a new row."""
+        """Raise an error if pages go on without a new row, or in no order at all."""
         if self.pages < self.check_at:
             return
         before, self.distinct_at_check = self.distinct_at_check, distinct(self.keys)
@@ -242,12 +248,16 @@ class _Reading:
     def agrees_with(self, before: _Reading) -> bool:
         """Whether both bring the same rows in the same order, but for those that came or left.
 
+        They must have a row in common.
+
         Their pages were cut at other places, so an order that depends on the request shows.
         This takes memory for each row, but only where seams and the count have proved nothing.
         """
         if not (self.may_be_whole and before.may_be_whole):
             return False
         common = set(self.versions).intersection(before.versions)
+        if not common:
+            return False
 
         def shared(reading: _Reading) -> list[int]:
             return [version for version in reading.versions if version in common]
@@ -255,7 +265,7 @@ class _Reading:
         # Rows come at either end. One in the middle was missing before, so others may still.
         known = set(before.keys)
         places = [place for place, version in enumerate(self.versions) if version in common]
-        middle = islice(self.keys, places[0], places[-1]) if places else ()
+        middle = islice(self.keys, places[0], places[-1])
         return shared(self) == shared(before) and known.issuperset(middle)
 
 
@@ -263,9 +273,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     """Walks the windows of a stream, in their order, page by page.
 
     A row that is updated leaves its window, unless that is still open, and all rows after it
-    move up: the next offset would skip as many. So a page repeats the last rows of the page
-    before it, which costs next to nothing, as a full page is followed by another request in
-    any case.
+    move up: the next offset would miss as many as left. So a page repeats the last rows of the
+    page before, one in a hundred by default.
 
     Attributes:
         limit: Rows to ask for at once.
@@ -274,11 +283,12 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it has and was asked for.
         pages_reread: How many pages were asked for again; a further reading counts as one.
-        distinct_rows: How many different rows came in the windows that are done, by key.
+        distinct_rows: How many different rows came in the windows that are done, by key. Where
+            a window took three readings or more, some may not be counted.
     """
 
     def __init__(self, windows: Iterable[Window], limit: int) -> None:
-        """Stand before the first page of the first window.
+        """Start at the first page of the first window.
 
         Args:
             windows: What to walk, in the order of the plan.
@@ -295,7 +305,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
-        # What the readings of the window brought since rows may last have left it.
+        # What the readings of the window brought, but the first, since rows may last have left.
         self._keys_so_far: list[Hashes] = []
         self._before: _Reading | None = None
         self._reading = _Reading()
@@ -322,13 +332,14 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             response: The rows of the page, already parsed.
 
         Raises:
-            RowsNotProvedError: If rows are missing, and reading again does not help.
+            RowsNotProvedError: If rows are missing and reading again does not help, or if pages
+                go on without end.
         """
         super().advance(response)  # type: ignore[arg-type]
 
     @override
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
-        """Return where the page after this one begins; None: all windows are read."""
+        """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
         repeated = seam.meet(response)
         self.accepted = repeated is not None
@@ -355,13 +366,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Add a page to the reading; return how many rows the page before did not have."""
         reading = self._reading
         seam, rows = reading.seam, len(page.versions)
-        # A few rows may repeat themselves, where the service hides as many before them.
+        # Two pages of a few rows may be equal, where the service hides rows in front of them.
         is_few = rows <= self._needed and seam.intact
         if not is_few and seam.rows == page.versions and offset != seam.offset:
             raise RowsNotProvedError("it sends the same page again, whatever `start` asks for")
         new = len(set(page.versions).difference(seam.rows))
         end = offset + rows
-        # A few rows may have been added meanwhile. If more follow, the last page was cut.
+        # A few rows may have been added meanwhile. More mean that the last page was cut.
         self.cuts = self.cuts or (self.is_probing and end > reading.total + self._needed)
         self.is_probing = False
         if new > self._needed:
@@ -401,8 +412,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Decide whether a short page could be a cut one.
 
         Where pages are capped, a cut one is as large as any so far, but for a tenth of its rows
-        that may be hidden. Every such page is followed by a probe, since one window that ends
-        where pages are cut says nothing of the next.
+        that may be hidden. Each such page may be cut, since one window that ends where pages
+        are cut says nothing of the next.
         """
         capped = _nearly(rows, DEFAULT_LIMIT) and (
             _nearly(rows, self._largest) or not self._has_probed
@@ -418,9 +429,10 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         One of these proves it:
 
         - the reading is sound, and lacks no row
-        - the one before was sound, and lacked only rows that have come since
+        - the one before was sound, and as many new rows have come since as it lacked
         - both bring the same rows in the same order
-        - the readings together have as many different rows as the service
+        - all but the first together, since rows may last have left, have as many different rows
+          as the service
         """
         reading, before = self._reading, self._before
         if self._missing_rows_came():
@@ -440,7 +452,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return distinct(*self._keys_so_far) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
-        """Return whether rows may have left the window since the reading before.
+        """Return whether, by its size, rows may have left the window since the reading before.
 
         An open window keeps a row that is updated. A closed one loses it, and gains none.
         """
@@ -449,9 +461,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return self._reading.total != before.total
 
     def _missing_rows_came(self) -> bool:
-        """Return whether the rows that a sound reading lacked have come by now.
+        """Return whether as many new rows have come by now as a sound reading lacked.
 
-        Rows that were added in front while others were read stand on the next first pages.
+        Rows that were added in front while others were read mostly stand on the first pages.
         """
         before = self._before
         return (
@@ -476,7 +488,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     def _next_window(self) -> Position | None:
         before = [self._before.keys] if self._before else []
-        self.distinct_rows += distinct(self._reading.keys, *before)
+        self.distinct_rows += distinct(self._reading.keys, *before, *self._keys_so_far)
         self._keys_so_far.clear()
         self._before, self._reading = None, _Reading()
         window = next(self._windows, None)

@@ -165,8 +165,8 @@ _MOST_NAMES = 1000
 class RowReader:
     """Reads the rows of one stream; compiled once from its declaration.
 
-    A record holds exactly the selected fields, JSON-ready: what is missing, empty or
-    `i:nil` is None or the field's default, text is as it was sent.
+    A record holds exactly the selected fields and the keys, JSON-ready: what is missing, empty
+    or `i:nil` is None or the field's default, text is as it was sent.
 
     Attributes:
         constants: Field name to the value that each record gets, for fields that Litmos does
@@ -242,7 +242,7 @@ class RowReader:
         record, others = empty.copy(), {}
         for element, sent in item.items():
             target = self._targets[element]
-            # Ignored are fields that are not selected, and in a listing what no field takes.
+            # Fields that are not selected are ignored, and in a listing what no field takes.
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:
@@ -348,7 +348,7 @@ def _elements(item: Any) -> dict[str, Any]:
 
 
 def _ids(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a row has to be found by, though its primary key is not complete."""
+    """Return the ids by which to find a row whose primary key is incomplete."""
     return {
         name: value
         for name, value in record.items()

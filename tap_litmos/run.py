@@ -55,7 +55,8 @@ class Run:
         """
         self.plan = plan
         self._is_test = is_test
-        self._is_entered = False  # without `with`, no `__exit__` reports failures
+        # Without `with`, as under `Tap.sync_all`, no `__exit__` reports failures.
+        self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger
         self._unlogged_failures: list[str] = []

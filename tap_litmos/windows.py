@@ -3,7 +3,8 @@
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). It does
 not document whether they are moments or days, in which zone, or whether the ends are included.
 Windows that share their boundaries, all at midnight, leave no gap between them in any case, as
-long as one end is included: see docs/how-it-works.md.
+long as one end is included. Between syncs, `lookback_hours` sees to that: see
+docs/how-it-works.md.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Window:
         """Return the moment up to which all rows have been served, once this window is read.
 
         It is never later than the request. In an open window it is at least a day before the
-        end: Litmos serves today's rows only if `to` is in the future (the document), in a zone
-        that is not documented.
+        end, which matters where the request comes after midnight: Litmos serves today's rows
+        only if `to` is in the future (the document), in a zone that is not documented.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
-                server's clock and ours: one that is ahead must not carry the bookmark past
+                server's clock and ours: a clock that is ahead must not carry the bookmark past
                 rows that are still to come.
         """
         return min(requested_at, self.to.subtract(days=1) if self.is_open else self.to)
@@ -92,7 +93,7 @@ def midnight(moment: DateTime) -> DateTime:
 
 
 def start_for(start_date: DateTime) -> DateTime:
-    """Return the `since` that certainly includes a date.
+    """Return the `since` that includes a date in any zone.
 
     It lies at the midnight (UTC) a day before: where Litmos reads `since` in a zone west of
     UTC, the first hours of the date itself would be left out. No zone is more than 12 hours

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from typing import Literal
 
 import pendulum
@@ -364,6 +365,21 @@ def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
         if len(rows) == 61:
             del rows[:5]
     assert came == set(range(60))
+
+
+def test_two_readings_without_a_row_in_common_prove_nothing() -> None:
+    """Two replicas answer in turn, and each sends other rows, one of them twice."""
+    replicas = [[(key, 0) for key in keys] for keys in ([1, 1, 2, 3], [4, 4, 5, 6])]
+    paginator = WindowPaginator(some_windows(1), 10)
+    came: set[int] = set()
+    for rows in cycle(replicas):
+        if paginator.finished:
+            break
+        paginator.advance(Page(rows))
+        came.update(key for key, _ in rows)
+    assert came == {1, 2, 3, 4, 5, 6}
+    assert paginator.distinct_rows == 6
+    assert paginator.pages_reread == 2
 
 
 def test_a_finished_paginator_says_so() -> None:
