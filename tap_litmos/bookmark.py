@@ -128,7 +128,7 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows of an earlier window were skipped: the bookmark stays before it.
+        # Rows of an earlier window were skipped: it does not move past that.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)

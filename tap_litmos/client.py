@@ -391,8 +391,8 @@ class LitmosStream(DeclaredStream):
         except RowsNotProvedError as error:
             raise StreamFailedError(
                 f"GET {self.endpoint.path}: cannot prove that every row of {window} came: "
-                f"{error}. The bookmark stays before it. Run the sync again at a quieter time; "
-                "if that does not help, report it"
+                f"{error}. The bookmark does not move past it. Run the sync again at a quieter "
+                "time; if that does not help, report it"
             ) from None
         stats.pages_reread = paginator.pages_reread
         stats.distinct_rows = paginator.distinct_rows

@@ -476,13 +476,13 @@ ERRORS: dict[str, Case] = {
     ),
     "a service that ignores start": Case(
         what="it sends the same page again, whatever `start` asks for",
-        next="The bookmark stays before it",
+        next="The bookmark does not move past it",
         config={"page_size": 2, "start_date": days_ago(1)},
         answer=always(200, page(STREAM, "<Id>1</Id>", "<Id>2</Id>")),
     ),
     "a service that goes round": Case(
         what="it goes on sending pages, but no new rows",
-        next="The bookmark stays before it",
+        next="The bookmark does not move past it",
         config={"page_size": 4, "start_date": days_ago(1)},
         answer=rotating(7),
     ),
