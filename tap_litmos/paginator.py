@@ -380,7 +380,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         elif not _nearly(rows, self._largest):  # a page as large as others may be cut again
             reading.few_new += 1
         reading.total = end
-        reading.hidden += min(max(0, self.limit - len(seam.rows)), len(seam.rows) // 9)
+        # The page before can lack no more rows than the service has from its offset on.
+        full = min(self.limit, end - seam.offset)
+        reading.hidden += min(max(0, full - len(seam.rows)), len(seam.rows) // 9)
         self._largest = max(self._largest, rows)
         reading.extend(page, repeated)
         reading.refuse_endless()

@@ -369,17 +369,34 @@ def test_a_row_that_comes_twice_does_not_pass_for_the_seam() -> None:
 
 def test_two_readings_without_a_row_in_common_prove_nothing() -> None:
     """Two replicas answer in turn, and each sends other rows, one of them twice."""
-    replicas = [[(key, 0) for key in keys] for keys in ([1, 1, 2, 3], [4, 4, 5, 6])]
     paginator = WindowPaginator(some_windows(1), 10)
+    replicas = [[(key, 0) for key in keys] for keys in ([1, 1, 2, 3], [4, 4, 5, 6])]
+    assert read_in_turn(paginator, replicas) == {1, 2, 3, 4, 5, 6}
+    assert paginator.distinct_rows == 6
+    assert paginator.pages_reread == 2
+
+
+@pytest.mark.parametrize("count", [20, 21, 22, 25, 31, 35, 41, 44])
+def test_replicas_that_begin_anywhere_do_not_lose_rows_in_silence(count: int) -> None:
+    """Two replicas answer in turn, and the second one begins with another row."""
+    rows: list[Version] = [(key, 0) for key in range(count)]
+    for first in range(count):
+        paginator = WindowPaginator(some_windows(1), 20)
+        with contextlib.suppress(RowsNotProvedError):  # it says so
+            assert len(read_in_turn(paginator, [rows, rows[first:] + rows[:first]])) == count
+
+
+def read_in_turn(paginator: WindowPaginator, replicas: list[list[Version]]) -> set[int]:
+    """Read a window whose pages come from replicas in turn; return the keys of its rows."""
     came: set[int] = set()
     for rows in cycle(replicas):
         if paginator.finished:
             break
-        paginator.advance(Page(rows))
-        came.update(key for key, _ in rows)
-    assert came == {1, 2, 3, 4, 5, 6}
-    assert paginator.distinct_rows == 6
-    assert paginator.pages_reread == 2
+        offset = paginator.current_value.offset
+        page = Page(rows[offset : offset + paginator.limit])
+        paginator.advance(page)
+        came.update(page.keys if paginator.accepted else ())
+    return came
 
 
 def test_a_finished_paginator_says_so() -> None:
