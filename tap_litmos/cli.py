@@ -214,7 +214,7 @@ class CommandLineTap(TapLitmos):
         )
         with Writer(is_resumable=True) as writer:
             tap = cls._from_command_line(config, writer, state, catalog)
-            # Its end logs the summary, and raises an error if not every row was read.
+            # At its end the run logs the summary, and raises an error if rows may be missing.
             with tap.prepare_run():
                 tap.sync_all()
 

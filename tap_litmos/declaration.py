@@ -37,9 +37,9 @@ class Field:
 
     Attributes:
         name: The one name the field has in records.
-        kind: How its text is cast. A `hash` is computed over the canonical values of all
-            other fields of the row; `others` holds, as JSON, what belongs to no other field, or
-            does not fit it.
+        kind: How its text is cast. A `hash` is computed over the typed values of all other
+            fields of the row; `others` holds, as JSON, what belongs to no other field, or does
+            not fit it.
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.

@@ -88,7 +88,7 @@ class Position:
 
 
 class Page(Protocol):
-    """What the paginator asks of a page.
+    """What the paginator needs of a page, as `rows.Page` has it.
 
     Attributes:
         versions: For each row its primary key and its replication value, in the order in which

@@ -51,7 +51,8 @@ class Run:
             plan: For each stream of the run the windows to read, in the order of the sync.
             transport: What to fetch with; the run closes it.
             logger: Where messages go.
-            is_test: Whether the first page of each window is enough, as with `--test`.
+            is_test: Whether one record is enough, as with `--test`: then no page after the
+                first one of a window is fetched.
         """
         self.plan = plan
         self._is_test = is_test

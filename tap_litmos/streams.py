@@ -1,7 +1,7 @@
 """Every stream of the tap, declared as data.
 
-Fields bear Litmos' own names and stand in its order. To add an endpoint, add its `Endpoint`
-to `ENDPOINTS`: this is the only file to touch.
+Fields bear Litmos' own names, in Litmos' order. To add an endpoint, add its `Endpoint` to
+`ENDPOINTS`: this is the only file to edit, and `make docs` writes the rest.
 
 *The document*, here and elsewhere, is Litmos' own page "Date Range Delta Queries Via API".
 """

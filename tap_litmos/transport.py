@@ -192,7 +192,7 @@ class Transport:
 
         Args:
             endpoint: What to ask for.
-            params: The query, without `source`.
+            params: The query, without `source`, which names the client.
             stats: Counts the requests.
 
         Raises:
