@@ -147,7 +147,7 @@ class Bookmark(StreamStateManager):
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         # The first of them is enough: those after it are later. In the gap to an earlier
-        # `start_date` they are earlier, but there a missing window stops `extend` by itself.
+        # `start_date` they are earlier, but there the hole that it leaves stops `extend`.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -249,7 +249,7 @@ class Fetcher:
                 recheck_in = self._dispatch()
                 # The wait ends when a page arrives, or when the others may join the first
                 # request of the run, which goes alone for a while. Where no thread could be
-                # started, `_start` has fetched the page itself.
+                # started, `_start` has fetched the page itself (the lock is re-entrant).
                 if self._threads or recheck_in is not None:
                     self._changed.wait(recheck_in)
             pages.hand_out(position)

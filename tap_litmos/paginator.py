@@ -28,9 +28,10 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came with *c*
 
 A reading that proves nothing is followed by another one, which cuts its pages at other places,
-until one does, or two of them bring the same rows in the same order, or all after the first
-together bring as many different rows as there are. If nothing helps, the window fails. No
-network here; `Hashes` of a large window go to a temporary file.
+until one does, or brings as many new rows as a sound one before it lacked, or two of them bring
+the same rows in the same order, or all after the first together bring as many different rows as
+there are. A reading is *sound* if its seams held and no row came twice. If nothing helps, the
+window fails. No network here; `Hashes` of a large window go to a temporary file.
 """
 
 from __future__ import annotations
@@ -274,7 +275,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
 
     A row that is updated leaves its window, unless that is still open, and all rows after it
     move up: the next offset would miss as many as left. So a page repeats the last rows of the
-    page before, one in a hundred by default.
+    page before, ten of a thousand by default.
 
     Attributes:
         limit: Rows to ask for at once.
@@ -348,8 +349,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
         new = self._take_in(response, position.offset, repeated)
-        # Rows that the first reading missed mostly come on the first pages of the second one:
-        # then the window is done early.
+        # Rows that a reading missed mostly come on the first pages of the next one: then the
+        # window is done early.
         # Counting takes time: it is done after pages 1, 2, 4, 8 and so on.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()

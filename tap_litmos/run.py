@@ -52,11 +52,12 @@ class Run:
             transport: What to fetch with; the run closes it.
             logger: Where messages go.
             is_test: Whether one record is enough, as with `--test`: then no page after the
-                first one of a window is fetched.
+                first one of a window is fetched ahead.
         """
         self.plan = plan
         self._is_test = is_test
-        # Without `with`, as under `Tap.sync_all`, no `__exit__` reports failures.
+        # Where a program calls `Tap.sync_all` itself, without `with`, no `__exit__` reports
+        # failures.
         self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger

@@ -58,8 +58,9 @@ class Window:
         """Return the moment up to which all rows have been served, once this window is read.
 
         It is never later than the request. In an open window it is at least a day before the
-        end, which matters where the request comes after midnight: Litmos serves today's rows
-        only if `to` is in the future (the document), in a zone that is not documented.
+        end, which matters where midnight passes between the plan and the request: Litmos serves
+        today's rows only if `to` is in the future (the document), in a zone that is not
+        documented.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
