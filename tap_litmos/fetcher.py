@@ -278,7 +278,7 @@ class Fetcher:
             self._dispatch()
 
     def close(self) -> None:
-        """Stop all requests at once, and wait up to 2 seconds for their threads to end."""
+        """Stop all requests at once; wait for their threads to end, `CLOSE_TIMEOUT` at most."""
         with self._changed:
             self._failure = self._failure or TransportClosedError()
             threads = list(self._threads)
