@@ -196,6 +196,7 @@ class _Reading:
         hidden: How many rows its pages but the last may have lacked, as the service hides up
             to a tenth.
         pages: How many pages were accepted.
+        discarded: How many pages were not.
         probes: How many pages were asked for only to see that nothing follows.
         few_new: How many short pages brought hardly a new row since the last one that did. One
             nearly as large as the largest counts for nothing: it may be cut again.
@@ -212,6 +213,7 @@ class _Reading:
     unread: int = 0
     hidden: int = 0
     pages: int = 0
+    discarded: int = 0
     probes: int = 0
     few_new: int = 0
     check_at: int = 16
@@ -252,9 +254,13 @@ class _Reading:
         They must have a row in common.
 
         Their pages were cut at other places, so an order that depends on the request shows.
+        It also shows where pages had to be discarded although no row left, as happens where
+        replicas take turns and a few rows stand at other places on one of them.
         This takes memory for each row, but only where seams and the count have proved nothing.
         """
         if not (self.may_be_whole and before.may_be_whole):
+            return False
+        if self.total == before.total and (self.discarded or before.discarded):
             return False
         common = set(self.versions).intersection(before.versions)
         if not common:
@@ -346,6 +352,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.accepted = repeated is not None
         if repeated is None:
             self.pages_reread += 1
+            self._reading.discarded += 1
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
         new = self._take_in(response, position.offset, repeated)

@@ -385,6 +385,27 @@ def test_replicas_that_begin_anywhere_do_not_lose_rows_in_silence(number: int) -
     assert failed < number / 2
 
 
+@pytest.mark.parametrize("number", [38, 45, 100])
+def test_replicas_on_which_two_rows_stand_elsewhere_do_not_lose_them_in_silence(
+    number: int,
+) -> None:
+    """An odd number of pages: both replicas are asked for each page, in one of two readings."""
+    rows: list[Version] = [(key, 0) for key in range(number)]
+    chance = random.Random(number)  # noqa: S311 - no secret
+    failed = 0
+    for _ in range(500):
+        other = list(rows)
+        for _ in range(2):
+            other.insert(chance.randrange(number), other.pop(chance.randrange(number)))
+        try:
+            came = read_rows(WindowPaginator(some_windows(1), 20), cycle([rows, other]))
+        except RowsNotProvedError:
+            failed += 1  # it says so
+        else:
+            assert len(came) == number
+    assert failed < 50
+
+
 def read_rows(paginator: WindowPaginator, rows_by_request: Iterable[list[Version]]) -> set[int]:
     """Read one window; return the keys of the rows that came.
 
