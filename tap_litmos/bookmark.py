@@ -4,8 +4,9 @@ The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
 never a row's date; `replicated_from` is its beginning. A window that was read whole extends the
 span if it touches it. If a window cannot be read whole, the stream fails; if rows in it were
-skipped, the stream goes on, but the bookmark does not move past that window. So a run that was
-killed or failed resumes from the last window that was read whole.
+skipped, the stream goes on, but the bookmark does not move past that window. STATE messages
+that the SDK writes between two windows repeat the last one. So a run that was killed or failed
+resumes from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -77,12 +78,14 @@ class Bookmark(StreamStateManager):
     ) -> list[Window]:
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
-        First come those from the bookmark on, oldest first. A sync begins `lookback_hours`
-        before the bookmark, at that day's midnight (UTC), but not before the span or the
-        midnight a day before `start_date`, and without `end` no later than yesterday. Then
-        comes the gap to an earlier `start_date`, newest first, so that each window touches what
-        was read. Where `end` lies before the span, none touches it: the span stays as it is,
-        and the next sync reads them again.
+        First come those from the bookmark on, oldest first. They begin at the latest of three
+        midnights (UTC): that of `lookback_hours` before the bookmark, the beginning of the
+        span, and a day before `start_date`; without `end` no later than yesterday. A span that
+        ends before `start_date` is given up.
+
+        If `start_date` was set back to before the span, the gap comes next, newest window
+        first, so that each touches what was read. Where `end` lies before the span, none
+        touches it: the span stays as it is, and the next sync reads them again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -92,7 +95,7 @@ class Bookmark(StreamStateManager):
             end: Where to stop: at the first midnight at or after it, or at today's midnight
                 where that is earlier. None: go on to now.
         """
-        since = start_for(start_date)  # a midnight, a day earlier
+        since = start_for(start_date)  # the midnight a day earlier, for zones west of UTC
         read_from = read_to = since
         saved = self._read_bookmark(now)
         if saved is not None and saved < since:
@@ -107,11 +110,12 @@ class Bookmark(StreamStateManager):
         resumed = max(since, read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
+            gap = split_backwards(since, read_from, days=days)
         else:
             stop = next_midnight(end, at_most=midnight(now))
             windows = split_forwards(resumed, stop, days=days)
-            read_from = min(read_from, stop)  # in the gap, too, nothing is read after the end
-        return [*windows, *split_backwards(since, read_from, days=days)]
+            gap = split_backwards(since, min(read_from, stop), days=days)
+        return [*windows, *gap]
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
@@ -146,8 +150,8 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # The first of them is enough: those after it are later. In the gap to an earlier
-        # `start_date` they are earlier, but there the hole that it leaves stops `extend`.
+        # The first such window is enough. Of those from the bookmark on, it is the earliest.
+        # The gap is read backwards, but there it leaves a hole, and `extend` stops.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -232,9 +232,9 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. After the last row of one in which no row was skipped,
-    the bookmark is extended, if the window touches what was read before, and a STATE message
-    follows; in batch mode it follows the BATCH that holds the rows.
+    Rows are written window by window. Once a window is written whole, and no row of it was
+    skipped, the bookmark is extended, if the window touches what was read before, and a STATE
+    message follows; in batch mode it follows the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -305,7 +305,8 @@ class LitmosStream(DeclaredStream):
         try:
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
-                # Our `_generate_record_messages` sets it during the `yield`.
+                # Set by `_generate_record_messages` during the `yield`: raised there, it would
+                # end the run instead of this stream.
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
@@ -354,15 +355,16 @@ class LitmosStream(DeclaredStream):
             requested_at.append(fetched.requested_at)
             if len(requested_at) == 1:
                 self._sync_log.begin(self.endpoint, stats)
-                self._on_first_page(requested_at[0], reader)
+                self._on_first_page(requested_at[0], reader)  # of a listing
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
             del fetched  # the body takes memory while the rows are written
+            # Through `get_next` of the paginator: does it continue the page before?
             accepted = self._advance(page)
             self._sync_log.add(page, requests, accepted=accepted)
             if accepted:
-                yield from _not_in(last_page, page)  # a page begins with rows of the last one
+                yield from _not_in(last_page, page)  # pages overlap: see `paginator`
                 last_page = dict(zip(page.versions, page.records, strict=True))
         return requested_at[0]
 
@@ -412,7 +414,7 @@ class LitmosStream(DeclaredStream):
         if self.is_test:
             return
         self.state_manager.extend(window, requested_at)
-        # In batch mode the SDK writes it, after the BATCH message that holds the rows.
+        # In batch mode the SDK writes STATE, after the BATCH message that holds the rows.
         if self.get_batch_config(self.config) is None:
             self._write_state_message()
 

@@ -38,8 +38,8 @@ class Field:
     Attributes:
         name: The one name the field has in records.
         kind: How its text is cast. A `hash` is computed over the typed values of all other
-            fields of the row; `others` holds, as JSON, what belongs to no other field, or does
-            not fit it.
+            fields of the row; `others` holds, as JSON, elements that belong to no field, and
+            values that do not fit the field they were sent for.
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.

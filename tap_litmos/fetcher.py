@@ -2,7 +2,8 @@
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
-request, never a row: it is thrown away.
+request, never a row: it is thrown away. Only the open window waits for those before it, since a
+row that changes moves from a closed window into the open one.
 """
 
 from __future__ import annotations
@@ -47,18 +48,18 @@ class Request:
 
 
 class ExpectedPages:
-    """Which pages of one stream to request, and those that wait for their turn. No threads.
+    """Which pages of one stream to request, and those that wait for their turn; no threads.
 
     It holds the pages that are expected to be asked for, the requested pages by position, and
     which windows are no longer predicted; all else is derived. These things always hold:
 
     - a page is expected, or requested, or neither; never both;
     - after `ask_for`, the page asked for is expected or requested;
-    - the open window is requested only when the pages of the windows before it in the plan have
-      arrived: a row that changes moves from a closed window to the open one, and if that were
-      requested first, neither might bring the row. So it is also requested again when such a
-      window needs a page that was not predicted, unless that is a probe, on which no new row is
-      expected;
+    - the open window is requested only when all pages requested of the windows before it in the
+      plan have arrived. A row that changes moves from a closed window into the open one: were
+      that requested first, this sync might miss the row. So if a window before it needs a page
+      that was not predicted, the open one is requested anew, unless the page is a probe, on
+      which no new row is expected;
     - once the paginator has asked for a page that was not predicted, its window is no longer
       fetched ahead: the window's pages are requested only when they are asked for.
     """
@@ -244,12 +245,13 @@ class Fetcher:
                 request = pages.ask_for(position, probing=probing)
                 if request is not None and request.result is not None:
                     break
+                # The page asked for goes first; `_dispatch` fetches ahead.
                 if request is None and self._may_start():
                     self._start(stream, position)
                 recheck_in = self._dispatch()
-                # The wait ends when a page arrives, or when the others may join the first
-                # request of the run, which goes alone for a while. Where no thread could be
-                # started, `_start` has fetched the page itself (the lock is re-entrant).
+                # Wait for a page to arrive, or for the run's first request to have had its
+                # `HEAD_START`. Where no thread could be started, `_start` has fetched the page
+                # itself (the lock is re-entrant).
                 if self._threads or recheck_in is not None:
                     self._changed.wait(recheck_in)
             pages.hand_out(position)

@@ -1,6 +1,10 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
 Nothing is documented about the order of rows or their number, so no guarantee rests on either.
+A row that is updated while its window is read leaves it, unless the window is open, and all
+rows after it move up. So each page repeats the last rows of the page before, ten of a thousand
+by default.
+
 A window is read page by page, which is one *reading*. It proves the window if both hold:
 
 - **seams**: each page begins with enough rows of the page before, in the same order; rows
@@ -10,9 +14,9 @@ A window is read page by page, which is one *reading*. It proves the window if b
   others;
 - **a count**: apart from the rows that pages repeat at their seams, no row came twice in the
   same state, and at least as many different rows came as the service has: the offset of the
-  last page plus its rows. Rows added in front push the others back: the next page then repeats
-  more of them than it was asked to. That many rows were missed, whatever the count says, and
-  have to come in a later reading.
+  last page plus its rows. If a page repeats more rows than it was asked to, rows were added in
+  front meanwhile. This reading has not seen them, though its count may be right: as many new
+  ones have to come in a later reading.
 
 A short page ends a reading. Only where a service that caps its pages may have cut it, another
 one is asked for to see that nothing follows: a *probe*.
@@ -25,13 +29,18 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
-    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came with *c*
+    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came, *c* included
 
-A reading that proves nothing is followed by another one, which cuts its pages at other places,
-until one does, or brings as many new rows as a sound one before it lacked, or two of them bring
-the same rows in the same order, or all after the first together bring as many different rows as
-there are. A reading is *sound* if its seams held and no row came twice. If nothing helps, the
-window fails. No network here; `Hashes` of a large window go to a temporary file.
+A reading is *sound* if its seams held and no row came twice in the same state. One that proves
+nothing is followed by another one, which cuts its pages at other places, until
+
+- a reading proves the window,
+- or a sound one is followed by one that brings as many new rows as it lacked,
+- or two bring the same rows in the same order,
+- or all but the first together, since rows may last have left, bring as many different rows as
+  there are.
+
+If nothing helps, the window fails. No network here; `Hashes` may use a temporary file.
 """
 
 from __future__ import annotations
@@ -141,7 +150,7 @@ class _Seam:
     def meet(self, page: Page) -> int | None:
         """Return how many rows of a page repeat the last one; None if it does not continue it.
 
-        It is 0 too where there is no seam to look at: on the first page, behind a page of one
+        It is 0 only where there is no seam to look at: on the first page, behind a page of one
         row, and once the seam is broken.
         """
         if not self.intact or not self.needed:
@@ -279,10 +288,6 @@ class _Reading:
 class WindowPaginator(BaseAPIPaginator[Position]):
     """Walks the windows of a stream, in their order, page by page.
 
-    A row that is updated leaves its window, unless that is still open, and all rows after it
-    move up: the next offset would miss as many as left. So a page repeats the last rows of the
-    page before, ten of a thousand by default.
-
     Attributes:
         limit: Rows to ask for at once.
         accepted: Whether the last page was taken in. If not, it does not continue the page
@@ -348,6 +353,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
+        # How many of its first rows repeat the last page; None: it does not continue that.
         repeated = seam.meet(response)
         self.accepted = repeated is not None
         if repeated is None:
@@ -356,9 +362,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
         new = self._take_in(response, position.offset, repeated)
-        # Rows that a reading missed mostly come on the first pages of the next one: then the
-        # window is done early.
-        # Counting takes time: it is done after pages 1, 2, 4, 8 and so on.
+        # What the reading before missed mostly comes on the first pages of this one: then the
+        # window is done early. Counting takes time, so it is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)
@@ -436,13 +441,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _judge_reading(self) -> bool:
         """Return whether the window is proved, now that a reading is over.
 
-        One of these proves it:
-
-        - the reading is sound, and lacks no row
-        - the one before was sound, and as many new rows have come since as it lacked
-        - both bring the same rows in the same order
-        - all but the first together, since rows may last have left, have as many different rows
-          as the service
+        The docstring of the module lists what proves it.
         """
         reading, before = self._reading, self._before
         if self._missing_rows_came():

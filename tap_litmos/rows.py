@@ -47,7 +47,7 @@ class Page:
     """The rows of a page, in the order in which they were sent.
 
     Attributes:
-        records: The typed rows; None for one that was skipped.
+        records: The typed rows; None for one that was skipped, as it lacks its primary key.
         versions: Per row: its primary key and replication value, which identify this version
             of the row; of a skipped row the values of all fields that are read, as text.
         keys: Per row: its primary key; of a skipped row the same as its version.
@@ -206,6 +206,7 @@ class RowReader:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         key_length = len(self._primary_key)
+        # All fields that are kept: None, or the constant.
         empty = self._blank_record | {
             name: value for name, value in self.constants.items() if name in self._blank_record
         }
@@ -221,8 +222,9 @@ class RowReader:
                 page.records.append(record)
             page.versions.append(version)
             page.keys.append(version[:key_length])
-            return True
+            return True  # go on to the next row
 
+        # It calls `read_row` with each row, and holds only that one.
         xmltodict.parse(
             body.content,
             item_depth=self._depth,
@@ -241,8 +243,8 @@ class RowReader:
         """
         record, others = empty.copy(), {}
         for element, sent in item.items():
-            target = self._targets[element]
-            # Fields that are not selected are ignored, and in a listing what no field takes.
+            target = self._targets[element]  # the field that takes it, and its cast
+            # Ignored are fields that are not selected; in a listing, also unknown elements.
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:
@@ -250,7 +252,7 @@ class RowReader:
                 continue
             name, cast = target
             if type(sent) is str and record[name] is None:
-                # Fast path; `_put_all` handles the rest.
+                # Fast path: text, for a field that is still empty. `_put_all` does the rest.
                 try:
                     record[name] = cast(sent)
                     continue

@@ -2,8 +2,8 @@
 
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). It does
 not document whether they are moments or days, in which zone, or whether the ends are included.
-Windows that share their boundaries, all at midnight, leave no gap between them in any case, as
-long as one end is included. Between syncs, `lookback_hours` sees to that: see
+Whatever holds, windows that share their boundaries, all at midnight, leave no gap between them
+if at least one end is included. Between syncs, `lookback_hours` closes the gap: see
 docs/how-it-works.md.
 """
 
@@ -57,10 +57,10 @@ class Window:
     def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return the moment up to which all rows have been served, once this window is read.
 
-        It is never later than the request. In an open window it is at least a day before the
-        end, which matters where midnight passes between the plan and the request: Litmos serves
-        today's rows only if `to` is in the future (the document), in a zone that is not
-        documented.
+        It is never later than the request, nor than the window's end; of an open window, than a
+        day before its end. Litmos serves today's rows only if `to` is in the future (the
+        document), in a zone that is not documented, and midnight may pass between the plan and
+        the request.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -116,15 +116,15 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
         now: The current moment.
         days: The span of a closed window, 1 to 7; the last of them may be shorter.
     """
-    latest_open = midnight(now).subtract(days=1)
-    last = latest_open.add(days=_OPEN_DAYS)
-    since = min(midnight(since), latest_open)
+    yesterday = midnight(now).subtract(days=1)
+    end = yesterday.add(days=_OPEN_DAYS)
+    since = min(midnight(since), yesterday)
     # An open window as long as a closed one saves a request per stream and sync.
-    while (last - since).days > max(days, _OPEN_DAYS):
-        to = min(since.add(days=days), latest_open)
+    while (end - since).days > max(days, _OPEN_DAYS):
+        to = min(since.add(days=days), yesterday)
         yield Window(since, to)
         since = to
-    yield Window(since, last, is_open=True)
+    yield Window(since, end, is_open=True)
 
 
 def split_forwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
@@ -144,7 +144,7 @@ def split_forwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Wind
 def split_backwards(since: DateTime, to: DateTime, *, days: int) -> Iterator[Window]:
     """Cut the time between two midnights into closed windows, newest first.
 
-    So each window that has been read leaves no gap to those that were read before it.
+    So each window touches those that are read before it.
 
     Args:
         since: The beginning of the oldest window.
