@@ -78,14 +78,14 @@ class Bookmark(StreamStateManager):
     ) -> list[Window]:
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
-        First come those from the bookmark on, oldest first. They begin at the latest of three
-        midnights (UTC): that of `lookback_hours` before the bookmark, the beginning of the
-        span, and a day before `start_date`; without `end` no later than yesterday. A span that
-        ends before `start_date` is given up.
+        First come those from the bookmark on, oldest first. They begin `lookback_hours` before
+        it, at that day's midnight (UTC), but neither before the span nor before the midnight a
+        day before `start_date`. Without `end`, they begin yesterday at the latest. A span that
+        ends before that midnight is given up.
 
         If `start_date` was set back to before the span, the gap comes next, newest window
-        first, so that each touches what was read. Where `end` lies before the span, none
-        touches it: the span stays as it is, and the next sync reads them again.
+        first, so that each touches what was read. If `end` lies before the span, no window of
+        the gap touches it: the span stays as it is, and the next sync reads the gap again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -96,7 +96,7 @@ class Bookmark(StreamStateManager):
                 where that is earlier. None: go on to now.
         """
         since = start_for(start_date)  # the midnight a day earlier, for zones west of UTC
-        read_from = read_to = since
+        read_from = read_to = since  # nothing yet
         saved = self._read_bookmark(now)
         if saved is not None and saved < since:
             self._warn(
@@ -132,7 +132,7 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows of an earlier window were skipped: it does not move past that.
+        # See `block_at`. Windows of the gap lie before that.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)

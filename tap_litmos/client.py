@@ -355,7 +355,7 @@ class LitmosStream(DeclaredStream):
             requested_at.append(fetched.requested_at)
             if len(requested_at) == 1:
                 self._sync_log.begin(self.endpoint, stats)
-                self._on_first_page(requested_at[0], reader)  # of a listing
+                self._on_first_page(requested_at[0], reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests

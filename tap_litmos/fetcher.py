@@ -248,17 +248,18 @@ class Fetcher:
                 # The page asked for goes first; `_dispatch` fetches ahead.
                 if request is None and self._may_start():
                     self._start(stream, position)
-                recheck_in = self._dispatch()
-                # Wait for a page to arrive, or for the run's first request to have had its
-                # `HEAD_START`. Where no thread could be started, `_start` has fetched the page
-                # itself (the lock is re-entrant).
-                if self._threads or recheck_in is not None:
-                    self._changed.wait(recheck_in)
+                self._wait(self._dispatch())
             pages.hand_out(position)
             self._dispatch()
         if isinstance(request.result, StreamFailedError):
             raise request.result
         return request.result
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for a page to arrive, `seconds` at most; None: as long as it takes."""
+        # Where no thread could be started, `_start` has fetched the page itself.
+        if self._threads:
+            self._changed.wait(seconds)
 
     def total_count(self, stream: str) -> int | None:
         """Return how many rows a stream has by Litmos' own count, None if it gives none."""
@@ -362,6 +363,7 @@ class Fetcher:
             self._first_answered = True
             self._failure = self._failure or failure
             if result is not None:
+                # The page that `predict` names is expected from now on.
                 asked.pages.arrive(request, result)
             self._dispatch()
             self._changed.notify_all()

@@ -10,16 +10,18 @@ A window is read page by page, which is one *reading*. It proves the window if b
 - **seams**: each page begins with enough rows of the page before, in the same order; rows
   between them may have left meanwhile. Where it does not, rows have moved, and the paginator
   steps back until the two pages meet. If even a step back over a whole page does not help, the
-  seam is broken: the reading goes on without looking for seams, and counts only together with
-  others;
+  seam is broken, and the reading goes on without looking for seams;
 - **a count**: apart from the rows that pages repeat at their seams, no row came twice in the
   same state, and at least as many different rows came as the service has: the offset of the
-  last page plus its rows. If a page repeats more rows than it was asked to, rows were added in
-  front meanwhile. This reading has not seen them, though its count may be right: as many new
-  ones have to come in a later reading.
+  last page plus its rows.
+
+If a reading proves nothing, the window is read again, with pages that are cut at other places.
+`WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
+window fails.
 
 A short page ends a reading. Only where a service that caps its pages may have cut it, another
-one is asked for to see that nothing follows: a *probe*.
+one is asked for to see that nothing follows: a *probe*. If something does, short pages count as
+cut ones until they bring hardly a new row.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -31,16 +33,7 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     4 to 7     f g h i  yes
     6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came, *c* included
 
-A reading is *sound* if its seams held and no row came twice in the same state. One that proves
-nothing is followed by another one, which cuts its pages at other places, until
-
-- a reading proves the window,
-- or a sound one is followed by one that brings as many new rows as it lacked,
-- or two bring the same rows in the same order,
-- or all but the first together, since rows may last have left, bring as many different rows as
-  there are.
-
-If nothing helps, the window fails. No network here; `Hashes` may use a temporary file.
+No network here; `Hashes` of many rows go to a temporary file.
 """
 
 from __future__ import annotations
@@ -201,7 +194,8 @@ class _Reading:
         versions: The hashes of the rows' versions, without what pages repeat at their seams.
         keys: The hashes of their keys, likewise without repeats.
         total: How many rows the service has, by the offset and the rows of the last page.
-        unread: How many rows came in front of its pages meanwhile, by what these repeat.
+        unread: How many rows were added in front of its pages meanwhile, and so not read: the
+            pages repeat as many more than they were asked to.
         hidden: How many rows its pages but the last may have lacked, as the service hides up
             to a tenth.
         pages: How many pages were accepted.
@@ -293,7 +287,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         accepted: Whether the last page was taken in. If not, it does not continue the page
             before, and is to be discarded: another one is asked for, mostly from further back.
         is_probing: Whether the next page is asked for only to see that nothing follows.
-        cuts: Whether the service was seen to send fewer rows than it has and was asked for.
+        cuts: Whether the service was seen to send fewer rows than it was asked for, although it
+            has more.
         pages_reread: How many pages were asked for again; a further reading counts as one.
         distinct_rows: How many different rows came in the windows that are done, by key. Where
             a window took three readings or more, some may not be counted.
@@ -353,7 +348,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        # How many of its first rows repeat the last page; None: it does not continue that.
+        # How many of its first rows repeat the last page, 0 if there is none; None: the page
+        # does not continue the last one.
         repeated = seam.meet(response)
         self.accepted = repeated is not None
         if repeated is None:
@@ -361,6 +357,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             self._reading.discarded += 1
             seam.step_back(self.limit)
             return replace(position, offset=seam.next_offset)
+        # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
         # What the reading before missed mostly comes on the first pages of this one: then the
         # window is done early. Counting takes time, so it is done after 1, 2, 4, 8 … pages.
@@ -441,7 +438,15 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _judge_reading(self) -> bool:
         """Return whether the window is proved, now that a reading is over.
 
-        The docstring of the module lists what proves it.
+        A reading is *sound* if its seams held and no row came twice in the same state. One of
+        these proves the window:
+
+        - the reading is sound, as many different rows came as the service has, and none was
+          added in front of its pages meanwhile
+        - the one before was sound, and as many new rows have come since as it lacked
+        - both bring the same rows in the same order: see `_Reading.agrees_with`
+        - the readings since rows may last have left have as many different rows together as the
+          service; the first of them does not count, as some of its rows may be gone by now
         """
         reading, before = self._reading, self._before
         if self._missing_rows_came():

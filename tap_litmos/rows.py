@@ -165,8 +165,9 @@ _MOST_NAMES = 1000
 class RowReader:
     """Reads the rows of one stream; compiled once from its declaration.
 
-    A record holds exactly the selected fields and the keys, JSON-ready: what is missing, empty
-    or `i:nil` is None or the field's default, text is as it was sent.
+    A record holds exactly the selected fields and the keys, JSON-ready. What is missing or
+    empty is None or the field's default; empty is also what is marked as `i:nil`. Text is as it
+    was sent.
 
     Attributes:
         constants: Field name to the value that each record gets, for fields that Litmos does
@@ -214,7 +215,7 @@ class RowReader:
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
             record = self._record(_elements(item), empty)
             version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
-            if None in version and None in version[:key_length]:  # the first test is cheap
+            if None in version and None in version[:key_length]:  # the first needs no slice
                 self._reporter.row_without_key(_ids(record))
                 page.records.append(None)
                 version = (repr(record),)  # so that the paginator can still tell it from others

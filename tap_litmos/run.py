@@ -57,7 +57,7 @@ class Run:
         self.plan = plan
         self._is_test = is_test
         # Where a program calls `Tap.sync_all` itself, without `with`, no `__exit__` reports
-        # failures.
+        # failures: `fail` raises them.
         self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger

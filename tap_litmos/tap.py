@@ -38,7 +38,7 @@ class TapLitmos(Tap):
 
     @override
     def discover_streams(self) -> Sequence[DeclaredStream]:
-        sync_log = SyncLog(self)  # it logs each window that is read; no row passes through it
+        sync_log = SyncLog(self)  # gets each page that is read, and logs the windows
         streams = [
             (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, sync_log)
             for endpoint in ENDPOINTS

@@ -293,7 +293,7 @@ class Transport:
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
                 answered = True
-                # A host that is dead ends the run; an endpoint that fails, its stream.
+                # Noted for all requests: only if no endpoint answers is the run given up.
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)

@@ -3,8 +3,7 @@
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). It does
 not document whether they are moments or days, in which zone, or whether the ends are included.
 Whatever holds, windows that share their boundaries, all at midnight, leave no gap between them
-if at least one end is included. Between syncs, `lookback_hours` closes the gap: see
-docs/how-it-works.md.
+if at least one end is included.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ LONGEST_DAYS = 7
 """The longest span between `since` and `to`, in days (the document)."""
 
 _OPEN_DAYS = 3
-"""The shortest open window, in days: yesterday, today and tomorrow."""
+"""The shortest open window, in days: yesterday, which is not over in some zone, today, and
+tomorrow, since Litmos serves today's rows only if `to` is in the future (the document)."""
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -57,10 +57,10 @@ class Window:
     def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return the moment up to which all rows have been served, once this window is read.
 
-        It is never later than the request, nor than the window's end; of an open window, than a
-        day before its end. Litmos serves today's rows only if `to` is in the future (the
-        document), in a zone that is not documented, and midnight may pass between the plan and
-        the request.
+        It is the time of the request, but at most the window's end, and for an open window at
+        most a day before that. This matters only if midnight passes between the plan and the
+        request: then the end may be past for Litmos, in a zone ahead of UTC, and the new day's
+        rows are not served (the document).
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -119,7 +119,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # An open window as long as a closed one saves a request per stream and sync.
+    # Until the rest fits into one open window: if that is as long as a closed one, it saves a
+    # request per stream and sync.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)
