@@ -68,8 +68,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
     """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
     Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
-    (inferred from what .NET does). They are replaced by U+FFFD. Ampersands that start no
-    entity, and the entities of HTML, become what they stand for. A document that is
+    (inferred from what .NET does). They are replaced by U+FFFD. An ampersand that starts
+    no entity is escaped, and an entity of HTML becomes its character. A document that is
     well-formed is never changed, but for its encoding.
 
     Args:

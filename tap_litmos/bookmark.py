@@ -2,11 +2,11 @@
 
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
-never a row's date; `replicated_from` is its beginning. A window that was read whole extends the
-span if it touches it. If a window cannot be read whole, the stream fails; if rows in it were
-skipped, the stream goes on, but the bookmark does not move past that window. STATE messages
-that the SDK writes between two windows repeat the last one. So a run that was killed or failed
-resumes from the last window that was read whole.
+never a row's date, and is what *the bookmark* means in messages; `replicated_from` is its
+beginning. A window that was read whole extends the span if it touches it. If a window cannot be
+read whole, the stream fails; if rows in it were skipped, the stream goes on, but the bookmark
+does not move past that window. Within a window the state does not change. So a run that was
+killed or failed resumes from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Bookmark(StreamStateManager):
         First come those from the bookmark on, oldest first. They begin `lookback_hours` before
         it, at that day's midnight (UTC), but neither before the span nor before the midnight a
         day before `start_date`. Without `end`, they begin yesterday at the latest. A span that
-        ends before that midnight is given up.
+        ends before the midnight a day before `start_date` is given up.
 
         If `start_date` was set back to before the span, the gap comes next, newest window
         first, so that each touches what was read. If `end` lies before the span, no window of
@@ -120,7 +120,7 @@ class Bookmark(StreamStateManager):
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
 
-        Nothing changes where it leaves a gap to what was read before, where rows of an earlier
+        Nothing changes where it does not touch what was read before, where rows of an earlier
         window were skipped, or where no bookmark is kept.
 
         Args:
@@ -132,13 +132,13 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # See `block_at`. Windows of the gap lie before that.
+        # Rows were skipped in an earlier window. Windows of the gap in `plan` are older still.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))
         self._span = read_from, read_to
-        self.is_flushed = False
+        self.is_flushed = False  # also where the window has no rows
         self.stream_state.update(
             replication_key=self._replication_key,
             replication_key_value=format_moment(read_to),

@@ -232,9 +232,9 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. Once a window is written whole, and no row of it was
-    skipped, the bookmark is extended, if the window touches what was read before, and a STATE
-    message follows; in batch mode it follows the BATCH that holds the rows.
+    Rows are written window by window. Once a window is written whole, no row of it was skipped,
+    and it touches what was read before, the bookmark is extended. A STATE message follows if
+    that has changed the state; in batch mode it follows the BATCH that holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -303,7 +303,7 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         stats.start()
         try:
-            for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
+            for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):  # None: all
                 yield record
                 # Set by `_generate_record_messages` during the `yield`: raised there, it would
                 # end the run instead of this stream.
@@ -319,8 +319,8 @@ class LitmosStream(DeclaredStream):
     def _read(self) -> Iterator[Record]:
         """Yield the records of all windows.
 
-        When a record is asked for, the SDK has written those before it, so that a STATE message
-        may follow them.
+        When a record is asked for, the SDK has written those before it, but for batches, so
+        that a STATE message may follow them.
         """
         reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
@@ -349,13 +349,12 @@ class LitmosStream(DeclaredStream):
         bookmark waits for the proof.
         """
         stats = self._stats
-        requested_at: list[DateTime] = []  # of each page; the first counts
         last_page: dict[Any, Record | None] = {}  # by version
-        for fetched in self._pages(window):
-            requested_at.append(fetched.requested_at)
-            if len(requested_at) == 1:
+        for number, fetched in enumerate(self._pages(window)):
+            if number == 0:
+                requested_at = fetched.requested_at
                 self._sync_log.begin(self.endpoint, stats)
-                self._on_first_page(requested_at[0], reader)  # for listings
+                self._on_first_page(requested_at, reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
@@ -366,7 +365,7 @@ class LitmosStream(DeclaredStream):
             if accepted:
                 yield from _not_in(last_page, page)  # pages overlap: see `paginator`
                 last_page = dict(zip(page.versions, page.records, strict=True))
-        return requested_at[0]
+        return requested_at
 
     def _pages(self, window: Window) -> Iterator[FetchedPage]:
         """Yield the pages of a window that the paginator asks for, one or more.

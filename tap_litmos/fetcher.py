@@ -242,13 +242,14 @@ class Fetcher:
             while True:
                 if self._failure is not None:
                     raise self._failure
+                # None if it is not requested yet; without a result while it is in flight.
                 request = pages.ask_for(position, probing=probing)
                 if request is not None and request.result is not None:
                     break
-                # The page asked for goes first; `_dispatch` fetches ahead.
                 if request is None and self._may_start():
                     self._start(stream, position)
-                self._wait(self._dispatch())
+                may_start_in = self._dispatch()  # fetches ahead
+                self._wait(may_start_in)
             pages.hand_out(position)
             self._dispatch()
         if isinstance(request.result, StreamFailedError):

@@ -1,9 +1,9 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
 Nothing is documented about the order of rows or their number, so no guarantee rests on either.
-A row that is updated while its window is read leaves it, unless the window is open, and all
-rows after it move up. So each page repeats the last rows of the page before, ten of a thousand
-by default.
+A row that is updated while a closed window is read may leave it, as its date is a later one
+then, and all rows after it move up. So each page repeats the last rows of the page before, ten
+of a thousand by default.
 
 A window is read page by page, which is one *reading*. It proves the window if both hold:
 
@@ -12,16 +12,17 @@ A window is read page by page, which is one *reading*. It proves the window if b
   steps back until the two pages meet. If even a step back over a whole page does not help, the
   seam is broken, and the reading goes on without looking for seams;
 - **a count**: apart from the rows that pages repeat at their seams, no row came twice in the
-  same state, and at least as many different rows came as the service has: the offset of the
-  last page plus its rows.
+  same version, as it might stand where another was missed, and at least as many different rows
+  came as the service has: the offset of the last page plus its rows.
 
-If a reading proves nothing, the window is read again, with pages that are cut at other places.
+If a reading proves nothing, the window is read again, with pages that begin at other rows.
 `WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
 window fails.
 
-A short page ends a reading. Only where a service that caps its pages may have cut it, another
-one is asked for to see that nothing follows: a *probe*. If something does, short pages count as
-cut ones until they bring hardly a new row.
+A page with fewer rows than were asked for is *short*, and ends a reading. But a service may
+*cap* its pages. Where a short page may be a capped one, one more is asked for, to see that
+nothing follows: a *probe*. If rows do follow, a reading ends after several short pages in a row
+that bring hardly a new row.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -32,8 +33,6 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
     6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came, *c* included
-
-No network here; `Hashes` of many rows go to a temporary file.
 """
 
 from __future__ import annotations
@@ -289,9 +288,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
-        pages_reread: How many pages were asked for again; a further reading counts as one.
-        distinct_rows: How many different rows came in the windows that are done, by key. Where
-            a window took three readings or more, some may not be counted.
+        pages_reread: How many pages were asked for again; a further reading adds 1.
+        distinct_rows: How many different rows came in the windows that are done, by key; of
+            windows that took three readings or more, some may not be counted.
     """
 
     def __init__(self, windows: Iterable[Window], limit: int) -> None:
@@ -303,7 +302,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """
         self._windows = iter(windows)
         first = next(self._windows, None)
-        super().__init__(Position(first or WHOLE_LIST))
+        super().__init__(Position(first or WHOLE_LIST))  # without windows, never asked for
         self._finished = first is None
         self.limit = limit
         self.accepted = self.is_probing = self.cuts = False
@@ -312,7 +311,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
-        # What the readings of the window brought, but the first, since rows may last have left.
+        # What each reading of the window brought: those after the last one at which rows may
+        # have left.
         self._keys_so_far: list[Hashes] = []
         self._before: _Reading | None = None
         self._reading = _Reading()
@@ -348,7 +348,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        # How many of its first rows repeat the last page, 0 if there is none; None: the page
+        # How many of its first rows repeat the last page, 0 on the first page; None: the page
         # does not continue the last one.
         repeated = seam.meet(response)
         self.accepted = repeated is not None
@@ -359,8 +359,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # What the reading before missed mostly comes on the first pages of this one: then the
-        # window is done early. Counting takes time, so it is done after 1, 2, 4, 8 … pages.
+        # From the second reading on. Rows that the one before missed were mostly added in
+        # front, so they come on the first pages, and the window is done early. Counting takes
+        # time, so it is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)
@@ -438,15 +439,15 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _judge_reading(self) -> bool:
         """Return whether the window is proved, now that a reading is over.
 
-        A reading is *sound* if its seams held and no row came twice in the same state. One of
+        A reading is *sound* if its seams held and no row came twice in the same version. One of
         these proves the window:
 
         - the reading is sound, as many different rows came as the service has, and none was
           added in front of its pages meanwhile
         - the one before was sound, and as many new rows have come since as it lacked
         - both bring the same rows in the same order: see `_Reading.agrees_with`
-        - the readings since rows may last have left have as many different rows together as the
-          service; the first of them does not count, as some of its rows may be gone by now
+        - the readings after the last one at which rows may have left have together as many
+          different rows as the service; some rows of earlier ones may be gone by now
         """
         reading, before = self._reading, self._before
         if self._missing_rows_came():

@@ -56,8 +56,8 @@ class Run:
         """
         self.plan = plan
         self._is_test = is_test
-        # Where a program calls `Tap.sync_all` itself, without `with`, no `__exit__` reports
-        # failures: `fail` raises them.
+        # Where a program calls `Tap.sync_all` itself, the run is not entered by `with`, and no
+        # `__exit__` reports failed streams: `fail` raises their errors at once.
         self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger

@@ -252,7 +252,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         fields=(
             _foreign_id("module"),
             _USER_ID,
-            _integer_id("OriginalModuleId", "module", "OrginalModuleId"),  # misspelt there
+            _integer_id("OriginalModuleId", "module", "OrginalModuleId"),  # Litmos' typo
             _ORIGINAL_USER_ID,
             _integer("ModuleResultId", "Id of this result"),
             _RESULT_ACTIVE,

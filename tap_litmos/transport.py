@@ -284,6 +284,7 @@ class Transport:
             HostileBodyError: If none will.
             StreamFailedError: If the endpoint refuses.
             RunFailedError: If the key is refused, or the host cannot be trusted.
+            TransportClosedError: If the transport is closed meanwhile.
         """
         self.rate.wait_for_turn()
         stats.requested()
@@ -299,6 +300,7 @@ class Transport:
                     content = self._content(response)
                     body = clean_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
+                    # A clock that is ahead must not carry the bookmark past rows to come.
                     requested_at = self._earlier_clock(response, requested_at)
                     return FetchedPage(body, requested_at, tries.count)
                 raise self._error_for_status(endpoint, params, response)

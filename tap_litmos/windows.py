@@ -1,9 +1,9 @@
 """Date windows: which spans of time a sync asks for. Pure arithmetic, no I/O.
 
-All times are UTC. Litmos takes `since` and `to` at most 7 days apart (the document). It does
-not document whether they are moments or days, in which zone, or whether the ends are included.
-Whatever holds, windows that share their boundaries, all at midnight, leave no gap between them
-if at least one end is included.
+All times are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows that
+were created or updated between them (the document). It does not document whether they are
+moments or days, in which zone, or whether the ends are included. If one end is, windows that
+share their boundaries, all at midnight, leave no gap between them.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class Window:
     def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return the moment up to which all rows have been served, once this window is read.
 
-        It is the time of the request, but at most the window's end, and for an open window at
-        most a day before that. This matters only if midnight passes between the plan and the
-        request: then the end may be past for Litmos, in a zone ahead of UTC, and the new day's
-        rows are not served (the document).
+        Mostly it is the time of the request, or the end of a closed window. An open window ends
+        with the day after the plan's. If midnight passes before the request, that is the end of
+        today, which may be past in a zone ahead of UTC: Litmos then leaves out today's rows. So
+        it is at most a day before that end.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -111,16 +111,16 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     spans `days` at most, or three if `days` is less.
 
     Args:
-        since: The moment from which rows are wanted; the first window contains it, and more if
-            it is later than yesterday.
+        since: The moment from which rows are wanted: the first window begins at its midnight,
+            but no later than yesterday's.
         now: The current moment.
         days: The span of a closed window, 1 to 7; the last of them may be shorter.
     """
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # Until the rest fits into one open window: if that is as long as a closed one, it saves a
-    # request per stream and sync.
+    # The open window may be as long as a closed one: no short closed one has to come before
+    # it, which saves a request per stream and sync.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)
