@@ -78,14 +78,15 @@ class Bookmark(StreamStateManager):
     ) -> list[Window]:
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
-        First come those from the bookmark on, oldest first. They begin `lookback_hours` before
-        it, at that day's midnight (UTC), but neither before the span nor before the midnight a
-        day before `start_date`. Without `end`, they begin yesterday at the latest. A span that
-        ends before the midnight a day before `start_date` is given up.
+        *since* is the midnight (UTC) a day before `start_date`. First come the windows from the
+        bookmark on, oldest first. They begin at the latest of three: since, the beginning of
+        the span, and the midnight at or before the bookmark less `lookback_hours`; without
+        `end`, yesterday at the latest. A span that ends before since is forgotten, and a new
+        one begins there.
 
-        If `start_date` was set back to before the span, the gap comes next, newest window
-        first, so that each touches what was read. If `end` lies before the span, no window of
-        the gap touches it: the span stays as it is, and the next sync reads the gap again.
+        If since lies before the span, the gap between them comes next, newest window first, so
+        that each touches what was read. It is read up to `end` only: where that lies before the
+        span, none of its windows touches the span, which stays as it is.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -132,7 +133,8 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows were skipped in an earlier window. Windows of the gap in `plan` are older still.
+        # Rows were skipped in an earlier window: the end stays. Windows of the gap are older,
+        # so they pass, and may move the beginning.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
@@ -151,7 +153,7 @@ class Bookmark(StreamStateManager):
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         # The first such window is enough. Of those from the bookmark on, it is the earliest.
-        # The gap is read backwards, but there it leaves a hole, and `extend` stops.
+        # The gap is read backwards: windows before a skipped one do not touch the span.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -232,8 +232,8 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. Once a window is written whole, no row of it was skipped,
-    and it touches what was read before, the bookmark is extended. A STATE message follows if
+    Rows are written window by window. The bookmark is extended once a window is written whole,
+    if no row of it was skipped, and it touches what was read before. A STATE message follows if
     that has changed the state; in batch mode it follows the BATCH that holds the rows.
 
     Attributes:
@@ -319,8 +319,8 @@ class LitmosStream(DeclaredStream):
     def _read(self) -> Iterator[Record]:
         """Yield the records of all windows.
 
-        When a record is asked for, the SDK has written those before it, but for batches, so
-        that a STATE message may follow them.
+        Without `batch_config`, the SDK has written each record when it asks for the next one:
+        so a STATE message may follow it.
         """
         reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
@@ -350,9 +350,10 @@ class LitmosStream(DeclaredStream):
         """
         stats = self._stats
         last_page: dict[Any, Record | None] = {}  # by version
-        for number, fetched in enumerate(self._pages(window)):
-            if number == 0:
-                requested_at = fetched.requested_at
+        is_first = True
+        for fetched in self._pages(window):
+            if is_first:
+                requested_at, is_first = fetched.requested_at, False
                 self._sync_log.begin(self.endpoint, stats)
                 self._on_first_page(requested_at, reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
@@ -415,7 +416,7 @@ class LitmosStream(DeclaredStream):
         self.state_manager.extend(window, requested_at)
         # In batch mode the SDK writes STATE, after the BATCH message that holds the rows.
         if self.get_batch_config(self.config) is None:
-            self._write_state_message()
+            self._write_state_message()  # the SDK leaves out one that equals the last
 
     @override
     def _write_state_message(self) -> None:

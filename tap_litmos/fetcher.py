@@ -1,4 +1,4 @@
-"""Fetching ahead: the fetcher *predicts* which pages are needed, the paginator *decides*.
+"""Fetching ahead: pages that are *predicted* are requested early; the paginator *decides*.
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
@@ -247,9 +247,9 @@ class Fetcher:
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():
-                    self._start(stream, position)
-                may_start_in = self._dispatch()  # fetches ahead
-                self._wait(may_start_in)
+                    self._start(stream, position)  # a thread that runs `_fetch`
+                head_start_left = self._dispatch()  # fetches ahead
+                self._wait(head_start_left)
             pages.hand_out(position)
             self._dispatch()
         if isinstance(request.result, StreamFailedError):

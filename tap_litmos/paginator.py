@@ -7,22 +7,22 @@ of a thousand by default.
 
 A window is read page by page, which is one *reading*. It proves the window if both hold:
 
-- **seams**: each page begins with enough rows of the page before, in the same order; rows
-  between them may have left meanwhile. Where it does not, rows have moved, and the paginator
+- **seams**: each page begins with enough rows of the page before, in the same order; others
+  among them may have left meanwhile. Where it does not, rows have moved, and the paginator
   steps back until the two pages meet. If even a step back over a whole page does not help, the
   seam is broken, and the reading goes on without looking for seams;
-- **a count**: apart from the rows that pages repeat at their seams, no row came twice in the
-  same version, as it might stand where another was missed, and at least as many different rows
-  came as the service has: the offset of the last page plus its rows.
+- **a count**: as many different rows came as the service has, which is the offset of the last
+  page plus its rows. But for the repeats at seams, none came twice in the same version (key and
+  replication value), as it may stand where another was missed. And no page repeated more rows
+  than it was asked to, as happens when others are added in front meanwhile, unread.
 
-If a reading proves nothing, the window is read again, with pages that begin at other rows.
+If a reading proves nothing, the window is read again, with pages cut at other places.
 `WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
 window fails.
 
-A page with fewer rows than were asked for is *short*, and ends a reading. But a service may
-*cap* its pages. Where a short page may be a capped one, one more is asked for, to see that
-nothing follows: a *probe*. If rows do follow, a reading ends after several short pages in a row
-that bring hardly a new row.
+A page with fewer rows than were asked for is *short*, and ends a reading. Only if it may have
+been cut by a service that caps its pages, one more is asked for, to see that nothing follows: a
+*probe*.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -289,8 +289,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
         pages_reread: How many pages were asked for again; a further reading adds 1.
-        distinct_rows: How many different rows came in the windows that are done, by key; of
-            windows that took three readings or more, some may not be counted.
+        distinct_rows: How many different rows came in the windows that are done, by key.
     """
 
     def __init__(self, windows: Iterable[Window], limit: int) -> None:
@@ -359,9 +358,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # From the second reading on. Rows that the one before missed were mostly added in
-        # front, so they come on the first pages, and the window is done early. Counting takes
-        # time, so it is done after 1, 2, 4, 8 … pages.
+        # From the second reading on. Counting takes time: it is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)
@@ -403,7 +400,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         """Decide whether to ask for a page after a short one, and note if it is a probe.
 
         A short page need not be the last: a service may cap its pages, ignore `limit`, or leave
-        rows out after it has counted them.
+        rows out after it has counted them. Once rows have followed a probe, short pages of the
+        stream are taken for cut ones.
 
         Args:
             rows: How many rows the short page has.
@@ -502,6 +500,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return Position(position.window, reading=position.reading + 1)
 
     def _next_window(self) -> Position | None:
+        # Where three readings or more were needed, some are not kept, nor their rows counted.
         before = [self._before.keys] if self._before else []
         self.distinct_rows += distinct(self._reading.keys, *before, *self._keys_so_far)
         self._keys_so_far.clear()

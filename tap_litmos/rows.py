@@ -207,7 +207,7 @@ class RowReader:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         key_length = len(self._primary_key)
-        # All fields that are kept: None, or the constant.
+        # The selected fields and the keys, each None or its constant.
         empty = self._blank_record | {
             name: value for name, value in self.constants.items() if name in self._blank_record
         }
@@ -215,7 +215,7 @@ class RowReader:
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
             record = self._record(_elements(item), empty)
             version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
-            # The first test is faster; the primary key comes first in a version.
+            # A version begins with the primary key; the first test is faster.
             if None in version and None in version[:key_length]:
                 self._reporter.row_without_key(_ids(record))
                 page.records.append(None)
@@ -262,7 +262,7 @@ class RowReader:
                     pass
             if left := self._put_all(record, target, sent):
                 others[element] = left
-        return self._complete(record, others)
+        return self._complete(record, others)  # with defaults, hash, `OtherFields`
 
     def _put_all(self, record: dict[str, Any], target: _Target, sent: Any) -> list[Any]:
         """Put what was sent into a field; return the values that it does not hold."""

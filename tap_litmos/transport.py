@@ -294,7 +294,7 @@ class Transport:
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
                 answered = True
-                # Noted for all requests: only if no endpoint answers is the run given up.
+                # Noted for all requests: the run is given up only if no endpoint answers.
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)

@@ -2,8 +2,8 @@
 
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows that
 were created or updated between them (the document). It does not document whether they are
-moments or days, in which zone, or whether the ends are included. If one end is, windows that
-share their boundaries, all at midnight, leave no gap between them.
+moments or days, in which zone, or whether the ends are included. If at least one end is
+included, windows that share their boundaries, all at midnight, leave no gap between them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Window:
     Attributes:
         since: The start, a midnight in UTC.
         to: The end, a midnight in UTC.
-        is_open: Whether it reaches into the future, so that it must be read again later.
+        is_open: Whether it reaches into the future, so that it must be read again later. If
+            not, it is *closed*.
     """
 
     since: DateTime
@@ -57,10 +58,10 @@ class Window:
     def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return the moment up to which all rows have been served, once this window is read.
 
-        Mostly it is the time of the request, or the end of a closed window. An open window ends
-        with the day after the plan's. If midnight passes before the request, that is the end of
-        today, which may be past in a zone ahead of UTC: Litmos then leaves out today's rows. So
-        it is at most a day before that end.
+        For a closed window it is its end; for an open one the time of the request, but at most
+        a day before its end. An open window that is planned on 1 May ends at 00:00 on 3 May. If
+        it is requested on 2 May, that end may be past in a zone ahead of UTC, and Litmos leaves
+        out the rows of 2 May: so it is complete until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -108,7 +109,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. It
-    spans `days` at most, or three if `days` is less.
+    spans `days` at most, or three if `days` is less: with 7, eight days to the end are a closed
+    window of five and an open one of three.
 
     Args:
         since: The moment from which rows are wanted: the first window begins at its midnight,
@@ -119,8 +121,7 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # The open window may be as long as a closed one: no short closed one has to come before
-    # it, which saves a request per stream and sync.
+    # If what is left fits into one window, that is open: a request less per stream and sync.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)
