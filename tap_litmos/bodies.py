@@ -23,9 +23,10 @@ WHITE = " \t\r\n"
 """What XML takes for white space."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-# In the first three an ampersand is text.
+# In the first three an ampersand is text. Where their end is missing, all that follows is
+# theirs: it would be searched anew from each beginning.
 _AMPERSAND = re.compile(
-    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?-->|<\?.*?\?>"
+    r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)"
     r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
     re.DOTALL,
 )
@@ -41,6 +42,9 @@ _MARKS = (
     (b"\0<", "utf-16-be"),
 )
 """How a body begins that shows its encoding."""
+
+_MOST_ROWS = 100_000
+"""Rows of a page, of which 1,000 at most were asked for: more would fill memory."""
 
 _BAD_BYTE = "undecodable byte"
 _BAD_CHARACTER = "forbidden character"
@@ -80,7 +84,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
-        HostileBodyError: If it declares a document type other than HTML's.
+        HostileBodyError: If it declares a document type other than HTML's, or has more than
+            100,000 rows.
     """
     body = _decode(content, charset)
     try:
@@ -99,6 +104,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
         body.rows = body.content.count(f"</{nesting[-1]}>".encode())
     else:
         body.rows = _count_rows(body.content, nesting)
+    if body.rows > _MOST_ROWS:
+        raise HostileBodyError(f"the response has {body.rows:,} rows")
     return body
 
 

@@ -359,6 +359,8 @@ class LitmosStream(DeclaredStream):
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
+            if self._is_older(page, window):
+                stats.of_another_window(str(window))
             del fetched  # the body takes memory while the rows are written
             # Through `get_next` of the paginator: does it continue the page before?
             accepted = self._advance(page)
@@ -405,6 +407,18 @@ class LitmosStream(DeclaredStream):
                 self.name,
             )
         return paginator.accepted
+
+    def _is_older(self, page: Page, window: Window) -> bool:
+        """Return whether all rows of a page last changed before a window.
+
+        Litmos serves what was created or updated in it (the document); two days allow for any
+        zone, and for dates that are read as days.
+        """
+        if self.replication_key is None or not page.records:
+            return False
+        # One whose date is not known may belong to the window.
+        changed = ((row or {}).get(self.replication_key) or "unknown" for row in page.records)
+        return max(changed) < format_moment(window.since.subtract(days=2))
 
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
         """Do what is due when the first page of a window has come, before its rows are read."""

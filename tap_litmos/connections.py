@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import weakref
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -90,6 +91,16 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         # Replaces the buffered reader, through which all comes, by one with a deadline.
         self.fp = io.BufferedReader(_Deadline(self.fp.detach(), sock))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the status line, with 100 in the place of 102 to 199: the answer follows.
+
+        `http.client` skips 100 alone, and would take what follows others for the next answer.
+        """
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        if HTTPStatus.SWITCHING_PROTOCOLS < status < HTTPStatus.OK:
+            status = HTTPStatus.CONTINUE
+        return version, status, reason
 
 
 class Session(requests.Session):

@@ -53,6 +53,8 @@ def simplify() -> None:
     Whoever sets a log level gets the SDK's log as it is. A logging configuration that names
     the logger `singer_sdk.metrics` gets the metrics.
     """
+    # It logs malformed headers with a traceback, and reads on.
+    logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
     root = logging.getLogger()
     level_is_set = os.environ.get("TAP_LITMOS_LOGLEVEL") or os.environ.get("LOGLEVEL")
     if level_is_set or root.level < logging.INFO:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     Cast = Callable[[str], Any]
 
 _MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))? ?([Zz]|[+-]\d\d:?\d\d)?)?",
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))? ?"
+    r"([Zz]|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
     re.ASCII,
 )
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)

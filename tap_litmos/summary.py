@@ -114,6 +114,16 @@ class StreamStats:
             repairs = counted(count, what)
             self._warn(what, "%s, %s: repaired %s", self.stream, where, repairs)
 
+    def of_another_window(self, window: str) -> None:
+        """Warn of a page whose rows all last changed before its window."""
+        self._warn(
+            "",
+            "%s, %s: all rows of a page last changed before that. Check them: a proxy or cache "
+            "may have sent another page",
+            self.stream,
+            window,
+        )
+
     def unknown_field(self, element: str) -> None:
         """Count an element that is not in the schema, and warn of it once."""
         if element in self._unknown or len(self._unknown) >= _MOST_UNKNOWN:

@@ -160,7 +160,13 @@ class Transport:
         )
         self._sockets = Sockets()
         self._session = Session()
-        self._session.headers.update({"Accept": "application/xml", "User-Agent": "tap-litmos"})
+        self._session.headers.update(
+            {
+                "Accept": "application/xml",
+                "Cache-Control": "no-cache",
+                "User-Agent": "tap-litmos",
+            }
+        )
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Proxies and certificates of the environment are wanted, but plain http is for this
         # machine only: a proxy would read the key.

@@ -22,7 +22,7 @@ from support import (
 
 from tap_litmos import transport
 from tap_litmos.bodies import clean_body
-from tap_litmos.errors import BadBodyError
+from tap_litmos.errors import BadBodyError, HostileBodyError
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -360,3 +360,16 @@ def test_packed_pages_are_read() -> None:
         run = run_tap(config=config, catalog=catalog_of(STREAM), minute=0.02)
     assert run.status == 0
     assert run.records(STREAM)[0]["Code"] == "x" * 100_000
+
+
+@pytest.mark.parametrize("opening", ["<!--", "<?", "<![CDATA["])
+def test_what_is_opened_again_and_again_is_searched_once(opening: str) -> None:
+    body = f"<Users><User>&bad;{opening * 400_000}".encode()
+    with pytest.raises(BadBodyError):
+        clean_body(body, ("Users", "User"))
+
+
+def test_a_page_of_far_more_rows_than_were_asked_for_is_refused() -> None:
+    body = b"<Users>%b</Users>" % (b"<User></User>" * 100_001)
+    with pytest.raises(HostileBodyError, match="100,001 rows"):
+        clean_body(body, ("Users", "User"))

@@ -18,6 +18,7 @@ from support import (
     command_with_minute,
     config_for,
     days_ago,
+    page,
     run_process,
     run_tap,
     truth,
@@ -86,6 +87,23 @@ def one_stream(box: Sandbox, days: int = 2) -> dict[str, object]:
 def gaps(box: Sandbox) -> list[float]:
     """Return the seconds between requests."""
     return [after.time - before.time for before, after in pairwise(box.requests)]
+
+
+@pytest.mark.parametrize("status", [100, 102, 103])
+def test_the_answer_follows_those_that_only_inform(status: int, org: Organisation) -> None:
+    """Each sends its answer behind another head, which the next request must not find."""
+
+    def inform(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        rows = page("users", f"<Id>{incoming.number}</Id>")
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(rows)}\r\n\r\n"
+        return status, {"Link": "</x>; rel=preload"}, head.encode() + rows
+
+    with Sandbox(org, on_request=inform) as box:
+        run = run_tap(config=one_stream(box, days=20), catalog=catalog_of("users"))
+        asked = len(box.requests)
+    assert run.status == 0
+    ids = [row["Id"] for row in run.records("users")]
+    assert ids == [str(number + 1) for number in range(asked)]
 
 
 def test_the_first_wait_is_a_second_or_two(org: Organisation) -> None:

@@ -27,6 +27,7 @@ from support import (
     command_with_minute,
     config_for,
     days_ago,
+    page,
     run_process,
     run_tap,
     started,
@@ -151,6 +152,18 @@ def test_a_wrong_key_is_one_line(box: Sandbox) -> None:
 
 
 # How far it is
+
+
+def test_a_header_that_is_malformed_is_no_traceback(org: Organisation) -> None:
+    def answer(_: Incoming) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"X-One": "1\r\nno header"}, page("users", "<Id>1</Id>")
+
+    with Sandbox(org, on_request=answer) as box:
+        run = run_process(
+            config=config_for(box, start_date=days_ago(1)), catalog=catalog_of("users")
+        )
+    assert run.status == 0
+    assert "Traceback" not in run.log
 
 
 def test_the_plan_is_told_first(box: Sandbox) -> None:

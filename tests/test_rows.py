@@ -172,6 +172,8 @@ def test_fractions_of_scores_are_kept(name: str, sent: str, number: float) -> No
         ("FinishedDate", "31/12/2026"),
         ("FinishedDate", "/Date(1603756359593-0500)/"),
         ("FinishedDate", "9999-12-31T23:59:59-12:00"),
+        ("FinishedDate", "2026-01-01T00:00:00+15:00"),
+        ("FinishedDate", "2026-01-01T00:00:00-02:75"),
     ],
 )
 def test_what_does_not_fit_becomes_null_and_is_reported(name: str, sent: str) -> None:
