@@ -79,10 +79,10 @@ class Bookmark(StreamStateManager):
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
         *since* is the midnight (UTC) a day before `start_date`. First come the windows from the
-        bookmark on, oldest first. They begin at the latest of three: since, the beginning of
-        the span, and the midnight at or before the bookmark less `lookback_hours`; without
-        `end`, yesterday at the latest. A span that ends before since is forgotten, and a new
-        one begins there.
+        bookmark on, oldest first. They begin at the midnight at or before the bookmark less
+        `lookback_hours`, but not before the span; without `end`, yesterday at the latest. A
+        span that ends before since is forgotten, and a new one begins there. Else since does
+        not shorten the lookback: rows that it left out would count as read.
 
         If since lies before the span, the gap between them comes next, newest window first, so
         that each touches what was read. It is read up to `end` only: where that lies before the
@@ -108,7 +108,7 @@ class Bookmark(StreamStateManager):
         elif saved is not None:
             read_from, read_to = self._replicated_from(since, saved), saved
         self._span = read_from, read_to
-        resumed = max(since, read_from, midnight(read_to.subtract(hours=lookback_hours)))
+        resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
             gap = split_backwards(since, read_from, days=days)

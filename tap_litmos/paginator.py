@@ -204,7 +204,8 @@ class _Reading:
             nearly as large as the largest counts for nothing: it may be cut again.
         check_at: After how many pages to look whether any of them brought a new row. It
             doubles with each look, as counting takes time.
-        distinct_at_check: How many different rows there were at the last such look.
+        furthest: The end of the page that reached furthest, by its offset and rows.
+        at_check: How many different rows there were, and the furthest, at the last such look.
         is_sound: Whether all its pages met, and no row came twice. Known once it is over.
     """
 
@@ -219,7 +220,8 @@ class _Reading:
     probes: int = 0
     few_new: int = 0
     check_at: int = 16
-    distinct_at_check: int = 0
+    furthest: int = 0
+    at_check: tuple[int, int] = (0, 0)
     is_sound: bool = False
 
     def extend(self, page: Page, repeated: int) -> None:
@@ -234,12 +236,14 @@ class _Reading:
         """Raise an error if pages go on without a new row, or in no order at all."""
         if self.pages < self.check_at:
             return
-        before, self.distinct_at_check = self.distinct_at_check, distinct(self.keys)
+        (rows, furthest), self.at_check = self.at_check, (distinct(self.keys), self.furthest)
         self.check_at *= 2
-        if not self.seam.intact and not self.has_duplicates():
-            raise RowsNotProvedError("its rows change places faster than they can be read")
-        if self.distinct_at_check <= before:
+        is_in_no_order = not self.seam.intact and not self.has_duplicates()
+        if self.at_check[0] <= rows:
             raise RowsNotProvedError("it goes on sending pages, but no new rows")
+        # A row that moves may be a new one by its key.
+        if is_in_no_order or self.furthest <= furthest:
+            raise RowsNotProvedError("its rows change places faster than they can be read")
 
     def has_duplicates(self) -> bool:
         """Whether a row came twice in the same state, so that another may not have come."""
@@ -388,6 +392,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         elif not _nearly(rows, self._largest):  # a page as large as others may be cut again
             reading.few_new += 1
         reading.total = end
+        reading.furthest = max(reading.furthest, end)
         # The page before can lack no more rows than the service has from its offset on.
         full = min(self.limit, end - seam.offset)
         reading.hidden += min(max(0, full - len(seam.rows)), len(seam.rows) // 9)

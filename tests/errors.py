@@ -437,6 +437,11 @@ ERRORS: dict[str, Case] = {
         answer=always(200, gzip.compress(b" " * (2 << 20)), Content_Encoding="gzip"),
         memory=9 << 20,
     ),
+    "far more rows than were asked for": Case(
+        what=f"{PATH}: the response has 100,001 rows",
+        next="Check that api_url is really Litmos",
+        answer=always(200, page(STREAM, *[""] * 100_001)),
+    ),
     # Rows
     "a row without key": Case(
         what=f"Sync incomplete: courses: 1 skipped row {WITHOUT_KEY}",

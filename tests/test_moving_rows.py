@@ -187,6 +187,28 @@ def test_paging_ends_though_rows_move_faster_than_they_are_read() -> None:
         assert NOT_PROVED in run.errors[-1]
 
 
+def test_a_reading_that_gets_no_further_ends_though_each_page_has_new_keys() -> None:
+    """The key of a login holds its date: one that moves to the end is a new row."""
+    org = Organisation(users=1, years=0.1, live=False)
+    at = datetime.now(UTC) - OPEN
+    logins: list[Values] = [
+        {"Id": f"u{number}", "LastLogin": at + number * timedelta(milliseconds=1)}
+        for number in range(40)
+    ]
+    org.replace_rows("user_logins", logins)
+
+    def stop(incoming: Incoming) -> None:
+        if incoming.number == 2_000:
+            box.moving = 0  # or it would go on for ever
+
+    with Sandbox(org, moving=5, order="updated", on_request=stop) as box:
+        config = config_for(box, start_date=days_ago(2), page_size=20)
+        run = run_tap(config=config, catalog=catalog_of("user_logins"))
+    assert run.status == 1
+    assert NOT_PROVED in run.errors[-1]
+    assert len(box.requests) < 2_000
+
+
 def test_rows_that_are_deleted_while_they_are_paged_take_no_others_with_them() -> None:
     org = org_with(2_000, ago=CLOSED, every=timedelta(milliseconds=1))
     numbers = itertools.count()

@@ -256,6 +256,21 @@ def test_a_sync_never_begins_before_start_date(box: Sandbox) -> None:
     assert min(seen.since for seen in box.requests if seen.since) == midnight(start) - DAY
 
 
+def test_a_later_start_date_does_not_shorten_the_lookback(box: Sandbox) -> None:
+    """Rows that it left out would count as read when `start_date` is set back."""
+    at = midnight(ago(days=9)) + timedelta(hours=20)
+    state = state_of(at, "teams")
+    state["bookmarks"]["teams"]["replicated_from"] = ago(days=30).isoformat()
+    run = run_tap(
+        config=config_for(box, start_date=(at + DAY).date().isoformat()),
+        state=state,
+        catalog=catalog_of("teams"),
+    )
+    assert run.status == 0
+    assert not run.warnings
+    assert min(seen.since for seen in box.requests if seen.since) == midnight(at - DAY)
+
+
 def test_a_start_date_later_than_the_bookmark_counts_with_a_warning(box: Sandbox) -> None:
     at = ago(days=50)
     run = run_tap(
