@@ -71,10 +71,10 @@ class Body:
 def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
     """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
-    Litmos writes control characters as references such as `&#x1F;`, which XML 1.0 forbids
-    (inferred from what .NET does). They are replaced by U+FFFD. An ampersand that starts
-    no entity is escaped, and an entity of HTML becomes its character. A document that is
-    well-formed is never changed, but for its encoding.
+    Litmos writes control characters as references such as `&#x1F;`, as .NET does (inferred).
+    XML 1.0 forbids them: they are replaced by U+FFFD. An ampersand that starts no entity is
+    escaped, and an entity of HTML becomes its character. A document that is well-formed is
+    never changed, but for its encoding.
 
     Args:
         content: The body of the response.

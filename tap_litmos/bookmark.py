@@ -2,11 +2,11 @@
 
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
-never a row's date, and is what *the bookmark* means in messages; `replicated_from` is its
-beginning. A window that was read whole extends the span if it touches it. If a window cannot be
-read whole, the stream fails; if rows in it were skipped, the stream goes on, but the bookmark
-does not move past that window. Within a window the state does not change. So a run that was
-killed or failed resumes from the last window that was read whole.
+never a row's date, and is what *the bookmark* means in messages; `replicated_from` is the
+span's beginning. A window that was read whole extends the span if it touches it. If a window
+cannot be read whole, the stream fails; if rows in it were skipped, the stream goes on, but the
+bookmark does not move past that window. Within a window the state does not change. So a run
+that was killed or failed resumes from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -78,15 +78,17 @@ class Bookmark(StreamStateManager):
     ) -> list[Window]:
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
-        *since* is the midnight (UTC) a day before `start_date`. First come the windows from the
-        bookmark on, oldest first. They begin at the midnight at or before the bookmark less
-        `lookback_hours`, but not before the span; without `end`, yesterday at the latest. A
-        span that ends before since is forgotten, and a new one begins there. Else since does
-        not shorten the lookback: rows that it left out would count as read.
+        First come windows that go on from the span, oldest first:
 
-        If since lies before the span, the gap between them comes next, newest window first, so
-        that each touches what was read. It is read up to `end` only: where that lies before the
-        span, none of its windows touches the span, which stays as it is.
+        - without a bookmark, or with one before the midnight (UTC) a day before `start_date`,
+          from that midnight on; the span that was saved is forgotten;
+        - else from the midnight at or before the bookmark less `lookback_hours`, but not before
+          the span. A later `start_date` does not shorten that: the rows in between would count
+          as read.
+
+        If `start_date` was set back to before the span, the gap between them comes next, newest
+        window first, so that each touches what was read. If `end` lies before the span, no
+        window of the gap touches the span, and the span stays as it is.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -121,8 +123,8 @@ class Bookmark(StreamStateManager):
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
 
-        Nothing changes where it does not touch what was read before, where rows of an earlier
-        window were skipped, or where no bookmark is kept.
+        Nothing changes where it does not touch what was read before, where rows of a window
+        that lies before it were skipped, or where no bookmark is kept.
 
         Args:
             window: The window.
@@ -133,8 +135,8 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows were skipped in an earlier window: the end stays. Windows of the gap are older,
-        # so they pass, and may move the beginning.
+        # Rows were skipped before it: the end stays. Windows of the gap are older, so they
+        # pass, and may move the beginning.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
@@ -152,8 +154,8 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # The first such window is enough. Of those from the bookmark on, it is the earliest.
-        # The gap is read backwards: windows before a skipped one do not touch the span.
+        # The first such window is enough: of those that go on from the span, it is the
+        # earliest. In the gap, which is read backwards, those before it do not touch the span.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, CatalogEntry
 
+    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Declaration, Endpoint
     from tap_litmos.paginator import WindowPaginator
     from tap_litmos.rows import Page
@@ -233,8 +234,9 @@ class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
     Rows are written window by window. The bookmark is extended once a window is written whole,
-    if no row of it was skipped, and it touches what was read before. A STATE message follows if
-    that has changed the state; in batch mode it follows the BATCH that holds the rows.
+    no row of it was skipped, and the window touches what was read before. A STATE message
+    follows if that has changed the state; in batch mode it follows the BATCH that holds the
+    rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -357,10 +359,8 @@ class LitmosStream(DeclaredStream):
                 self._sync_log.begin(self.endpoint, stats)
                 self._on_first_page(requested_at, reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
-            stats.repaired(fetched.body, str(window))
             page, requests = reader.read(fetched.body), fetched.requests
-            if self._is_older(page, window):
-                stats.of_another_window(str(window))
+            self._warn_of(page, fetched.body, window)
             del fetched  # the body takes memory while the rows are written
             # Through `get_next` of the paginator: does it continue the page before?
             accepted = self._advance(page)
@@ -408,17 +408,18 @@ class LitmosStream(DeclaredStream):
             )
         return paginator.accepted
 
-    def _is_older(self, page: Page, window: Window) -> bool:
-        """Return whether all rows of a page last changed before a window.
+    def _warn_of(self, page: Page, body: Body, window: Window) -> None:
+        """Warn of what was repaired, and if all rows of a page last changed before its window.
 
         Litmos serves what was created or updated in it (the document); two days allow for any
         zone, and for dates that are read as days.
         """
-        if self.replication_key is None or not page.records:
-            return False
-        # One whose date is not known may belong to the window.
-        changed = ((row or {}).get(self.replication_key) or "unknown" for row in page.records)
-        return max(changed) < format_moment(window.since.subtract(days=2))
+        self._stats.repaired(body, str(window))
+        if self.replication_key is not None and page.records:
+            # A row whose date is not known may belong to the window.
+            dates = ((row or {}).get(self.replication_key) or "unknown" for row in page.records)
+            if max(dates) < format_moment(window.since.subtract(days=2)):
+                self._stats.of_another_window(str(window))
 
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
         """Do what is due when the first page of a window has come, before its rows are read."""

@@ -2,8 +2,8 @@
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
-request, never a row: it is thrown away. Only the open window waits for those before it, since a
-row that changes moves from a closed window into the open one.
+request, never a row: it is thrown away. Only the open window waits for those before it: a row
+that changes moves from a closed window into the open one, and this sync could miss it in both.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Fetcher:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If nothing can be fetched any more.
         """
-        pages = self._streams[stream].pages
+        pages = self._streams[stream].pages  # those that are expected or requested
         with self._changed:
             while True:
                 if self._failure is not None:
@@ -247,8 +247,9 @@ class Fetcher:
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():
-                    self._start(stream, position)  # a thread that runs `_fetch`
-                head_start_left = self._dispatch()  # fetches ahead
+                    self._start(stream, position)  # a thread that calls `Transport.fetch`
+                # Fetch ahead. While the first request of the run goes alone, look again soon.
+                head_start_left = self._dispatch()
                 self._wait(head_start_left)
             pages.hand_out(position)
             self._dispatch()

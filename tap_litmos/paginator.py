@@ -1,20 +1,21 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
-Nothing is documented about the order of rows or their number, so no guarantee rests on either.
+Nothing is documented about the order of rows or their number: no guarantee takes either for
+granted, both are seen on the pages.
 A row that is updated while a closed window is read may leave it, as its date is a later one
 then, and all rows after it move up. So each page repeats the last rows of the page before, ten
 of a thousand by default.
 
 A window is read page by page, which is one *reading*. It proves the window if both hold:
 
-- **seams**: each page begins with enough rows of the page before, in the same order; others
-  among them may have left meanwhile. Where it does not, rows have moved, and the paginator
-  steps back until the two pages meet. If even a step back over a whole page does not help, the
-  seam is broken, and the reading goes on without looking for seams;
-- **a count**: as many different rows came as the service has, which is the offset of the last
-  page plus its rows. But for the repeats at seams, none came twice in the same version (key and
-  replication value), as it may stand where another was missed. And no page repeated more rows
-  than it was asked to, as happens when others are added in front meanwhile, unread.
+- **seams**: each page begins with enough rows of the page before, in the same order; rows that
+  stood between them may have left meanwhile. Where it does not, rows have moved, and the
+  paginator steps back until the two pages meet. If even a step back over a whole page does not
+  help, the seam is broken, and the reading goes on without looking for seams;
+- **a count**: at least as many different rows came as the service has: the offset of the last
+  page plus its rows. Apart from repeats at seams, no version of a row (key and replication
+  value) came twice: the second one may stand in the place of a row that was missed. And no page
+  repeated more rows than it was asked to, which happens when rows are added in front, unread.
 
 If a reading proves nothing, the window is read again, with pages cut at other places.
 `WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
@@ -32,7 +33,7 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
-    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, 9 came, *c* included
+    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, and 9 came: proved
 """
 
 from __future__ import annotations
@@ -362,7 +363,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # From the second reading on. Counting takes time: it is done after 1, 2, 4, 8 … pages.
+        # A further reading ends early, once as many new rows came as the one before lacked. It
+        # takes time to count them, so that is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)

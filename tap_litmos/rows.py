@@ -208,7 +208,7 @@ class RowReader:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         key_length = len(self._primary_key)
-        # The selected fields and the keys, each None or its constant.
+        # The selected fields and the keys, where there is a hash all fields: None or constant.
         empty = self._blank_record | {
             name: value for name, value in self.constants.items() if name in self._blank_record
         }
@@ -247,7 +247,7 @@ class RowReader:
         record, others = empty.copy(), {}
         for element, sent in item.items():
             target = self._targets[element]  # the field that takes it, and its cast
-            # Ignored are fields that are not selected; in a listing, also unknown elements.
+            # Ignored are fields that are not kept; in a listing, also unknown elements.
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:

@@ -3,7 +3,8 @@
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows that
 were created or updated between them (the document). It does not document whether they are
 moments or days, in which zone, or whether the ends are included. If at least one end is
-included, windows that share their boundaries, all at midnight, leave no gap between them.
+included, which `--check` tests, windows that share their boundaries, all at midnight, leave no
+gap between them.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ class Window:
     def complete_until(self, requested_at: DateTime) -> DateTime:
         """Return the moment up to which all rows have been served, once this window is read.
 
-        For a closed window it is its end; for an open one the time of the request, but at most
-        a day before its end. An open window that is planned on 1 May ends at 00:00 on 3 May. If
-        it is requested on 2 May, that end may be past in a zone ahead of UTC, and Litmos leaves
-        out the rows of 2 May: so it is complete until 00:00 on 2 May.
+        It is the time of the request, but at most the end of a closed window, or a day before
+        the end of an open one. An open window that is planned on 1 May ends at 00:00 on 3 May.
+        If it is requested on 2 May, that end may be past in a zone ahead of UTC, and Litmos
+        leaves out the rows of 2 May: so it is complete until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -109,8 +110,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. It
-    spans `days` at most, or three if `days` is less: with 7, eight days to the end are a closed
-    window of five and an open one of three.
+    spans `days` at most, but never less than three: with `days` 7, the last eight days are cut
+    into five closed ones and three open ones, not seven and one.
 
     Args:
         since: The moment from which rows are wanted: the first window begins at its midnight,
