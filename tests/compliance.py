@@ -46,8 +46,7 @@ class Truth:
 
     def __init__(self, rows: Mapping[str, list[Row]], today: date) -> None:
         self.rows, self.today = rows, today
-        self.people = {row["Id"] for row in rows["users"] if row["Active"]}
-        # Who is not among the users was hired after they were read: results count all the same.
+        # Who is not among the users was hired after they were read, and counts all the same.
         self.inactive = {row["Id"] for row in rows["users"] if not row["Active"]}
         self.courses = {row["Id"]: row for row in rows["courses"]}
         self._links = self._links_by_owner()
@@ -91,15 +90,16 @@ class Truth:
                     links[stream, row[key]].append(row)
         return links
 
-    def _assigned_since(self) -> dict[Pair, datetime]:
-        latest: dict[Pair, datetime] = {}
+    def _assigned_since(self) -> dict[Pair, list[datetime]]:
+        """Return when each assignment of a pair last changed."""
+        changes = defaultdict(list)
         for user, course, *_, since in self.assignments():
             if (
                 user not in self.inactive
                 and self.courses.get(course, {"Active": True})["Active"]
             ):
-                latest[user, course] = max(since, latest.get((user, course), since))
-        return latest
+                changes[user, course].append(since)
+        return changes
 
     def _course_results(self) -> list[Result]:
         found, seen = [], set()
@@ -111,9 +111,9 @@ class Truth:
         for row in self.rows["course_results"]:
             pair = row["UserId"], row["Id"]
             seen.add(pair)
-            since = self._changed.get(pair)
+            since = max(self._changed[pair], default=None)
             if not row["Active"] and since and since > changed(row):
-                found.append(self._without_result(pair))
+                found.append(self._without_result(pair, since))
                 continue
             course = self.courses[row["Id"]]
             recurs = course["CompliantTillDays"] is not None or row["CompliantTillDate"]
@@ -136,11 +136,14 @@ class Truth:
                     due_soon=self._is_soon(status, day(due)),
                 )
             )
-        found += [self._without_result(pair) for pair in set(self._changed) - seen]
+        found += [
+            self._without_result(pair, min(changes))
+            for pair, changes in self._changed.items()
+            if pair not in seen
+        ]
         return found
 
-    def _without_result(self, pair: Pair) -> Result:
-        since = self._changed[pair]
+    def _without_result(self, pair: Pair, since: datetime) -> Result:
         due = day(limit(self.courses[pair[1]], since))
         status = "overdue" if due and due < self.today else "not_started"
         soon = self._is_soon(status, due)
@@ -178,7 +181,7 @@ class Truth:
             user, path = row["UserId"], row["Id"]
             behind = any((user, course) in late for course in courses[path])
             counts = bool(row["Active"]) and user not in self.inactive and path not in off
-            status = self._status(row, None, behind)
+            status = "overdue" if behind else self._status(row, None, flagged=False)
             till, since = day(row["CompliantTillDate"]), day(row["CreatedDate"])
             done = day(row["FinishDate"])
             found.append(Result(user, path, status, counts, None, till, since, done, None))
@@ -193,7 +196,7 @@ class Truth:
         active = {row["Id"] for row in self.rows["teams"] if row["Active"]}
         members = defaultdict(set)
         for row in self.rows["team_users"]:
-            if row["Active"] and row["TeamId"] in active and row["Id"] in self.people:
+            if row["Active"] and row["TeamId"] in active and row["Id"] not in self.inactive:
                 members[row["TeamId"]].add(row["Id"])
         return members
 

@@ -54,7 +54,7 @@ climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'red
     from climb
     inner join nodes on nodes.id = climb.ancestor_id
     where climb.distance < {{ var('litmos__max_depth') }}
-        and climb.passed not like {{ dbt.concat(["'%/'", "nodes.parent_id", "'/%'"]) }}
+        and {{ dbt.position(dbt.concat(["'/'", "nodes.parent_id", "'/'"]), 'climb.passed') }} = 0
 
 )
 

@@ -1,13 +1,16 @@
-{# Who is in which team, directly or in a team below it; only people and teams that are there. #}
+{#
+  Who is in which team, directly or in a team below it; only people and teams that are there.
+  Somebody who was not loaded counts, as everywhere.
+#}
 with members as (
 
     select member.team_id, member.user_id
     from {{ ref('stg_litmos__team_users') }} as member
-    inner join {{ ref('int_litmos__people') }} as person on person.user_id = member.user_id
+    left join {{ ref('int_litmos__people') }} as person on person.user_id = member.user_id
     inner join {{ ref('stg_litmos__teams') }} as team on team.team_id = member.team_id
     where coalesce(member.is_active, true) and not member.is_deleted
         and coalesce(team.is_active, true) and not team.is_deleted
-        and person.is_current
+        and coalesce(person.is_current, true)
 
 ),
 

@@ -1,6 +1,14 @@
+{#- A longer limit would pass the end of time. -#}
+{%- set time_limit -%}
+case when course.time_limit_days between 0 and 365000 then course.time_limit_days end
+{%- endset -%}
 with assigned as (
 
-    select user_id, course_id, max(last_changed) as last_changed
+    select
+        user_id,
+        course_id,
+        min(last_changed) as first_changed,
+        max(last_changed) as last_changed
     from {{ ref('litmos__assignments') }}
     where is_current
     group by user_id, course_id
@@ -15,16 +23,42 @@ results as (
 
 ),
 
--- Litmos empties DueDate once a course is completed; an earlier version may still tell it.
-earlier as (
+versions as (
 
     select
         user_id,
         course_id,
         due_date,
-        row_number() over (partition by user_id, course_id order by updated_date desc) as latest
+        coalesce(updated_date, created_date) as changed,
+        min(case when completed then completed_date end) over (
+            partition by user_id, course_id
+            order by coalesce(updated_date, created_date) asc nulls first
+            rows between current row and unbounded following
+        ) as first_completed_from_here
     from {{ ref('stg_litmos__course_results_versions') }}
-    where due_date is not null
+
+),
+
+-- Litmos empties DueDate once a course is completed; an earlier version may still tell it. What was
+-- due before an earlier completion was due for that one.
+earlier as (
+
+    select
+        versions.user_id,
+        versions.course_id,
+        versions.due_date,
+        row_number() over (
+            partition by versions.user_id, versions.course_id
+            order by versions.changed desc nulls last
+        ) as latest
+    from versions
+    inner join results
+        on results.user_id = versions.user_id and results.course_id = versions.course_id
+    where versions.due_date is not null
+        and (
+            versions.first_completed_from_here is null
+            or versions.first_completed_from_here >= results.completed_date
+        )
 
 ),
 
@@ -60,7 +94,9 @@ paired as (
             and coalesce(
                 assigned.last_changed > coalesce(result.updated_date, result.created_date), false
             ) as is_assigned_anew,
-        assigned.last_changed as assigned_date,
+        -- A second reason to do it does not put off when it is due.
+        case when result.user_id is null then assigned.first_changed else assigned.last_changed end
+            as assigned_date,
         result.name as course_name,
         result.user_name,
         result.created_date,
@@ -135,7 +171,7 @@ facts as (
         coalesce(
             course.time_limit_date,
             cast(
-                {{ dbt.dateadd('day', 'course.time_limit_days', 'valid.assigned_date') }}
+                {{ dbt.dateadd('day', time_limit, 'valid.assigned_date') }}
                 as {{ dbt.type_timestamp() }}
             )
         ) as due_date_of_course,

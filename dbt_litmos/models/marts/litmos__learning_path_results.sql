@@ -29,8 +29,8 @@ facts as (
         coalesce(result.completed, false)
             or result.start_date is not null
             or coalesce(result.percentage_complete, 0) > 0 as is_started,
-        -- A path has no due date of its own: it is overdue if a course of it is.
-        coalesce(courses.courses_overdue, 0) > 0 as is_flagged_overdue,
+        -- A path has no due date of its own.
+        false as is_flagged_overdue,
         cast(null as date) as due_on,
         result.percentage_complete,
         result.created_date as assigned_date,
@@ -56,7 +56,10 @@ facts as (
 
 told as (
 
-    select facts.*, {{ litmos.status() }} as status
+    -- Also one that was completed: a course that recurs, or came later, may be due again.
+    select
+        facts.*,
+        case when courses_overdue > 0 then 'overdue' else {{ litmos.status() }} end as status
     from facts
 
 )

@@ -4,7 +4,8 @@ with versions as (
         version.*,
         coalesce(updated_date, created_date) as valid_from,
         lead(coalesce(updated_date, created_date)) over (
-            partition by user_id, course_id order by coalesce(updated_date, created_date)
+            partition by user_id, course_id
+            order by coalesce(updated_date, created_date) asc nulls first
         ) as valid_to
     from {{ ref('stg_litmos__course_results_versions') }} as version
 

@@ -7,8 +7,10 @@ with results as (
         coalesce(result.finished_date, result.updated_date, result.created_date) as trained_date,
         result.completed,
         case
-            when translate(result.time_taken, '0123456789:.', '') = ''
+            when translate(result.time_taken, '0123456789', '') in ('::', '.::', '::.', '.::.')
                 and result.time_taken like '%_:__:__%'
+                and result.time_taken not like '.%'
+                and result.time_taken not like '%.:%'
                 then result.time_taken
         end as time_taken
     from {{ ref('stg_litmos__module_results') }} as result
