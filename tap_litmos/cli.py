@@ -248,9 +248,14 @@ def _read_catalog(file: IO[str]) -> Catalog:
     content = _read_json("--catalog", file)
     try:
         catalog = Catalog.from_dict(content)
-        if catalog and all(isinstance(name, str) for name in catalog):
+        if not catalog:
+            reason = "it lists no streams"
+        elif not all(isinstance(name, str) for name in catalog):
+            reason = "a tap_stream_id is no string"
+        elif len(catalog) < len(content["streams"]):
+            reason = "it lists a stream twice"
+        else:
             return catalog
-        reason = "it lists no streams" if not catalog else "a tap_stream_id is no string"
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = repr(error)
     raise RunFailedError(

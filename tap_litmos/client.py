@@ -93,7 +93,9 @@ class DeclaredStream(Stream):
         self._bookmark: Bookmark | None = None
         self._extracted_at: datetime | None = None
         self._version: int | None = None
-        self._map_failure: StreamFailedError | None = None  # see `_generate_record_messages`
+        # Both are set by `_generate_record_messages`.
+        self._map_failure: StreamFailedError | None = None
+        self._has_written = False
 
     # The catalog
 
@@ -113,8 +115,11 @@ class DeclaredStream(Stream):
         entry.schema.properties = listed
         known: dict[str, Any] = self.schema["properties"]
         keys = self._declaration.key_fields
+        if () not in entry.metadata:  # () is the stream itself
+            # So the SDK takes it, until there is metadata of fields, such as of the keys below.
+            entry.metadata.root.selected = True
         selection = entry.metadata.resolve_selection()
-        is_selected = selection[()]  # () is the stream itself
+        is_selected = selection[()]
         self._drop_unknown(listed, warn=is_selected)
         unselected = sorted(
             key for key in keys if key not in listed or not selection["properties", key]
@@ -212,6 +217,7 @@ class DeclaredStream(Stream):
                 )
                 return
             if mapped is not None:
+                self._has_written = True
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
@@ -483,9 +489,9 @@ class ListingStream(LitmosStream):
     def _after_window(self, window: Window, requested_at: DateTime) -> None:
         """Announce the version: rows of earlier ones were deleted.
 
-        An empty listing announces nothing: it would mark everybody as deleted.
+        Where nothing was written, it is not announced: it would mark everybody as deleted.
         """
-        if self._version is not None and self._stats.rows:
+        if self._version is not None and self._has_written:
             self._write_activate_version_message(self._version)
 
 

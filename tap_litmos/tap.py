@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pendulum
@@ -81,6 +82,27 @@ class TapLitmos(Tap):
             raise RunFailedError(
                 f"Setting 'stream_maps' cannot be used ({type(error).__name__}: {error})"
             ) from None
+        self._check_maps()
+
+    def _check_maps(self) -> None:
+        """Warn of stream maps for no stream, and refuse keys that are not in the schema."""
+        for name, given in self.config.get("stream_maps", {}).items():
+            source = given.get("__source__", name) if isinstance(given, dict) else name
+            if source != "__else__" and not fnmatch.filter(self.streams, source):
+                self.logger.warning(
+                    "Stream map of the unknown stream %.100r ignored%s",
+                    source,
+                    did_you_mean(source, self.streams),
+                )
+        for stream in self.streams.values():
+            for each in stream.stream_maps if stream.selected else ():
+                keys = set(each.transformed_key_properties or ())
+                if missing := keys - each.transformed_schema["properties"].keys():
+                    raise RunFailedError(
+                        f"{stream.name}: flattening renames the key "
+                        f"{', '.join(sorted(missing))}. "
+                        "Raise flattening_max_key_length, or leave it out"
+                    )
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

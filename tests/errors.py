@@ -303,6 +303,21 @@ ERRORS: dict[str, Case] = {
         next="--discover prints one",
         catalog={"streams": []},
     ),
+    "a catalog that lists a stream twice": Case(
+        what="is not a Singer catalog (it lists a stream twice)",
+        next="--discover prints one",
+        catalog={"streams": 2 * catalog_of(STREAM)["streams"]},
+    ),
+    "flattening that renames a key": Case(
+        what="team_courses: flattening renames the key IsInTeamLibrary",
+        next="Raise flattening_max_key_length, or leave it out",
+        config={
+            "flattening_enabled": True,
+            "flattening_max_depth": 1,
+            "flattening_max_key_length": 12,
+        },
+        catalog=catalog_of("team_courses"),
+    ),
     # The network
     "a server that is not there": Case(
         what=f"http://127.0.0.1:1/v1.svc {NO_ANSWER}the connection failed",

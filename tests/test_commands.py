@@ -313,6 +313,30 @@ def test_nothing_selected_is_nothing_to_do(box: Sandbox) -> None:
     assert not box.requests
 
 
+@pytest.mark.parametrize("kept", ["none", "empty", "fields"])
+def test_a_catalog_without_metadata_of_a_stream_selects_it(
+    kept: str, box: Sandbox, org: Organisation
+) -> None:
+    catalog = catalog_of("users", "team_courses", "sync_log")
+    chosen = [
+        each for each in catalog["streams"] if each["metadata"][-1]["metadata"]["selected"]
+    ]
+    for each in chosen:
+        of_fields = [part for part in each["metadata"] if part["breadcrumb"]]
+        each["metadata"] = of_fields if kept == "fields" else []
+        if kept == "none":
+            del each["metadata"]
+    run = run_tap(config=config_for(box), catalog={"streams": chosen})
+    assert run.status == 0
+    assert run.rows("users") == truth(org, "users")
+    assert run.rows("team_courses") == truth(org, "team_courses")
+    assert run.of_type("RECORD", "sync_log")
+    for message in run.of_type("SCHEMA"):
+        assert message["schema"]["properties"].keys() >= set(message["key_properties"])
+        for record in run.records(message["stream"]):
+            assert record.keys() <= message["schema"]["properties"].keys()
+
+
 # Stream maps, flattening
 
 
@@ -343,6 +367,21 @@ def test_stream_maps(box: Sandbox, org: Organisation) -> None:
     assert not run.of_type("RECORD", "teams")
     assert not run.of_type("RECORD", "courses")
     assert run.bookmark("users")
+
+
+@pytest.mark.parametrize("map_of", ["userz", "user", "of userz"])
+def test_a_stream_map_for_no_stream_is_warned_of(map_of: str, box: Sandbox) -> None:
+    """Else the addresses that it was to leave out would be written without a word."""
+    maps: dict[str, Any] = {"*ids": None, "copy": {"__source__": "users"}, "__else__": None}
+    wrong = {"Email": None, **({"__source__": "userz"} if map_of == "of userz" else {})}
+    run = run_tap(
+        config=config_for(box, stream_maps={**maps, map_of: wrong}, detect_deletes=True),
+        catalog=catalog_of("users"),
+    )
+    assert run.status == 0
+    [warning] = run.warnings
+    assert "unknown stream" in warning
+    assert "users" in warning
 
 
 def test_a_broken_stream_map_ends_the_run(box: Sandbox) -> None:

@@ -52,7 +52,7 @@ LOADED = ("sync_log", *DEFAULT_STREAMS, *LISTINGS)
 PROOF = (ROOT / "docs" / "proof.md").read_text("utf-8")
 SPANS, HOLES, MISSING, DIGESTS, COUNTS, NEVER_ARRIVED, GONE = statements("", "docs/proof.md")
 
-[LATE] = re.findall(r"`(least\(.*?\) as complete_to)`", PROOF, re.DOTALL)
+[LATE] = re.findall(r"`(case when [^`]*? end as complete_to)`", PROOF)
 LATE_SPANS = SPANS.replace('"CompleteTo" as complete_to', LATE)
 
 TYPES = {
@@ -302,8 +302,11 @@ def test_a_window_with_rows_left_out_is_a_hole() -> None:
     assert left_out
     with in_duckdb({"sync_log": run.records("sync_log")}) as warehouse:
         [span] = warehouse.query(SPANS)
+        [late] = warehouse.query(LATE_SPANS)
         holes = warehouse.query(HOLES)
         reached = moment(span["ReadTo"])
+    assert late["Holes"] == span["Holes"] > 0
+    assert moment(late["ReadTo"]) <= reached
     for row in left_out:
         since, to = moment(row["Since"]), moment(row["To"])
         in_hole = [hole for hole in holes if moment(hole["HoleFrom"]) <= since]

@@ -518,6 +518,18 @@ def test_an_empty_listing_announces_nothing(box: Sandbox) -> None:
     assert len({each["ListedAt"] for each in run.records("course_ids")}) == 1
 
 
+def test_a_listing_of_which_a_stream_map_leaves_nothing_announces_nothing(box: Sandbox) -> None:
+    maps = {"user_ids": {"__filter__": "Id.startswith('nobody')"}}
+    run = run_tap(
+        config=config_for(box, detect_deletes=True, stream_maps=maps),
+        catalog=catalog_of("users"),
+    )
+    assert run.status == 0
+    assert not run.of_type("RECORD", "user_ids")
+    assert not run.of_type("ACTIVATE_VERSION", "user_ids")
+    assert run.of_type("ACTIVATE_VERSION", "team_ids")
+
+
 @pytest.mark.parametrize("end", ["refused", "a row without key"])
 def test_a_listing_that_does_not_come_whole_writes_no_id(end: str, box: Sandbox) -> None:
     """Its ids would pass for all that exist, as they have the latest `ListedAt`."""
