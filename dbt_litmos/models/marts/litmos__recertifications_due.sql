@@ -8,8 +8,8 @@ with due as (
         user_id,
         compliant_till_on
     from {{ ref('litmos__course_results') }}
+    -- Whatever the status: it lapses on that day also where its renewal has been begun.
     where is_current
-        and status in ('completed', 'expiring')
         and compliant_till_on >= {{ litmos.today() }}
         and compliant_till_on < cast({{ dbt.dateadd('month', 13, this_month) }} as date)
 
