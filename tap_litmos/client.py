@@ -32,7 +32,7 @@ from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import RowsNotProvedError, RunFailedError, StreamFailedError
 from tap_litmos.rows import RowReader
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
-from tap_litmos.wording import did_you_mean
+from tap_litmos.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -449,6 +449,8 @@ class LitmosStream(DeclaredStream):
 class ListingStream(LitmosStream):
     """A full listing of ids: read whole each time, without dates or bookmark."""
 
+    _is_short = False  # by Litmos' own count
+
     @override
     def plan(self, now: DateTime) -> Sequence[Window]:
         return [WHOLE_LIST]
@@ -472,9 +474,22 @@ class ListingStream(LitmosStream):
             return (yield from pages)
         ids, requested_at = _collected(pages)
         self._extracted_at = _plain(requested_at)
+        self._warn_if_fewer(len({record["Id"] for record in ids}))
         if not self._stats.rows_without_key:
             yield from ids
         return requested_at
+
+    def _warn_if_fewer(self, ids: int) -> None:
+        """Announce no version, and warn, if fewer ids came than Litmos counts."""
+        total = self._stats.total_count
+        if total is not None and ids < total:
+            self._is_short = True
+            self.logger.warning(
+                "%s: %s came, but Litmos counts %d: it is not announced which were deleted",
+                self.name,
+                counted(ids, "id"),
+                total,
+            )
 
     @override
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
@@ -489,9 +504,10 @@ class ListingStream(LitmosStream):
     def _after_window(self, window: Window, requested_at: DateTime) -> None:
         """Announce the version: rows of earlier ones were deleted.
 
-        Where nothing was written, it is not announced: it would mark everybody as deleted.
+        Where nothing was written, or ids may be missing, it is not announced: it would mark as
+        deleted who is not.
         """
-        if self._version is not None and self._has_written:
+        if self._version is not None and self._has_written and not self._is_short:
             self._write_activate_version_message(self._version)
 
 
