@@ -2,7 +2,7 @@
 
 The state of a stream holds the two keys of the SDK, `replication_key` and
 `replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
-never a row's date, and is what *the bookmark* means in messages; `replicated_from` is the
+never a row's date; it is what *the bookmark* means, and what moves. `replicated_from` is the
 span's beginning. A window that was read whole extends the span if it touches it. If a window
 cannot be read whole, the stream fails; if rows in it were skipped, the stream goes on, but the
 bookmark does not move past that window. Within a window the state does not change. So a run
@@ -82,13 +82,14 @@ class Bookmark(StreamStateManager):
 
         - without a bookmark, or with one before the midnight (UTC) a day before `start_date`,
           from that midnight on; the span that was saved is forgotten;
-        - else from the midnight at or before the bookmark less `lookback_hours`, but not before
-          the span. A later `start_date` does not shorten that: the rows in between would count
-          as read.
+        - else from the midnight at or before (bookmark - `lookback_hours`), but not before the
+          span. A later `start_date` does not shorten that: what it left out lies within the
+          span, and no later sync would read it again.
 
         If `start_date` was set back to before the span, the gap between them comes next, newest
         window first, so that each touches what was read. If `end` lies before the span, no
-        window of the gap touches the span, and the span stays as it is.
+        window of the gap touches the span, which stays as it is: the next sync reads the gap
+        again.
 
         Args:
             start_date: The moment from which rows are wanted.
@@ -155,7 +156,7 @@ class Bookmark(StreamStateManager):
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         # The first such window is enough: of those that go on from the span, it is the
-        # earliest. In the gap, which is read backwards, those before it do not touch the span.
+        # earliest. In the gap, which is read newest first, older ones do not touch the span.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

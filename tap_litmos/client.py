@@ -239,10 +239,10 @@ class DeclaredStream(Stream):
 class LitmosStream(DeclaredStream):
     """A stream of one endpoint.
 
-    Rows are written window by window. The bookmark is extended once a window is written whole,
-    no row of it was skipped, and the window touches what was read before. A STATE message
-    follows if that has changed the state; in batch mode it follows the BATCH that holds the
-    rows.
+    Rows are written window by window. The span that was read is extended once a window is
+    written whole, no row of it was skipped, and the window touches what was read before. A
+    STATE message follows if that has changed the state; in batch mode it follows the BATCH that
+    holds the rows.
 
     Attributes:
         endpoint: The declaration of the stream.
@@ -366,7 +366,7 @@ class LitmosStream(DeclaredStream):
                 self._on_first_page(requested_at, reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             page, requests = reader.read(fetched.body), fetched.requests
-            self._warn_of(page, fetched.body, window)
+            self._warn_of_repairs_and_dates(page, fetched.body, window)
             del fetched  # the body takes memory while the rows are written
             # Through `get_next` of the paginator: does it continue the page before?
             accepted = self._advance(page)
@@ -414,7 +414,7 @@ class LitmosStream(DeclaredStream):
             )
         return paginator.accepted
 
-    def _warn_of(self, page: Page, body: Body, window: Window) -> None:
+    def _warn_of_repairs_and_dates(self, page: Page, body: Body, window: Window) -> None:
         """Warn of what was repaired, and if all rows of a page last changed before its window.
 
         Litmos serves what was created or updated in it (the document); two days allow for any

@@ -2,8 +2,9 @@
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
-request, never a row: it is thrown away. Only the open window waits for those before it: a row
-that changes moves from a closed window into the open one, and this sync could miss it in both.
+request, never a row: it is thrown away. Only the open window waits for those before it: if it
+were read before a row moved into it, and the closed one after the row had left, this sync would
+miss it.
 """
 
 from __future__ import annotations
@@ -231,7 +232,8 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether no new row is expected on it.
+            probing: Whether no new row is expected on it. Then the open window, if it was
+                requested already, need not be requested again.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
@@ -248,7 +250,8 @@ class Fetcher:
                     break
                 if request is None and self._may_start():
                     self._start(stream, position)  # a thread that calls `Transport.fetch`
-                # Fetch ahead. While the first request of the run goes alone, look again soon.
+                # Fetch ahead. The run's first request goes alone for `HEAD_START`, so that a
+                # wrong key is refused once: until then look again soon.
                 head_start_left = self._dispatch()
                 self._wait(head_start_left)
             pages.hand_out(position)

@@ -1,7 +1,7 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
-Nothing is documented about the order of rows or their number: no guarantee takes either for
-granted, both are seen on the pages.
+Neither the order of rows nor their number is documented, so the proof below takes both from the
+pages that came.
 A row that is updated while a closed window is read may leave it, as its date is a later one
 then, and all rows after it move up. So each page repeats the last rows of the page before, ten
 of a thousand by default.
@@ -13,17 +13,17 @@ A window is read page by page, which is one *reading*. It proves the window if b
   paginator steps back until the two pages meet. If even a step back over a whole page does not
   help, the seam is broken, and the reading goes on without looking for seams;
 - **a count**: at least as many different rows came as the service has: the offset of the last
-  page plus its rows. Apart from repeats at seams, no version of a row (key and replication
-  value) came twice: the second one may stand in the place of a row that was missed. And no page
-  repeated more rows than it was asked to, which happens when rows are added in front, unread.
+  page plus its rows. And nothing shows that rows changed places meanwhile: apart from repeats
+  at seams, no version of a row (key and replication value) came twice, and no page repeated
+  more rows than it was asked to.
 
 If a reading proves nothing, the window is read again, with pages cut at other places.
 `WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
-window fails.
+stream fails.
 
 A page with fewer rows than were asked for is *short*, and ends a reading. Only if it may have
 been cut by a service that caps its pages, one more is asked for, to see that nothing follows: a
-*probe*.
+*probe*. Once rows have followed one, short pages are taken for cut ones.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -315,8 +315,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
-        # What each reading of the window brought: those after the last one at which rows may
-        # have left.
+        # The keys that each reading brought, of those since rows may last have left the window.
         self._keys_so_far: list[Hashes] = []
         self._before: _Reading | None = None
         self._reading = _Reading()
@@ -363,8 +362,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # A further reading ends early, once as many new rows came as the one before lacked. It
-        # takes time to count them, so that is done after 1, 2, 4, 8 … pages.
+        # A further reading proves the window as soon as it has brought as many new rows as the
+        # one before lacked. Counting takes time: it is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)

@@ -208,7 +208,8 @@ class RowReader:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         key_length = len(self._primary_key)
-        # The selected fields and the keys, where there is a hash all fields: None or constant.
+        # What each record starts from: all its fields, each None or its constant. Where there
+        # is a hash, also fields that are not selected: `_complete` drops them.
         empty = self._blank_record | {
             name: value for name, value in self.constants.items() if name in self._blank_record
         }

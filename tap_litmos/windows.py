@@ -61,8 +61,9 @@ class Window:
 
         It is the time of the request, but at most the end of a closed window, or a day before
         the end of an open one. An open window that is planned on 1 May ends at 00:00 on 3 May.
-        If it is requested on 2 May, that end may be past in a zone ahead of UTC, and Litmos
-        leaves out the rows of 2 May: so it is complete until 00:00 on 2 May.
+        If it is requested on 2 May, that end may be past in a zone ahead of UTC. Rows that
+        changed after it, still on 2 May in UTC, are not in it: so it is complete until 00:00 on
+        2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -110,8 +111,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. It
-    spans `days` at most, but never less than three: with `days` 7, the last eight days are cut
-    into five closed ones and three open ones, not seven and one.
+    spans `days` at most, but never less than three: with `days` 7, eight days become a closed
+    window of five days and an open one of three, not of seven and one.
 
     Args:
         since: The moment from which rows are wanted: the first window begins at its midnight,
@@ -122,7 +123,7 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # If what is left fits into one window, that is open: a request less per stream and sync.
+    # If what is left fits into one window, that one is open: a request less in each sync.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)
