@@ -187,7 +187,7 @@ class RateLimit:
             return otherwise
         try:
             return ask(self._shared)
-        except (sqlite3.Error, TypeError) as error:  # a damaged file may hold other types
+        except (sqlite3.Error, TypeError, ValueError) as error:  # a damaged file
             self._do_without_file(error)
             return otherwise
 
@@ -297,7 +297,8 @@ class _SharedTurns:
         if found is None:
             return None
         self._known_share, share = found
-        return share, time.time() - self._known_share
+        # A damaged file may hold any number, or none.
+        return max(1.0, float(share)), time.time() - self._known_share
 
     def _clean_up(self, now: float) -> None:
         """Delete rows that no longer count, and those of a clock that was set back since."""

@@ -152,6 +152,24 @@ CASES: dict[str, Case] = {
             "small_limit": (HARMLESS, "100 rows for a limit of 10"),
         },
     ),
+    "pages of 99, of which one in 10 is left out": Case(
+        {"page_cap": 99, "filtered": 10},
+        {
+            "limit": (BREAKS, "no setting helps"),
+            "small_limit": (BREAKS, "Set page_size to 1000"),
+            "small_pages": (BREAKS, "rows of the window did not come"),
+        },
+        {"page_size": 89},
+    ),
+    "one in 8 left out of small pages": Case(
+        {"filtered": 8},
+        {
+            "limit": (HARMLESS, "end after 875 rows"),
+            "small_limit": (BREAKS, "Set page_size to 1000"),
+            "small_pages": (BREAKS, "rows of the window did not come"),
+        },
+        {"page_size": 50},
+    ),
     "one in 190 left out": Case({"filtered": 190}, {"limit": (HARMLESS, "end after 995 rows")}),
     "pages that are too long": Case(
         {"overfull": 3}, {"small_limit": (HARMLESS, "13 rows for a limit of 10")}
@@ -295,6 +313,32 @@ def with_one_row(
         return (200, {}, page(stream, row)) if incoming.stream == stream else None
 
     return answer
+
+
+def test_a_cap_of_one_stream_alone_is_seen(dense_org: Organisation) -> None:
+    def cap(incoming: Incoming) -> None:
+        if incoming.stream == "course_modules":
+            incoming.query["limit"] = str(min(40, int(incoming.query.get("limit", 100))))
+
+    with Sandbox(dense_org, on_request=cap) as box:
+        run = run_tap("--check", minute=1.0, config=config_for(box))
+    found = findings_of(run)["limit"]
+    assert (found.verdict, found.advice) == ("breaks a guarantee", "Set page_size to 40")
+
+
+def test_windows_that_leave_a_day_between_them_are_seen(dense_org: Organisation) -> None:
+    """A day that is not included begins them, and a moment ends them."""
+
+    def read_as_day(incoming: Incoming) -> None:
+        if incoming.since is not None:
+            day = incoming.since.replace(hour=0, minute=0, second=0) + timedelta(days=1)
+            incoming.query["since"] = f"{min(day, incoming.to or day):%Y-%m-%d %H:%M:%S}"
+
+    with Sandbox(dense_org, on_request=read_as_day) as box:
+        run = run_tap("--check", minute=1.0, config=config_for(box, lookback_hours=48))
+    found = findings_of(run)["ends"]
+    assert found.verdict == "breaks a guarantee"
+    assert "no setting helps" in found.advice
 
 
 def values_of(org: Organisation) -> set[str]:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -276,6 +277,7 @@ def test_requests_that_are_refused_as_others_use_the_key_are_all_served_in_the_e
 
 WORKER = """
 import sys
+import time
 from tap_litmos.rate import RateLimit
 path, rate, minute, count = sys.argv[1], *map(float, sys.argv[2:])
 limit = RateLimit(int(rate), file=path, key="k", minute=minute)
@@ -444,7 +446,14 @@ def other_table(path: Path) -> None:
         db.executescript(f"DROP TABLE {name}; CREATE TABLE {name} (x)")
 
 
-@pytest.mark.parametrize("make", [directory, text, other_table])
+def other_share(path: Path) -> None:
+    RateLimit(1, file=str(path), key="k").close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"INSERT INTO {table(db)} VALUES (?1, ?1, '5abc')", (time.time(),))  # noqa: S608
+        db.commit()
+
+
+@pytest.mark.parametrize("make", [directory, text, other_table, other_share])
 def test_a_file_that_cannot_be_used_is_told_once_and_done_without(
     make: Callable[[Path], None],
     tmp_path: Path,

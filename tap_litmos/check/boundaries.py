@@ -195,6 +195,12 @@ def ends(account: Account) -> Outcome:
     if since.reading is None or to.reading is None:
         return unseen("since and to are read neither as moments nor as days", "See above")
     detail = f"since is {_included(since)}, to is {_included(to)}"
+    if since.skips_a_day and to.reading == "moment":
+        return breaks(
+            f"{detail}; since is a day, to a moment, so that rows of the day at which two "
+            "windows meet are never served",
+            "Report that windows leave a day between them: no setting helps",
+        )
     if since.included or to.included:
         return holds(f"{detail}; windows share their ends")
     if since.included is False and to.included is False:

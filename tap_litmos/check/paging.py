@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.finder import largest, named
+from tap_litmos.check.finder import closed_pages, largest, named
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.errors import RowsNotProvedError
@@ -183,13 +183,12 @@ def _judge_pages(read: _InPages, name: str, *, left: int, missing: int) -> Outco
     "asked behind the largest page",
 )
 def limit(account: Account) -> Outcome:
-    """Ask behind the largest page whether it was cut."""
-    sample = largest(account)
+    """Ask behind pages whether they were cut."""
+    sample, is_cut = _cut_page(account)
     page_size: int = account.config["page_size"]
-    if sample.rows >= LIMIT:
-        return holds(f"the largest page has {counted(sample.rows, 'row')}")
-    behind = account.fetch(_behind(sample, sample.rows))
-    if not set(behind.keys) - set(sample.keys):
+    if not is_cut:
+        if sample.rows >= LIMIT:
+            return holds(f"the largest page has {counted(sample.rows, 'row')}")
         if sample.rows > 9 * LIMIT // 10:
             return holds(f"the largest page has {counted(sample.rows, 'row')}, and none follow")
         return unseen(
@@ -198,11 +197,42 @@ def limit(account: Account) -> Outcome:
         )
     account.cut_from = min(account.cut_from, sample.rows)
     detail = f"pages end after {counted(sample.rows, 'row')} although more follow"
+    if sample.rows < DEFAULT_LIMIT and _leaves_rows_out(
+        account, sample, min(page_size, sample.rows)
+    ):
+        return breaks(
+            f"{detail}, and rows are left out of such pages: the tap sees neither",
+            "Report it: no setting helps",
+        )
     if sample.rows >= DEFAULT_LIMIT or sample.rows >= page_size:
         return harmless(f"{detail}; the tap sees that and reads on")
     return breaks(
         f"{detail}, too few for the tap to see that", f"Set page_size to {sample.rows}"
     )
+
+
+def _cut_page(account: Account) -> tuple[SeenPage, bool]:
+    """Return a page behind which more rows follow, and True; else the largest, and False.
+
+    Of each stream its largest page of 10 to 99 rows is tried, as the tap does not see for
+    itself that such a page is cut.
+    """
+    sample = largest(account)
+    small: dict[str, SeenPage] = {}
+    for page in closed_pages(account):
+        if _SMALL <= page.rows < DEFAULT_LIMIT and page is not sample:
+            small.setdefault(page.endpoint.stream, page)
+    for page in (*small.values(), sample):
+        behind = account.fetch(_behind(page, page.rows)) if page.rows < LIMIT else page
+        if set(behind.keys) - set(page.keys):
+            return page, True
+    return sample, False
+
+
+def _leaves_rows_out(account: Account, sample: SeenPage, size: int) -> bool:
+    """Return whether a page of a size brings less than nine tenths of it."""
+    page = account.fetch(PageRequest(sample.endpoint, Position(sample.window), limit=size))
+    return 10 * page.rows < 9 * size
 
 
 def _behind(sample: SeenPage, start: int) -> PageRequest:
@@ -219,6 +249,12 @@ def small_limit(account: Account) -> Outcome:
     if page.rows < _SMALL:
         if account.fetch_again(sample.request).rows < sample.rows:
             raise UnseenError("rows left the window meanwhile")
+        if 9 * account.config["page_size"] < 10 * DEFAULT_LIMIT:
+            return breaks(
+                f"{detail}; rows are left out of pages, and the tap does not see it with so "
+                "small a page_size",
+                "Set page_size to 1000",
+            )
         return harmless(f"{detail}; rows are left out of pages. The tap reads on")
     return harmless(f"{detail}; the tap goes on behind the limit, and its pages overlap")
 
