@@ -203,7 +203,7 @@ def lateness(account: Account) -> Outcome:
     lookback: int = account.config["lookback_hours"]
     if latest > _SOON:
         detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
-        hours += max(0.0, -(account.zone or 0.0))  # in the west, both add up
+        hours += max(0.0, -zone / _HOUR)  # in the west, both add up
         if hours < lookback:
             return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
         return breaks(detail, f"Set lookback_hours to {math.ceil(hours) + 24}")
