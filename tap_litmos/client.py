@@ -474,22 +474,23 @@ class ListingStream(LitmosStream):
             return (yield from pages)
         ids, requested_at = _collected(pages)
         self._extracted_at = _plain(requested_at)
-        self._warn_if_fewer(len({record["Id"] for record in ids}))
+        self._is_short = self._lacks_ids(ids)
         if not self._stats.rows_without_key:
             yield from ids
         return requested_at
 
-    def _warn_if_fewer(self, ids: int) -> None:
-        """Announce no version, and warn, if fewer ids came than Litmos counts."""
+    def _lacks_ids(self, records: Sequence[Record]) -> bool:
+        """Return whether fewer ids came than Litmos counts, and warn of it."""
         total = self._stats.total_count
-        if total is not None and ids < total:
-            self._is_short = True
-            self.logger.warning(
-                "%s: %s came, but Litmos counts %d: it is not announced which were deleted",
-                self.name,
-                counted(ids, "id"),
-                total,
-            )
+        if total is None or (came := len({record["Id"] for record in records})) >= total:
+            return False
+        self.logger.warning(
+            "%s: %s came, but Litmos counts %d: it is not announced which were deleted",
+            self.name,
+            counted(came, "id"),
+            total,
+        )
+        return True
 
     @override
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:

@@ -1,10 +1,9 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
 Neither the order of rows nor their number is documented, so the proof below takes both from the
-pages that came.
-A row that is updated while a closed window is read may leave it, as its date is a later one
-then, and all rows after it move up. So each page repeats the last rows of the page before, ten
-of a thousand by default.
+pages that came. A row that is updated while a closed window is read may leave it, as its date
+is a later one then, and all rows after it move up. So each page repeats the last rows of the
+page before, ten of a thousand by default.
 
 A window is read page by page, which is one *reading*. It proves the window if both hold:
 

@@ -180,7 +180,7 @@ def _judge_pages(read: _InPages, name: str, *, left: int, missing: int) -> Outco
 @claim(
     "Paging",
     f"A page may have {LIMIT:,} rows, and a shorter one is the last",
-    "asked behind the largest page",
+    "asked behind the largest pages",
 )
 def limit(account: Account) -> Outcome:
     """Ask behind pages whether they were cut."""
