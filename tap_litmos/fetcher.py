@@ -267,11 +267,27 @@ class Fetcher:
             self._changed.wait(seconds)
 
     def total_count(self, stream: str) -> int | None:
-        """Return how many rows a stream has by Litmos' own count, None if it gives none."""
+        """Return how many rows a stream has by Litmos' own count, None if it gives none.
+
+        Raises:
+            RunFailedError: If nothing can be fetched any more.
+        """
         asked = self._streams[stream]
-        if asked.endpoint.total_path is None:
+        path, this_thread = asked.endpoint.total_path, threading.current_thread()
+        if path is None:
             return None
-        return self._transport.total_count(asked.endpoint.total_path, asked.stats)
+        with self._changed:
+            while not self._may_start():
+                if self._failure is not None:
+                    raise self._failure
+                self._wait(self._head_start_left())
+            self._threads.add(this_thread)  # it sends one of the requests in flight
+        try:
+            return self._transport.total_count(path, asked.stats)
+        finally:
+            with self._changed:
+                self._threads.discard(this_thread)
+                self._dispatch()
 
     def finish_window(self, stream: str, window: Window) -> None:
         """Mark a window as finished: no more of its pages will be asked for."""
@@ -289,7 +305,8 @@ class Fetcher:
         """Stop all requests at once; wait for their threads to end, `CLOSE_TIMEOUT` at most."""
         with self._changed:
             self._failure = self._failure or TransportClosedError()
-            threads = list(self._threads)
+            # A signal may have ended `total_count` in this one.
+            threads = self._threads - {threading.current_thread()}
         self._transport.close()
         deadline = time.monotonic() + CLOSE_TIMEOUT
         for thread in threads:

@@ -71,6 +71,31 @@ def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
     assert box.max_in_flight == most
 
 
+@pytest.mark.usefixtures("no_head_start")
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_request_for_a_total_is_one_of_those_in_flight(
+    most: int,
+) -> None:
+    total, listed = threading.Event(), threading.Event()
+
+    def wait_for_total(incoming: Incoming) -> None:
+        if incoming.path == ENDPOINT["user_ids"].total_path:
+            total.set()
+        elif listed.is_set():
+            total.wait(0.3)  # long enough for it to come beside the others
+        elif incoming.stream == "user_ids":
+            listed.set()
+
+    box = Sandbox(Organisation(users=20, years=0.3, live=False), on_request=wait_for_total)
+    with box:
+        config = config_for(box, detect_deletes=True, max_concurrent_requests=most)
+        run = run_tap(config=config)
+    assert run.status == 0
+    assert total.is_set()
+    assert box.max_in_flight == most
+    assert run.warnings == []
+
+
 def test_what_is_asked_for_and_delivered_is_what_a_sequential_tap_would() -> None:
     """Nothing differs but the order of the requests."""
     with time_machine.travel(AFTERNOON, tick=False):
