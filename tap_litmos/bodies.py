@@ -73,8 +73,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
 
     Litmos writes control characters as references such as `&#x1F;`, as .NET does (inferred).
     XML 1.0 forbids them: they are replaced by U+FFFD. An ampersand that starts no entity is
-    escaped, and an entity of HTML becomes its character. A document that is well-formed is
-    never changed, but for its encoding.
+    escaped, and an entity of HTML becomes its character. Of a document that is well-formed,
+    only the encoding is changed.
 
     Args:
         content: The body of the response.

@@ -1,12 +1,12 @@
 """A stream's bookmark: which span of time has been read, from STATE in to STATE out.
 
 The state of a stream holds the two keys of the SDK, `replication_key` and
-`replication_key_value`, and beside them `replicated_from`. The value is the end of the span,
-never a row's date; it is what *the bookmark* means, and what moves. `replicated_from` is the
-span's beginning. A window that was read whole extends the span if it touches it. If a window
-cannot be read whole, the stream fails; if rows in it were skipped, the stream goes on, but the
-bookmark does not move past that window. Within a window the state does not change. So a run
-that was killed or failed resumes from the last window that was read whole.
+`replication_key_value`, and beside them `replicated_from`. The value, called *the bookmark*, is
+the end of the span, never a row's date; `replicated_from` is its beginning. A window that was
+read whole extends the span if the two touch. If a window cannot be read whole, the stream
+fails; if rows in it were skipped, the stream goes on, but the bookmark does not move past that
+window. Within a window the state does not change. So a run that was killed or failed resumes
+from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -78,48 +78,48 @@ class Bookmark(StreamStateManager):
     ) -> list[Window]:
         """Read the state, keep its span for `extend`, and return the windows of this sync.
 
-        First come windows that go on from the span, oldest first:
-
-        - without a bookmark, or with one before the midnight (UTC) a day before `start_date`,
-          from that midnight on; the span that was saved is forgotten;
-        - else from the midnight at or before (bookmark - `lookback_hours`), but not before the
-          span. A later `start_date` does not shorten that: what it left out lies within the
-          span, and no later sync would read it again.
-
-        If `start_date` was set back to before the span, the gap between them comes next, newest
-        window first, so that each touches what was read. If `end` lies before the span, no
-        window of the gap touches the span, which stays as it is: the next sync reads the gap
-        again.
+        First come those that go on from the span, oldest first; without a span, from
+        `start_date` on. If `start_date` was set back to before the span, the gap between them
+        follows, newest window first, so that each touches what was read.
 
         Args:
-            start_date: The moment from which rows are wanted.
+            start_date: The moment from which rows are wanted; read from the midnight (UTC) a
+                day before, which includes it in all zones.
             now: The current moment.
             days: The span of a closed window, 1 to 7.
             lookback_hours: Hours before the bookmark from which to read again.
             end: Where to stop: at the first midnight at or after it, or at today's midnight
                 where that is earlier. None: go on to now.
         """
-        since = start_for(start_date)  # the midnight a day earlier, for zones west of UTC
-        read_from = read_to = since  # nothing yet
+        since = start_for(start_date)
+        self._span = read_from, read_to = self._saved_span(since, now)
+        # A later `start_date` does not cut the lookback: the rows before it lie within the
+        # span, so no later sync would read them again.
+        resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
+        if end is None:
+            windows = split_into_windows(resumed, now, days=days)
+            gap = split_backwards(since, read_from, days=days)  # mostly empty
+        else:
+            stop = next_midnight(end, at_most=midnight(now))
+            windows = split_forwards(resumed, stop, days=days)
+            # Where `stop` lies before the span, the gap's windows do not touch the span: the
+            # next sync reads them again.
+            gap = split_backwards(since, min(read_from, stop), days=days)
+        return [*windows, *gap]
+
+    def _saved_span(self, since: DateTime, now: DateTime) -> tuple[DateTime, DateTime]:
+        """Return the span that the state holds; an empty one at `since` if none counts."""
         saved = self._read_bookmark(now)
-        if saved is not None and saved < since:
+        if saved is None:
+            return since, since
+        if saved < since:
             self._warn(
                 "%s: start_date is later than the bookmark %s; the time in between is not read",
                 self.stream_name,
                 saved,
             )
-        elif saved is not None:
-            read_from, read_to = self._replicated_from(since, saved), saved
-        self._span = read_from, read_to
-        resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
-        if end is None:
-            windows = split_into_windows(resumed, now, days=days)
-            gap = split_backwards(since, read_from, days=days)
-        else:
-            stop = next_midnight(end, at_most=midnight(now))
-            windows = split_forwards(resumed, stop, days=days)
-            gap = split_backwards(since, min(read_from, stop), days=days)
-        return [*windows, *gap]
+            return since, since
+        return self._replicated_from(since, saved), saved
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
@@ -143,7 +143,7 @@ class Bookmark(StreamStateManager):
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))
         self._span = read_from, read_to
-        self.is_flushed = False  # also where the window has no rows
+        self.is_flushed = False  # else no STATE would follow a window without rows
         self.stream_state.update(
             replication_key=self._replication_key,
             replication_key_value=format_moment(read_to),
@@ -155,8 +155,8 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # The first such window is enough: of those that go on from the span, it is the
-        # earliest. In the gap, which is read newest first, older ones do not touch the span.
+        # The first such window is enough. All windows after it that go on from the span are
+        # later. Those of the gap, which come newest first, do not touch the span any more.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

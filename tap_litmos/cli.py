@@ -212,8 +212,8 @@ class CommandLineTap(TapLitmos):
         cls.logger.info(
             "%s v%s, Meltano SDK v%s", cls.name, cls.plugin_version, cls.sdk_version
         )
-        with Writer(is_resumable=True) as writer:
-            # The SDK will write every message by `writer.write_message`.
+        with Writer(for_sync=True) as writer:
+            # The SDK will write every message through `writer.write_message`.
             tap = cls._from_command_line(config, writer, state, catalog)
             # At its end the run logs the summary, and raises an error if rows may be missing.
             with tap.prepare_run():

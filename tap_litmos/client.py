@@ -205,6 +205,7 @@ class DeclaredStream(Stream):
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        """Do as the SDK does, but leave the fields as they are: `RowReader` has typed them."""
         for stream_map in self.stream_maps:
             try:
                 mapped = stream_map.transform(record)
@@ -217,7 +218,7 @@ class DeclaredStream(Stream):
                 )
                 return
             if mapped is not None:
-                self._has_written = True
+                self._has_written = True  # `ListingStream` asks; it sets `_version` too
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
@@ -270,6 +271,7 @@ class LitmosStream(DeclaredStream):
             now: The current moment.
         """
         if self.replication_method != REPLICATION_INCREMENTAL:
+            # Its `Bookmark` has no replication key then, and keeps nothing.
             self.logger.warning(
                 "%s: catalog requests %s: re-reading from start_date; no bookmark is saved",
                 self.name,
@@ -311,10 +313,11 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         stats.start()
         try:
-            for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):  # None: all
+            # With `--test`, it stops after one record without the SDK's error. None: all.
+            for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
-                # Set by `_generate_record_messages` during the `yield`: raised there, it would
-                # end the run instead of this stream.
+                # `_generate_record_messages`, which runs during the `yield`, leaves the error
+                # of a stream map here: raised there, it would end the run, not this stream.
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
@@ -327,8 +330,8 @@ class LitmosStream(DeclaredStream):
     def _read(self) -> Iterator[Record]:
         """Yield the records of all windows.
 
-        Without `batch_config`, the SDK has written each record when it asks for the next one:
-        so a STATE message may follow it.
+        The SDK has written a record before it asks for the next one, so a STATE message may be
+        written between two windows; not so with `batch_config`.
         """
         reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
@@ -343,7 +346,7 @@ class LitmosStream(DeclaredStream):
         stats.windows += 1
         self._sync_log.finish(window, requested_at)
         if stats.rows_without_key == skipped_before:
-            self._after_window(window, requested_at)
+            self._after_window(window, requested_at)  # extends the bookmark
         else:
             # A row without key was not written: the bookmark does not move past its window.
             self.state_manager.block_at(window)
@@ -361,18 +364,19 @@ class LitmosStream(DeclaredStream):
         is_first = True
         for fetched in self._pages(window):
             if is_first:
-                requested_at, is_first = fetched.requested_at, False
+                is_first = False
+                requested_at = fetched.requested_at
                 self._sync_log.begin(self.endpoint, stats)
                 self._on_first_page(requested_at, reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
-            page, requests = reader.read(fetched.body), fetched.requests
+            page, tries = reader.read(fetched.body), fetched.requests
             self._warn_of_repairs_and_dates(page, fetched.body, window)
             del fetched  # the body takes memory while the rows are written
-            # Through `get_next` of the paginator: does it continue the page before?
+            # `get_next` of the paginator decides whether it continues the page before.
             accepted = self._advance(page)
-            self._sync_log.add(page, requests, accepted=accepted)
+            self._sync_log.add(page, tries, accepted=accepted)
             if accepted:
-                yield from _not_in(last_page, page)  # pages overlap: see `paginator`
+                yield from _without_repeats(page, last_page)  # pages overlap: see `paginator`
                 last_page = dict(zip(page.versions, page.records, strict=True))
         return requested_at
 
@@ -382,7 +386,7 @@ class LitmosStream(DeclaredStream):
         The caller has to `_advance` after each, which moves the paginator on.
         """
         paginator = self._paginator
-        while not paginator.finished and paginator.current_value.window is window:
+        while not paginator.finished and paginator.current_value.window == window:
             self.run.progress.reached(self.name, str(window))
             yield self.run.fetcher.page(
                 self.name, paginator.current_value, probing=paginator.is_probing
@@ -431,7 +435,7 @@ class LitmosStream(DeclaredStream):
         """Do what is due when the first page of a window has come, before its rows are read."""
 
     def _after_window(self, window: Window, requested_at: DateTime) -> None:
-        """Extend the bookmark, as a window is written whole, and no row was skipped."""
+        """Extend the bookmark, now that a window is written whole, and no row was skipped."""
         if self.is_test:
             return
         self.state_manager.extend(window, requested_at)
@@ -441,7 +445,7 @@ class LitmosStream(DeclaredStream):
 
     @override
     def _write_state_message(self) -> None:
-        """Write a STATE message, and before it the log of the windows finished until now."""
+        """Write a STATE message, and before it the sync log's rows of the windows it covers."""
         self._sync_log.write()
         super()._write_state_message()
 
@@ -494,7 +498,7 @@ class ListingStream(LitmosStream):
 
     @override
     def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
-        reader.constants = {"ListedAt": format_moment(requested_at)}
+        reader.set_constant("ListedAt", format_moment(requested_at))
         if self.is_test:
             return
         self._stats.total_count = self.run.fetcher.total_count(self.name)
@@ -527,7 +531,7 @@ def _collected(pages: Generator[Record, None, DateTime]) -> tuple[list[Record], 
             return records, end.value
 
 
-def _not_in(last_page: dict[Any, Record | None], page: Page) -> Iterator[Record]:
+def _without_repeats(page: Page, last_page: dict[Any, Record | None]) -> Iterator[Record]:
     """Yield the records of a page but those that the page before it brought alike.
 
     A window that is read again writes its rows again, which an upserting target merges. A row

@@ -37,17 +37,18 @@ class Field:
 
     Attributes:
         name: The one name the field has in records.
-        kind: How its text is cast. A `hash` is computed over the typed values of all other
-            fields of the row; `others` holds, as JSON, elements that belong to no field, and
-            values that do not fit the field they were sent for.
+        kind: How its text is cast. A `hash`, the key where Litmos sends no id, is computed
+            over the typed values of all other fields of the row. `others` holds, as JSON,
+            elements that belong to no field, and values that do not fit the field they were
+            sent for.
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
         sent: Whether Litmos sends it. If not, the tap makes its value.
-        default: The value where Litmos sends none, for a part of the primary key, which cannot
-            be null. None: there is none.
+        default: What a part of the primary key, which cannot be null, becomes where Litmos
+            sends nothing. None: no default.
         opt_in: The boolean setting without which the stream does not have the field,
-            whatever the catalog selects. None: it always has.
+            whatever the catalog selects. None: the field is always there.
     """
 
     name: str
@@ -173,8 +174,8 @@ class Endpoint(Declaration):
     """One endpoint of Litmos, and the stream that it becomes.
 
     Without a replication key it is a listing: an endpoint without date range, read whole each
-    time, and only for its ids. `OtherFields`, or `ListedAt` in a listing, is added to its
-    fields as the last one.
+    time, only for its ids, to detect deletes. A last field is added: `ListedAt` in a listing,
+    else `OtherFields`, which holds the elements that no field takes.
 
     Attributes:
         path: The path below the API's base URL.

@@ -2,9 +2,9 @@
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
-request, never a row: it is thrown away. Only the open window waits for those before it: if it
-were read before a row moved into it, and the closed one after the row had left, this sync would
-miss it.
+request, never a row: it is thrown away. Only the open window waits for those before it: a row
+that is updated meanwhile moves from a closed window into the open one, and if that had been
+read already, this sync would miss the row.
 """
 
 from __future__ import annotations
@@ -232,8 +232,9 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether no new row is expected on it. Then the open window, if it was
-                requested already, need not be requested again.
+            probing: Whether no new row is expected on it. Else, if the page was not predicted,
+                an open window that was requested already is requested again: rows may have
+                moved into it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
@@ -249,13 +250,13 @@ class Fetcher:
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():
-                    self._start(stream, position)  # a thread that calls `Transport.fetch`
+                    self._start(stream, position)  # in a thread: `Transport.fetch`
                 # Fetch ahead. The run's first request goes alone for `HEAD_START`, so that a
                 # wrong key is refused once: until then look again soon.
-                head_start_left = self._dispatch()
-                self._wait(head_start_left)
+                look_again_in = self._dispatch()
+                self._wait(look_again_in)
             pages.hand_out(position)
-            self._dispatch()
+            self._dispatch()  # a page less is held, so there may be room for another
         if isinstance(request.result, StreamFailedError):
             raise request.result
         return request.result

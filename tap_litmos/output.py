@@ -37,18 +37,18 @@ _RESUMES = (
 class Writer(MsgSpecWriter):
     """Buffers RECORD messages; any other message, or a full buffer, flushes them.
 
-    It writes to a pipe only what the pipe takes at once. So a signal is never kept waiting by
-    a target that does not read.
+    It writes to a pipe only what the pipe takes at once, so a target that does not read never
+    delays a signal.
     """
 
-    def __init__(self, *, is_resumable: bool = False) -> None:
+    def __init__(self, *, for_sync: bool = False) -> None:
         """Make a writer.
 
         Args:
-            is_resumable: Whether the next run goes on where this one ends, as a sync does.
+            for_sync: Whether it writes a sync, so that errors say that the next one resumes.
         """
         super().__init__()
-        self._hint = _RESUMES if is_resumable else ""
+        self._hint = _RESUMES if for_sync else ""
         self._waiting = bytearray()
         self._is_writing = False
         self._stopped_by: int | None = None

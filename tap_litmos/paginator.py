@@ -1,35 +1,33 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
-Neither the order of rows nor their number is documented, so the proof below takes both from the
-pages that came. A row that is updated while a closed window is read may leave it, as its date
-is a later one then, and all rows after it move up. So each page repeats the last rows of the
-page before, ten of a thousand by default.
+Neither the order of rows nor their number is documented, so the proof takes both from the pages
+that came. A row that is updated while a closed window is read may leave it, as its date is a
+later one then, and all rows after it move up. So each page is asked for from a little further
+back, and repeats the last rows of the page before, ten of a thousand by default.
 
-A window is read page by page, which is one *reading*. It proves the window if both hold:
+To read a window once, page by page, is a *reading*. It proves the window if both hold:
 
-- **seams**: each page begins with enough rows of the page before, in the same order; rows that
-  stood between them may have left meanwhile. Where it does not, rows have moved, and the
+- **seams**: each page continues the one before: it begins with enough of its rows, in the same
+  order, even if some in the middle have left. Where it does not, rows have moved, and the
   paginator steps back until the two pages meet. If even a step back over a whole page does not
-  help, the seam is broken, and the reading goes on without looking for seams;
-- **a count**: at least as many different rows came as the service has: the offset of the last
-  page plus its rows. And nothing shows that rows changed places meanwhile: apart from repeats
-  at seams, no version of a row (key and replication value) came twice, and no page repeated
-  more rows than it was asked to.
+  help, the seam is *broken*: the reading goes on without seams, and proves nothing alone.
+- **a count**: as many different rows came as the service has, which is the offset of the final
+  page plus its rows.
 
-If a reading proves nothing, the window is read again, with pages cut at other places.
-`WindowPaginator._judge_reading` tells when several readings prove it together. If none do, the
-stream fails.
+`WindowPaginator._judge_reading` says precisely what is proved, also by several readings
+together. Until it is, the window is read again, with pages cut at other places; if that does
+not help, the stream fails.
 
-A page with fewer rows than were asked for is *short*, and ends a reading. Only if it may have
-been cut by a service that caps its pages, one more is asked for, to see that nothing follows: a
-*probe*. Once rows have followed one, short pages are taken for cut ones.
+A page with fewer rows than were asked for is *short*, and ends a reading. But a service that
+caps its pages may have cut it. Then one more page is asked for, to see that nothing follows: a
+*probe*. Once a probe has brought rows, short pages are taken for cut ones.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
     asked for  came     does it continue the last page that was accepted?
     0 to 3     a b c d
     2 to 5     d e f g  no, only *d* repeats, and two must: discarded, and a step back
-    0 to 3     a b d e  yes, it begins with *a b d*; *e* is new
+    0 to 3     a b d e  yes: *a b d* repeat, though *c* has left; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
     6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, and 9 came: proved
@@ -292,8 +290,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
-        pages_reread: How many pages were asked for again; a further reading adds 1.
-        distinct_rows: How many different rows came in the windows that are done, by key.
+        pages_reread: How often it went back: from a page that it discarded, or to the
+            beginning for a further reading.
+        distinct_rows: How many different primary keys came in the windows that are done.
     """
 
     def __init__(self, windows: Iterable[Window], limit: int) -> None:
@@ -350,8 +349,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        # How many of its first rows repeat the last page, 0 on the first page; None: the page
-        # does not continue the last one.
+        # How many of its first rows repeat the page before, 0 if there is none; None: it does
+        # not continue that page.
         repeated = seam.meet(response)
         self.accepted = repeated is not None
         if repeated is None:
@@ -361,15 +360,15 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # A further reading proves the window as soon as it has brought as many new rows as the
-        # one before lacked. Counting takes time: it is done after 1, 2, 4, 8 … pages.
+        # From the second reading on: the window is proved as soon as as many new rows came as
+        # the reading before lacked. Counting takes time: it is done after 1, 2, 4, 8 … pages.
         if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
             return self._next_window()
         rows = len(response.versions)
         if rows >= self.limit or self._goes_on_after(rows, new):
             seam.follow(response, position, self.limit, self._needed)
             return replace(position, offset=seam.next_offset)
-        # The reading is over. If it proved nothing, the same window is read from its beginning.
+        # The reading is over. If nothing is proved, the same window is read from its beginning.
         return self._next_window() if self._judge_reading() else self._read_again()
 
     # Within a reading
@@ -442,11 +441,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def _judge_reading(self) -> bool:
         """Return whether the window is proved, now that a reading is over.
 
-        A reading is *sound* if its seams held and no row came twice in the same version. One of
-        these proves the window:
+        A reading is *sound* if its seams held and, but for what pages repeat at their seams, no
+        row came twice in the same version (key and replication value). One of these proves the
+        window:
 
         - the reading is sound, as many different rows came as the service has, and none was
-          added in front of its pages meanwhile
+          added in front of its pages meanwhile, as no page repeated more rows than it was asked
+          to
         - the one before was sound, and as many new rows have come since as it lacked
         - both bring the same rows in the same order: see `_Reading.agrees_with`
         - the readings after the last one at which rows may have left have together as many

@@ -50,8 +50,8 @@ class Page:
     Attributes:
         records: The typed rows; None for one that was skipped, as it lacks its primary key.
         versions: Per row: its primary key and replication value, which identify this version
-            of the row; of a skipped row the values of all fields that are read, as text.
-        keys: Per row: its primary key; of a skipped row the same as its version.
+            of the row. Of a skipped row: the values of all fields that are read, as text.
+        keys: Per row: its primary key. Of a skipped row: the same as its version.
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
@@ -166,13 +166,8 @@ _MOST_NAMES = 1000
 class RowReader:
     """Reads the rows of one stream; compiled once from its declaration.
 
-    A record holds exactly the selected fields and the keys, JSON-ready. What is missing or
-    empty is None or the field's default; empty is also what is marked as `i:nil`. Text is as it
-    was sent.
-
-    Attributes:
-        constants: Field name to the value that each record gets, for fields that Litmos does
-            not send.
+    A record holds exactly the selected fields and the keys, JSON-ready. What is missing, empty
+    or marked as `i:nil` is None or the field's default. Text is as it was sent.
     """
 
     def __init__(
@@ -186,7 +181,6 @@ class RowReader:
                 the replication key are held in any case.
             reporter: Takes reports of what does not fit the schema.
         """
-        self.constants: dict[str, Any] = {}
         self._reporter = reporter
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
@@ -195,8 +189,9 @@ class RowReader:
             (field.name for field in endpoint.fields if field.kind == "hash"), None
         )
         written = selected | set(endpoint.key_fields)
-        # A hash is taken over all fields, whatever is selected.
+        # A hash is taken over all fields, whatever is selected: `_complete` drops the rest.
         kept = [field for field in endpoint.fields if self._hash_field or field.name in written]
+        # What each record starts from.
         self._blank_record: dict[str, Any] = dict.fromkeys(field.name for field in kept)
         self._hash_only = self._blank_record.keys() - written
         self._defaults = {
@@ -204,18 +199,18 @@ class RowReader:
         }
         self._targets = _Targets(endpoint, self._blank_record, reporter)
 
+    def set_constant(self, name: str, value: str) -> None:
+        """Give a field that Litmos does not send, if it is written, a value in each record."""
+        if name in self._blank_record:
+            self._blank_record[name] = value
+
     def read(self, body: Body) -> Page:
         """Return the rows of a page that `bodies.clean_body` has passed."""
         page = Page()
         key_length = len(self._primary_key)
-        # What each record starts from: all its fields, each None or its constant. Where there
-        # is a hash, also fields that are not selected: `_complete` drops them.
-        empty = self._blank_record | {
-            name: value for name, value in self.constants.items() if name in self._blank_record
-        }
 
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
-            record = self._record(_elements(item), empty)
+            record = self._record(_elements(item))
             version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
             # A version begins with the primary key; the first test is faster.
             if None in version and None in version[:key_length]:
@@ -228,7 +223,7 @@ class RowReader:
             page.keys.append(version[:key_length])
             return True  # go on to the next row
 
-        # It calls `read_row` with each row, and holds only that one.
+        # xmltodict calls `read_row` with each row, and holds only that one.
         xmltodict.parse(
             body.content,
             item_depth=self._depth,
@@ -238,17 +233,12 @@ class RowReader:
         )
         return page
 
-    def _record(self, item: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
-        """Return the record of a row.
-
-        Args:
-            item: The elements of the row, by name as sent.
-            empty: A record with nothing but the constants, to copy.
-        """
-        record, others = empty.copy(), {}
-        for element, sent in item.items():
+    def _record(self, elements: dict[str, Any]) -> dict[str, Any]:
+        """Return the record of a row, whose elements are given by name as sent."""
+        record, others = self._blank_record.copy(), {}
+        for element, sent in elements.items():
             target = self._targets[element]  # the field that takes it, and its cast
-            # Ignored are fields that are not kept; in a listing, also unknown elements.
+            # Fields that are not kept are ignored; in a listing, so are unknown elements.
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:
@@ -256,12 +246,13 @@ class RowReader:
                 continue
             name, cast = target
             if type(sent) is str and record[name] is None:
-                # Fast path: text, for a field that is still empty. `_put_all` does the rest.
+                # Fast path: text that fits a field that is still empty.
                 try:
                     record[name] = cast(sent)
                     continue
                 except ValueError:
                     pass
+            # All else: nested or repeated elements, and text that does not fit.
             if left := self._put_all(record, target, sent):
                 others[element] = left
         return self._complete(record, others)  # with defaults, hash, `OtherFields`

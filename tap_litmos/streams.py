@@ -250,7 +250,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         replication_key="UpdatedDate",
         references={"UserId": "users.Id", "Id": "modules.Id"},
         fields=(
-            _foreign_id("module"),  # the field Id
+            _foreign_id("module"),  # the field `Id`: the module's, not the result's
             _USER_ID,
             _integer_id("OriginalModuleId", "module", "OrginalModuleId"),  # Litmos' typo
             _ORIGINAL_USER_ID,

@@ -39,7 +39,7 @@ class TapLitmos(Tap):
 
     @override
     def discover_streams(self) -> Sequence[DeclaredStream]:
-        sync_log = SyncLog(self)  # gets each page that is read, and logs the windows
+        sync_log = SyncLog(self)  # a stream of its own: a row for each window read
         streams = [
             (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, sync_log)
             for endpoint in ENDPOINTS
@@ -106,6 +106,7 @@ class TapLitmos(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
+        # The sync log has no bookmark, but a target may have saved an entry for it.
         known = [declaration.stream for declaration in (*ENDPOINTS, SYNC_LOG)]
         bookmarks, unknown = bookmarks_in(state, known)
         for name in unknown:
@@ -124,12 +125,12 @@ class TapLitmos(Tap):
         end = self.config.get("end_date")
         if end and parse_moment(end) > now.start_of("day"):
             self.logger.warning(
-                "end_date is later than 00:00 UTC today, at which the sync stops; "
+                "end_date is later than 00:00 UTC today, where the sync stops at the latest; "
                 "leave it out to read up to now"
             )
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
-        is_test = any(stream.is_test for stream in selected)
+        is_test = any(stream.is_test for stream in selected)  # `--test`: one record is enough
         transport = self.transport([*plan], fail_fast=is_test)
         run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
         for stream in selected:

@@ -300,14 +300,14 @@ class Transport:
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
                 answered = True
-                # All requests share `_host`: the run is given up only if no endpoint answers.
+                # See `patience`: a run is given up only if its host answers at no endpoint.
                 self._host.answered(endpoint.path)
                 if response.status_code == HTTPStatus.OK:
                     content = self._content(response)
                     body = clean_body(content, endpoint.nesting, charset(response.headers))
                     self._host.page_came()
-                    # The bookmark goes to this time at most: by a clock that is ahead, it would
-                    # pass rows that are still to come.
+                    # The bookmark never passes this time. A clock that is ahead would carry it
+                    # past rows that are still to come.
                     requested_at = self._earlier_clock(response, requested_at)
                     return FetchedPage(body, requested_at, tries.count)
                 raise self._error_for_status(endpoint, params, response)

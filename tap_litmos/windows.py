@@ -2,9 +2,9 @@
 
 All times are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows that
 were created or updated between them (the document). It does not document whether they are
-moments or days, in which zone, or whether the ends are included. If at least one end is
-included, which `--check` tests, windows that share their boundaries, all at midnight, leave no
-gap between them.
+moments or days, in which zone, or whether the ends are included. Windows share their
+boundaries, which all lie at midnight. So they leave no gap if at least one end is included,
+which `--check` tests.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Window:
         """Return the moment up to which all rows have been served, once this window is read.
 
         It is the time of the request, but at most the end of a closed window, or a day before
-        the end of an open one. An open window that is planned on 1 May ends at 00:00 on 3 May.
-        If it is requested on 2 May, that end may be past in a zone ahead of UTC. Rows that
-        changed after it, still on 2 May in UTC, are not in it: so it is complete until 00:00 on
-        2 May.
+        the end of an open one. For example, an open window that is planned on 1 May ends at
+        00:00 on 3 May. In a zone ahead of UTC this moment comes while it is still 2 May in UTC,
+        and a row that changes between the two is not in the window. So it is complete only
+        until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -110,9 +110,9 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     """Cut the time from a moment to now into windows, oldest first.
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
-    days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. It
-    spans `days` at most, but never less than three: with `days` 7, eight days become a closed
-    window of five days and an open one of three, not of seven and one.
+    days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. So it
+    spans at least three days, and at most `days` if that is more. With `days` 7, eight days
+    become a closed window of five days and an open one of three, not of seven and one.
 
     Args:
         since: The moment from which rows are wanted: the first window begins at its midnight,
@@ -123,7 +123,7 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # If what is left fits into one window, that one is open: a request less in each sync.
+    # What is left and fits into one window is the open one: a request less in each sync.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)

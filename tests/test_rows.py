@@ -558,7 +558,7 @@ def test_deep_nesting_keeps_its_text() -> None:
 def test_a_listing_has_its_moment_and_nothing_of_its_rows_but_the_id() -> None:
     endpoint, notes = ENDPOINT["user_ids"], Notes()
     reader = RowReader(endpoint, {"Id", "ListedAt"}, notes)
-    reader.constants = {"ListedAt": "2026-01-02T03:04:05.000000Z"}
+    reader.set_constant("ListedAt", "2026-01-02T03:04:05.000000Z")
     body = page(
         "user_ids", "<Id>a</Id><UserName>x</UserName><ListedAt>y</ListedAt>", "<Id>b</Id>"
     )
