@@ -23,8 +23,8 @@ WHITE = " \t\r\n"
 """What XML takes for white space."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-# In the first three an ampersand is text. Where their end is missing, all that follows is
-# theirs: it would be searched anew from each beginning.
+# The first three skip what may hold an ampersand that is text. Where their end is missing they
+# skip all that follows: else it would be searched again from each further beginning.
 _AMPERSAND = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)"
     r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
@@ -42,6 +42,9 @@ _MARKS = (
     (b"\0<", "utf-16-be"),
 )
 """How a body begins that shows its encoding."""
+
+_OF_PYTHON = {"idna", "punycode", "unicode-escape", "raw-unicode-escape"}
+"""Codecs that are no charsets of the web; with punycode, a body could take hours."""
 
 _MOST_ROWS = 100_000
 """Rows of a page, of which 1,000 at most were asked for: more would fill memory."""
@@ -115,6 +118,7 @@ def _decode(content: bytes, charset: str | None) -> Body:
     if encoding == "utf-8" and declared in {None, "utf-8"}:
         return Body(content)
     try:
+        _refuse_codecs_of_python(encoding)
         text = content.decode(encoding, "replace")
         lost = _undecodable(content, encoding)
     except (LookupError, ValueError) as error:
@@ -134,8 +138,13 @@ def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
     return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
 
 
+def _refuse_codecs_of_python(encoding: str) -> None:
+    if codecs.lookup(encoding).name in _OF_PYTHON:
+        raise LookupError(f"not a charset: {encoding}")
+
+
 def _undecodable(content: bytes, encoding: str) -> int:
-    """Return how many bytes of a text its encoding does not have."""
+    """Return how many bytes of a text are not valid in its encoding."""
     try:
         content.decode(encoding)
     except UnicodeDecodeError:
@@ -265,7 +274,7 @@ def _repair(body: Body) -> None:
             if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
                 return found
         else:
-            character = html5.get(f"{name};")
+            character = html5.get(f"{name};") if name else None
         body.repairs["invalid entity"] += 1
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 

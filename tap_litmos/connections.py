@@ -34,7 +34,8 @@ class Sockets:
         """Add a socket; if all were shut down, shut it down too."""
         if opened is not None:
             with self._lock:
-                self._open.add(opened)
+                # Behind a proxy that speaks https, it is wrapped in an object of urllib3.
+                self._open.add(getattr(opened, "socket", opened))
                 shut = self._shut
             if shut:
                 self.shut_down()
@@ -44,8 +45,10 @@ class Sockets:
         with self._lock:
             self._shut = True
             for opened in list(self._open):
+                # Not `opened.shutdown`: that of TLS first takes the encryption away, and what
+                # another thread sends in that moment, the key too, would go out in plain text.
                 with contextlib.suppress(OSError):
-                    opened.shutdown(socket.SHUT_RDWR)
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 class _Deadline(io.RawIOBase):

@@ -11,11 +11,14 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 8
-"""The least characters in a row of a key that are hidden, as a text may be cut within the key,
-or break it: fewer could be part of any text."""
+"""Characters of the shortest piece of the key that is hidden, as a text may hold only a part of
+it. A shorter one could stand in any text."""
 
 SHORTEST_AT_END = 4
-"""The same for the beginning of a key, at the end of a text that was cut off."""
+"""The same for the beginning of the key, at the end of a text that was cut off."""
+
+_LONGEST = 300
+"""Characters of a text from outside that are shown."""
 
 
 class RedactKey(logging.Filter):
@@ -57,10 +60,9 @@ class RedactKey(logging.Filter):
             cut: Whether the text was cut off, so that it may end with a part of the key.
         """
         shown, at = "", 0
-        for found in self._part.finditer(text):
-            if found.start() >= at:
-                shown += f"{text[at : found.start()]}***"
-                at = found.start() + self._length_at(text[found.start() :])
+        while found := self._part.search(text, at):
+            shown += f"{text[at : found.start()]}***"
+            at = found.start() + self._length_at(text[found.start() :])
         shown += text[at:]
         return self._begun.sub("***", shown) if cut else shown
 
@@ -75,14 +77,18 @@ class RedactKey(logging.Filter):
         )
 
     def one_line(self, text: str, *, cut: bool = False) -> str:
-        """Return a text as one line of at most 300 characters; otherwise like `hide`."""
+        """Return a text as one line of at most 300 characters; otherwise as `hide` does."""
         hidden = self.hide(text, cut=cut)
         shown = "".join(letter if letter.isprintable() else " " for letter in hidden)
-        return " ".join(shown.split())[:300]
+        return " ".join(shown.split())[:_LONGEST]
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Hide the key in a log record: its message, its traceback, whatever is extra."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a library's mistake must not end the run
+            message = f"{record.msg} {record.args}"
+            record.msg, record.args = message, None
         if (hidden := self.hide(message)) != message:
             record.msg, record.args = hidden, None
         if record.exc_info:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pendulum
 import requests
@@ -170,7 +170,7 @@ class Transport:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Proxies and certificates of the environment are wanted, but plain http is for this
         # machine only: a proxy would read the key.
-        self._session.trust_env = self._url.startswith("https:")
+        self._session.trust_env = urlsplit(self._url).scheme == "https"
         self._session.auth = self._authorise
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, Adapter(self._sockets, connections))

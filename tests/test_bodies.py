@@ -193,6 +193,13 @@ def test_a_charset_that_is_none_fails_the_stream(charset: str) -> None:
         clean_body(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
 
 
+@pytest.mark.parametrize("charset", ["Punycode", "unicode_escape", "idna"])
+def test_a_codec_that_no_server_means_is_not_used(charset: str) -> None:
+    """With punycode, a body of some megabytes would take hours."""
+    with pytest.raises(BadBodyError, match="not a charset"):
+        clean_body(page(STREAM, *rows("x")), ("Courses", "Course"), charset)
+
+
 TRANSIENT = {
     "an HTML page": b"<!DOCTYPE html><html><body>Sign in</body></html>",
     "HTML in capitals": b'<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "x"><HTML></HTML>',

@@ -8,14 +8,18 @@ import http.server
 import io
 import json
 import logging
+import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 import trustme
 from errors import ERRORS
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support import (
     catalog_of,
     command_with_minute,
@@ -28,7 +32,8 @@ from support import (
     truth,
 )
 
-from tap_litmos.redact import RedactKey
+from tap_litmos.connections import Sockets
+from tap_litmos.redact import SHORTEST, RedactKey
 from tap_litmos.sandbox import Answer, Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -214,6 +219,28 @@ def test_the_filter_hides_the_key_in_whatever_is_logged() -> None:
     assert not any(spelling in said for spelling in SPELLINGS)
 
 
+def test_a_malformed_log_call_of_a_library_is_logged_without_the_key() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(RedactKey(KEY))
+    logger = logging.getLogger("a careless library")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("%d requests", KEY)
+    logger.removeHandler(handler)
+    assert "%d requests ('***',)" in stream.getvalue()
+
+
+@given(
+    key=st.text("abc", min_size=10, max_size=36),
+    pieces=st.lists(st.slices(36), min_size=1, max_size=4),
+)
+@example(key="bcccbcacab", pieces=[slice(1, 10), slice(1, 9)])
+def test_no_eight_characters_of_the_key_are_seen(key: str, pieces: list[slice]) -> None:
+    hidden = RedactKey(key).hide("".join(key[piece] for piece in pieces))
+    assert not any(key[at : at + SHORTEST] in hidden for at in range(len(key) - SHORTEST + 1))
+
+
 def test_the_key_is_hidden_by_the_handlers_of_every_logger(tmp_path: Path) -> None:
     own = {"own": {"class": "logging.StreamHandler"}}
     loggers = {"tap-litmos": {"handlers": ["own"], "propagate": False}}
@@ -281,6 +308,25 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     assert ERRORS["a host that cannot be"].next in line
 
 
+def test_a_connection_that_is_shut_down_stays_encrypted() -> None:
+    """Else what another thread sends at that moment, the key too, would be plain text."""
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    ends = socket.socketpair()
+    with ThreadPoolExecutor() as pool:
+        accepted = pool.submit(theirs.wrap_socket, ends[1], server_side=True)
+        sent_to = ours.wrap_socket(ends[0], server_hostname="127.0.0.1")
+    sockets = Sockets()
+    sockets.add(sent_to)
+    with sent_to, accepted.result():
+        sockets.shut_down()
+        assert sent_to.version() is not None
+        with pytest.raises(OSError, match=r"."):
+            sent_to.sendall(KEY.encode())
+
+
 def test_a_server_that_speaks_no_tls_is_refused(stranger: http.server.HTTPServer) -> None:
     url = f"https://127.0.0.1:{stranger.server_port}/v1.svc"
     done = run({"api_key": KEY, "api_url": url})
@@ -344,9 +390,10 @@ def test_plain_http_goes_past_proxies_and_passwords_of_others(
     assert not any("authorization" in each.headers for each in box.requests)
 
 
-def test_a_proxy_for_https_sees_no_key(stranger: http.server.HTTPServer) -> None:
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_proxy_for_https_sees_no_key(scheme: str, stranger: http.server.HTTPServer) -> None:
     env = {"HTTPS_PROXY": f"http://127.0.0.1:{stranger.server_port}", "NO_PROXY": ""}
-    done = run({"api_key": KEY, "api_url": "https://litmos.invalid/v1.svc"}, env)
+    done = run({"api_key": KEY, "api_url": f"{scheme}://litmos.invalid/v1.svc"}, env)
     assert done.status == 1
     assert seen(stranger)
     assert all(line.startswith("CONNECT litmos.invalid:443") for line in seen(stranger) if line)
