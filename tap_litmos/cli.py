@@ -49,7 +49,7 @@ class Command(SingerCommand):
             for line in str(error).splitlines():
                 self.logger.critical("%s", line)
             sys.exit(1)
-        except OSError as error:  # what `--discover` or `--about` prints is not taken
+        except OSError as error:  # stdout does not take what `--discover` or `--about` prints
             _silence_stdout()
             self.logger.critical("Cannot write to stdout: %s", error)
             sys.exit(1)
@@ -73,7 +73,7 @@ class CommandLineTap(TapLitmos):
                 ["--check"],
                 is_flag=True,
                 help="Check with at most 150 requests whether the account behaves as the tap "
-                "takes for granted; a table goes to stderr, JSON to stdout.",
+                "assumes; a table goes to stderr, JSON to stdout.",
                 callback=cls.cb_check,
                 expose_value=False,
             )
@@ -176,7 +176,7 @@ class CommandLineTap(TapLitmos):
 
     @classmethod
     def cb_check(cls, ctx: click.Context, param: click.Option, value: bool) -> None:  # noqa: ARG003, FBT001
-        """Check whether the account behaves as the tap takes for granted."""
+        """Check whether the account behaves as the tap assumes."""
         if not value:
             return
         from tap_litmos.check import check  # noqa: PLC0415 - no sync needs it
@@ -252,7 +252,7 @@ def _read_catalog(file: IO[str]) -> Catalog:
         if not catalog:
             reason = "it lists no streams"
         elif not all(isinstance(name, str) for name in catalog):
-            reason = "a tap_stream_id is no string"
+            reason = "a tap_stream_id is not a string"
         elif len(catalog) < len(content["streams"]):
             reason = "it lists a stream twice"
         else:
@@ -265,6 +265,6 @@ def _read_catalog(file: IO[str]) -> Catalog:
 
 
 def _silence_stdout() -> None:
-    """Avoid Python's BrokenPipe traceback at exit."""
+    """Let stdout lead nowhere: no more is printed, and Python's flush at exit cannot fail."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -70,13 +70,16 @@ class StreamFailedError(Exception):
         status: The HTTP status of the refusal, or 0 where none came.
     """
 
-    status: int = 0
+    def __init__(self, what: str, status: int = 0) -> None:
+        """Take what to tell the user."""
+        super().__init__(what)
+        self.status = status
 
 
 class RunFailedError(BaseException):
     """Nothing can be synced.
 
-    It is no `Exception`, as those are reported by the SDK before they reach the command line.
+    It is not an `Exception`: the SDK would log that before it reached the command line.
     """
 
 

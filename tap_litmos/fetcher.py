@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Predict = Callable[[Position, int], Position | None]
 
 HEAD_START = 0.5
-"""Seconds that the first request of a run goes alone, so that a wrong key is refused once, not
-by every request in flight. After that the others start, even if it was not answered."""
+"""Seconds that the first request of a run goes alone; then the others start, even if it was not
+answered."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait at most, when a run ends early, for requests to be cut off."""
@@ -239,6 +239,7 @@ class Fetcher:
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
             RunFailedError: If nothing can be fetched any more.
+            TransportClosedError: If the fetcher is closed meanwhile.
         """
         pages = self._streams[stream].pages  # those that are expected or requested
         with self._changed:
@@ -251,27 +252,26 @@ class Fetcher:
                     break
                 if request is None and self._may_start():
                     self._start(stream, position)  # in a thread: `Transport.fetch`
-                # Fetch ahead. The run's first request goes alone for `HEAD_START`, so that a
-                # wrong key is refused once: until then look again soon.
-                look_again_in = self._dispatch()
-                self._wait(look_again_in)
+                self._dispatch()  # requests pages ahead of their turn
+                self._wait()
             pages.hand_out(position)
             self._dispatch()  # a page less is held, so there may be room for another
         if isinstance(request.result, StreamFailedError):
             raise request.result
         return request.result
 
-    def _wait(self, seconds: float | None) -> None:
-        """Wait for a page to arrive, `seconds` at most; None: as long as it takes."""
+    def _wait(self) -> None:
+        """Wait for a page to arrive, or for others to be allowed beside the first request."""
         # Where no thread could be started, `_start` has fetched the page itself.
         if self._threads:
-            self._changed.wait(seconds)
+            self._changed.wait(self._head_start_left())
 
     def total_count(self, stream: str) -> int | None:
         """Return how many rows a stream has by Litmos' own count, None if it gives none.
 
         Raises:
             RunFailedError: If nothing can be fetched any more.
+            TransportClosedError: If the fetcher is closed meanwhile.
         """
         asked = self._streams[stream]
         path, this_thread = asked.endpoint.total_path, threading.current_thread()
@@ -281,7 +281,7 @@ class Fetcher:
             while not self._may_start():
                 if self._failure is not None:
                     raise self._failure
-                self._wait(self._head_start_left())
+                self._wait()
             self._threads.add(this_thread)  # it sends one of the requests in flight
         try:
             return self._transport.total_count(path, asked.stats)
@@ -319,20 +319,14 @@ class Fetcher:
             streams = self._streams.values()
             return sum(stream.pages.expected + stream.pages.in_flight for stream in streams)
 
-    # All below is called with the condition held, but for `_fetch` in a thread. Where it runs
-    # in the main thread, it holds the condition twice, which a condition allows.
+    # All below is called with the condition held, but for `_fetch` in a thread. In the main
+    # thread, `_fetch` holds it a second time, which a condition allows.
 
-    def _dispatch(self) -> float | None:
-        """Request what may be requested ahead.
-
-        Returns:
-            Seconds after which to call it again, where the first request is still alone; else
-            None, as nothing more can be requested before a page arrives.
-        """
+    def _dispatch(self) -> None:
+        """Request what may be requested ahead."""
         for name, stream in self._streams.items():
             while self._is_room_ahead() and (position := stream.pages.next_due()) is not None:
                 self._start(name, position)
-        return self._head_start_left()
 
     def _is_room_ahead(self) -> bool:
         waiting = sum(stream.pages.waiting for stream in self._streams.values())
@@ -346,7 +340,10 @@ class Fetcher:
         )
 
     def _head_start_left(self) -> float | None:
-        """Return for how many seconds the first request is to stay alone, if it still is."""
+        """Return for how many seconds the run's first request goes on alone; None: it does not.
+
+        So a wrong key is refused once, not by every request in flight.
+        """
         if self._first_answered or self._first_started is None:
             return None
         left = self._first_started + HEAD_START - time.monotonic()
@@ -358,7 +355,7 @@ class Fetcher:
         thread = threading.Thread(target=self._fetch, args=(stream, request), daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the machine starts no more threads: use those that run
+        except RuntimeError:  # no more threads can be started: make do with those that run
             self._concurrency = max(1, len(self._threads))
             if self._threads:
                 self._streams[stream].pages.put_back(request)

@@ -55,7 +55,7 @@ class Writer(MsgSpecWriter):
 
     def __enter__(self) -> Self:
         """Begin to write."""
-        # A signal makes the one end readable, by a byte into the other.
+        # On a signal, Python writes a byte to `_signalled`: then `_wakeup` is readable.
         self._wakeup, self._signalled = os.pipe()
         for end in (self._wakeup, self._signalled):
             os.set_blocking(end, False)
@@ -140,7 +140,7 @@ class Writer(MsgSpecWriter):
             self._write_now(output, len(self._waiting))
             return
         # A signal that comes right before a blocking write would wait for the target. One that
-        # comes right before `select` has made `wakeup` readable.
+        # comes right before `select` ends it at once, as `_wakeup` is readable by then.
         readable, _, _ = select.select([self._wakeup], [output], [])
         if readable:
             os.read(self._wakeup, 4096)

@@ -137,9 +137,9 @@ class Tries:
     def _backoff(self, fault: TransientError) -> float:
         """Return the seconds to wait.
 
-        Beyond the rate limit Litmos answers 503, for up to a minute; but 503 also comes in
-        passing. So only the second in a row is taken for the limit: one that came in passing
-        has passed by then, and to wait a minute for each would be slow.
+        Beyond the rate limit Litmos answers 503, for up to a minute; but 503 also comes for a
+        moment, for no reason. So only the second in a row is taken for the limit: to wait a
+        minute for each would be slow.
         """
         twice_503 = self._last_status == fault.status == HTTPStatus.SERVICE_UNAVAILABLE
         self.limited = twice_503 or fault.status == HTTPStatus.TOO_MANY_REQUESTS

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from tap_litmos.patience import LONGEST_RETRY_AFTER
 from tap_litmos.streams import ENDPOINTS
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ BURST = len(ENDPOINTS)
 HOLD = 10
 """Minutes for which a smaller share is kept after Litmos refused requests."""
 
-LONGEST_PAUSE = 11
-"""Minutes; a pause in the shared file that is longer comes from a wrong clock: no `Retry-After`
-is followed for more than 10."""
+LONGEST_PAUSE = LONGEST_RETRY_AFTER + 1
+"""Minutes; a pause in the shared file that is longer comes from a wrong clock."""
 
 LOCKED = 5.0
 """Seconds to wait for other processes to release the shared file."""
@@ -42,10 +42,9 @@ LOCKED = 5.0
 def next_turn(turns: Sequence[float], rate: int, span: float) -> float:
     """Return when the next request may go out, `-inf` if it could have gone long ago.
 
-    A burst goes out at once, and the rest of a span's requests are spread over the span. So
-    any `n` turns take at least `span * (n - burst) / (rate - burst)`, or `span * n / rate` if
-    that is less, as it is for more than `rate` turns. No half-open span ever holds more than
-    `rate` turns.
+    A burst goes out at once, and the other `rate - burst` requests of a span are spread over
+    it. So any `n` turns take at least `span * (n - burst) / (rate - burst)`; where `n` is more
+    than `rate`, at least `span * n / rate`. No half-open span ever holds more than `rate`.
 
     Args:
         turns: When requests went out in the last two spans, oldest first.
@@ -72,7 +71,7 @@ class RateLimit:
     Attributes:
         requests_per_minute: The most requests in any minute.
         slowdowns: How often a smaller share was taken.
-        refusals: How many requests Litmos refused for its rate, or in passing.
+        refusals: How many requests Litmos refused for its rate, or for a moment.
     """
 
     def __init__(
@@ -128,7 +127,7 @@ class RateLimit:
         with self._queue:
             while (wait := self._take()) > 0:
                 self._waiting_until = self._clock() + wait
-                # Other processes may pause or slow down all meanwhile.
+                # Look again after 5 seconds: other processes may pause or slow down all.
                 self._sleep(min(wait, self._minute / 12))
             self._waiting_until = -math.inf
 
@@ -137,6 +136,7 @@ class RateLimit:
         with self._lock:
             self.refusals += 1
             self._refused_at.append(self._clock())
+            self._with_file(_SharedTurns.refused, None)
 
     def pause(self, seconds: float, *, limited: bool) -> None:
         """Let all requests wait.
@@ -212,13 +212,11 @@ class RateLimit:
         """Return the share of Litmos' limit that this key's other users seem to leave."""
         refused = sum(moment > now - self._span for moment in self._refused_at)
         own = sum(moment > now - self._span for moment in self._turns)
-        turns = self._with_file(_SharedTurns.count, own)
+        served = self._with_file(_SharedTurns.served, own - refused)
         # A little less than was served. Refusals for another reason must not stop the run: no
         # share is less than half of the one before, or than a tenth of the rate. The three
         # numbers are chosen, not measured.
-        return max(
-            0.97 * (turns - refused), self._allowed(now) / 2, self.requests_per_minute / 10
-        )
+        return max(0.97 * served, self._allowed(now) / 2, self.requests_per_minute / 10)
 
     def _slow_down(self, share: float, since: float) -> None:
         if share < self.requests_per_minute:
@@ -234,9 +232,10 @@ class RateLimit:
 class _SharedTurns:
     """The turns of all processes with a key, in a SQLite database.
 
-    Each row is a turn, or a refusal: then `until` is the end of the pause, and `share` the
-    share that is left, if that is known. Times are those of the wall clock. `BEGIN IMMEDIATE`
-    lets one process at a time look and write.
+    Each row is a turn, a refusal or a pause. Of a turn, `until` is null; of a refusal, it is
+    the same as `at`; of a pause, it is its end, and `share` is the share that is left, if that
+    is known. Times are those of the wall clock. `BEGIN IMMEDIATE` lets one process at a time
+    look and write.
     """
 
     def __init__(self, path: str, key: str, minute: float, span: float) -> None:
@@ -253,7 +252,7 @@ class _SharedTurns:
             path, timeout=LOCKED, isolation_level=None, check_same_thread=False
         )
         try:
-            # What a power failure could break counts for a minute only.
+            # What a power failure could break counts for some minutes only.
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL, until REAL, share REAL)"
@@ -301,7 +300,10 @@ class _SharedTurns:
         return max(1.0, float(share)), time.time() - self._known_share
 
     def _clean_up(self, now: float) -> None:
-        """Delete rows that no longer count, and those of a clock that was set back since."""
+        """Delete rows that no longer count, and those of a clock that was set back since.
+
+        A share is forgotten as soon as it may have grown for as long as it was held.
+        """
         self._db.execute(
             f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
             "OR (at < ? AND until IS NULL)",
@@ -318,8 +320,19 @@ class _SharedTurns:
             (now, now + seconds, share),
         )
 
-    def count(self) -> int:
-        """Return how many turns all processes took in the last minute."""
-        query = f"SELECT count(*) FROM {self._table} WHERE until IS NULL AND at > ?"  # noqa: S608
-        count: int = self._db.execute(query, (time.time() - self._span,)).fetchone()[0]
-        return count
+    def refused(self) -> None:
+        """Note that a request was refused."""
+        now = time.time()
+        self._db.execute(
+            f"INSERT INTO {self._table} (at, until) VALUES (?, ?)",  # noqa: S608
+            (now, now),
+        )
+
+    def served(self) -> int:
+        """Return how many requests of all processes were not refused in the last minute."""
+        query = (
+            "SELECT coalesce(sum((until IS NULL) - (until IS at)), 0) "  # noqa: S608
+            f"FROM {self._table} WHERE at > ?"
+        )
+        served: int = self._db.execute(query, (time.time() - self._span,)).fetchone()[0]
+        return served

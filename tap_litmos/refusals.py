@@ -52,9 +52,7 @@ def refusal(
         message += f' Server said: "{said}".'
     if status == HTTPStatus.UNAUTHORIZED:
         return RunFailedError(f"{message} Check the settings api_key and region")
-    error = StreamFailedError(f"{message} {_advice(endpoint, params, status)}")
-    error.status = status
-    return error
+    return StreamFailedError(f"{message} {_advice(endpoint, params, status)}", status)
 
 
 def _meaning(response: requests.Response, redactor: RedactKey) -> str:
@@ -83,7 +81,7 @@ def _advice(endpoint: Endpoint, params: Mapping[str, str | int], status: int) ->
     if status == HTTPStatus.NOT_ACCEPTABLE and _spans_a_week(params):
         return "Set window_days to 6: Litmos may count the 7 days of a window otherwise"
     if not endpoint.selected_by_default:
-        return "Not every account has what this stream reads: deselect it then"
+        return "Not every account has what this stream reads: if yours does not, deselect it"
     if status == HTTPStatus.FORBIDDEN:
         return "Use the key of an Account Owner, or deselect the stream"
     return "Check the settings api_url, region and source; if that does not help, open an issue"

@@ -13,7 +13,7 @@ import pendulum
 from singer_sdk import typing as th
 
 from tap_litmos.errors import RunFailedError
-from tap_litmos.windows import EARLIEST, parse_moment
+from tap_litmos.windows import EARLIEST, LONGEST_DAYS, parse_moment
 from tap_litmos.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "window_days",
-        th.IntegerType(minimum=1, maximum=7),
+        th.IntegerType(minimum=1, maximum=LONGEST_DAYS),
         default=7,
         title="Window days",
         description="Days in a closed window, 1 to 7",
@@ -258,6 +258,8 @@ def _expected(schema: dict[str, Any]) -> str:
         return f"a whole number from {schema['minimum']} to {schema['maximum']}"
     if "maxLength" in schema:
         return f"a string of {schema['minLength']} to {schema['maxLength']} characters"
+    if "minLength" in schema:
+        return "a non-empty string"
     return "true or false" if "boolean" in schema.get("type", ()) else "a string"
 
 
@@ -312,7 +314,7 @@ def _broken_by_dates(config: Mapping[str, Any], now: DateTime) -> Iterator[str]:
 
 
 def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what would not be done, or done otherwise, by the SDK's batches."""
+    """Yield what the SDK's batches would ignore, or do differently."""
     for name in ("stream_maps", "flattening_enabled"):
         if config.get(name):
             yield (
@@ -341,7 +343,7 @@ def _problem_of_url(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is not a valid URL"
+        return "must be a valid URL"
     if parts.scheme not in {"https", "http"} or not host:
         return "must be a URL such as https://api.litmos.com/v1.svc"
     if parts.username or parts.password or parts.query or parts.fragment:

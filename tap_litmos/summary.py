@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tap_litmos.bodies import Body
 
 _SHOWN = 10
-"""How many warnings of one sort are logged for a field; all are counted."""
+"""How many warnings of one sort are logged for a field."""
 
 _MOST_UNKNOWN = 1000
 """How many unknown fields of a stream are counted: a hostile body could hold any number."""
@@ -96,7 +96,7 @@ class StreamStats:
         self.invalid_values += 1
         self._warn(
             field,
-            "%s.%s: %r is not a valid %s; writing null, and the value to OtherFields",
+            "%s.%s: %r is not a valid %s; writing null, and it to OtherFields if selected",
             self.stream,
             field,
             value[:100],
@@ -119,7 +119,7 @@ class StreamStats:
         self._warn(
             "",
             "%s, %s: all rows of a page last changed before that. Check them: a proxy or cache "
-            "may have sent another page",
+            "may have sent a wrong one",
             self.stream,
             window,
         )
@@ -131,7 +131,7 @@ class StreamStats:
         self._unknown.add(element)
         if len(self._unknown) <= _MOST_LOGGED:
             self.logger.warning(
-                "%s: unknown field %r (not in the schema); kept in OtherFields",
+                "%s: unknown field %r (not in the schema); kept in OtherFields if selected",
                 self.stream,
                 element[:100],
             )
@@ -146,7 +146,7 @@ class StreamStats:
         if self._warned[message, about] <= _SHOWN:
             self.logger.warning(message, *values)
         if self._warned[message, about] == _SHOWN:
-            self.logger.warning("%s: further warnings suppressed; still counted", self.stream)
+            self.logger.warning("%s: further such warnings are suppressed", self.stream)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, JSON-ready. An interrupted sync may have left the clock on."""
@@ -212,8 +212,8 @@ class RunSummary:
             rows = sum(stats.rows_without_key for stats in without_key)
             skipped = counted(rows, _NOTES["rows_without_key"])
             reasons.append(
-                f"{_names(without_key)}: {skipped} without primary key; the bookmark stays "
-                "before the first of them. Correct these rows in Litmos"
+                f"{_names(without_key)}: {skipped} without primary key; no bookmark moves "
+                "past them. Correct these rows in Litmos"
             )
         return "; ".join(reasons)
 

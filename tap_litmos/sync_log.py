@@ -135,7 +135,7 @@ class Entry:
         self._pages = self._requests = 0
         dates = {field.name for field in endpoint.fields if field.kind == "datetime"}
         self._are_dates = [name in dates for name in endpoint.key_fields]
-        # Of a row that came in several states, the last one counts. 16 bytes stand for it.
+        # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
         self._rows: dict[int, bytes] = {}
 
     def add(self, page: Page, requests: int, *, accepted: bool) -> None:

@@ -51,10 +51,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-litmos")
 
 PAGES_AHEAD = 4
-"""Pages that the fetcher may hold as bytes, beside those in flight; they share `MEMORY`."""
+"""How many more pages than there may be requests in flight may be in flight or held ahead."""
 
 MEMORY = 1 << 30
-"""Bytes that all bodies in flight or held ahead may take together, decompressed."""
+"""Bytes that the bodies of all these pages may take together, decompressed."""
 
 _LITMOS_BEGAN = 2007
 _LAST_YEAR = 9998
@@ -67,6 +67,9 @@ _CLOCKS_APART = 600
 _RETRIED_4XX = {408, 429}
 _RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _TOTAL = re.compile(rb"\bTotalCount\b[^<\d-]{0,60}(\d{1,15})\b", re.IGNORECASE)
+_COUNT = 1 << 20
+"""Bytes that are read of a response that counts rows."""
+
 _REFUSAL = 1 << 14
 """Bytes that are read of a refusal: its message quotes 300 characters."""
 
@@ -74,7 +77,7 @@ _NO_CONNECTION = (urllib3.exceptions.HTTPError, OSError)
 """What a request or its response may raise; all errors of requests are of `OSError`."""
 
 _BEFORE_SENDING = (
-    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,  # also: the name is not found, or it is refused
     urllib3.exceptions.SSLError,
     urllib3.exceptions.ProxyError,
 )
@@ -131,9 +134,9 @@ class Transport:
         Args:
             config: The settings, valid and with their defaults.
             endpoints: What the run asks.
-            fail_fast: Whether somebody waits for the verdict: a host that refuses from the
-                first contact on is tried for 15 seconds instead of a minute, and endpoints of
-                which none answers with a page for five minutes in all.
+            fail_fast: Whether somebody waits, as with `--test` or `--check`. Then a host that
+                was never reached is given up after 15 seconds instead of a minute, and all
+                endpoints after five minutes in which none answered with a page.
             minute: How long a minute takes, in seconds: all waits are counted in it.
         """
         self._url = base_url(config).rstrip("/")
@@ -143,6 +146,8 @@ class Transport:
         self._timeout: float = config["request_timeout"]
         connections: int = config["max_concurrent_requests"]
         self._minute = minute
+        # A host that takes no connection within half a minute takes none.
+        self._connect_timeout = min(self._timeout, minute / 2)
         self._largest_body = MEMORY // (connections + PAGES_AHEAD)
         self._logged_until: dict[str, float] = {}
         self._closed = threading.Event()
@@ -268,11 +273,11 @@ class Transport:
         stats.requested()
         body = b""
         with (
-            contextlib.suppress(*_NO_CONNECTION, HostileBodyError),
+            contextlib.suppress(*_NO_CONNECTION),
             self._probe(path) as response,
         ):
             if response.status_code == HTTPStatus.OK:
-                body = self._content(response, 1 << 20)
+                body = self._content(response, _COUNT)
         found = _TOTAL.search(body)
         return int(found[1]) if found else None
 
@@ -322,7 +327,7 @@ class Transport:
         """Send a request; the body of its answer is still to be read."""
         # Every decoder reads %20 as a space; `+` is one in forms only.
         query = urlencode({"source": self._source, **params}, quote_via=quote)
-        bound: Any = urllib3.Timeout(total=timeout)
+        bound: Any = urllib3.Timeout(connect=self._connect_timeout, total=timeout)
         return self._session.get(
             f"{self._url}{path}?{query}", timeout=bound, allow_redirects=False, stream=True
         )
@@ -430,6 +435,8 @@ class Transport:
 
     def _describe(self, error: Exception) -> str:
         """Return in a few words how a connection failed."""
+        if isinstance(error, requests.ConnectTimeout):
+            return f"no connection was made within {self._connect_timeout:g} s"
         if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return f"no complete answer came within {self._timeout:g} s"
         cause = _root_cause(error)

@@ -199,7 +199,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a URL that is none": Case(
         what="Setting 'api_url' is 'http://[', but",
-        next="is not a valid URL",
+        next="must be a valid URL",
         config={"api_url": "http://["},
     ),
     "a URL of another kind": Case(
@@ -352,7 +352,7 @@ ERRORS: dict[str, Case] = {
     ),
     "403 for what not everybody has": Case(
         what="returned 403",
-        next="deselect it then",
+        next="if yours does not, deselect it",
         catalog=catalog_of("activity_logins"),
         answer=always(403),
     ),
@@ -460,7 +460,7 @@ ERRORS: dict[str, Case] = {
     # Rows
     "a row without key": Case(
         what=f"Sync incomplete: courses: 1 skipped row {WITHOUT_KEY}",
-        next="the bookmark stays before the first of them. Correct these rows in Litmos",
+        next="no bookmark moves past them. Correct these rows in Litmos",
         answer=always(200, page(STREAM, "<Name>x</Name>")),
         config={"start_date": days_ago(1)},
     ),

@@ -92,7 +92,7 @@ class Case:
 
     Attributes:
         habits: How it behaves.
-        found: The findings that differ from what the tap takes for granted, with words of the
+        found: The findings that differ from what the tap assumes, with words of the
             detail or the advice. All others hold.
         settings: Settings that are not the default.
         changes: Whether its rows change meanwhile.

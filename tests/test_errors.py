@@ -50,10 +50,10 @@ def watched(raised: set[Place], monkeypatch: pytest.MonkeyPatch) -> None:
     """Take note of where errors are made."""
     for each in RAISED:
 
-        def note(self: BaseException, *args: object) -> None:
+        def note(self: BaseException, *args: Any, own: Any = each.__init__) -> None:
             maker = sys._getframe(1)
             raised.add((Path(maker.f_code.co_filename).name, maker.f_lineno))
-            BaseException.__init__(self, *args)
+            own(self, *args)
 
         monkeypatch.setattr(each, "__init__", note)
 

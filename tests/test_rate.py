@@ -378,6 +378,22 @@ def test_a_refusal_is_shared(file: Path) -> None:
     other.close()
 
 
+def test_the_share_that_is_left_counts_the_refusals_of_all(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        turns = [(time.time(),)] * 80
+        db.executemany(f"INSERT INTO {table(db)} (at) VALUES (?)", turns)  # noqa: S608
+        db.commit()
+    limits = [RateLimit(90, file=str(file), key="k") for _ in range(2)]
+    for limit in limits * 15:
+        limit.refused()
+    limits[0].pause(1.0, limited=True)
+    for limit in limits:
+        limit.close()
+    assert "slowing down to 48 requests a minute" in caplog.text  # 0.97 * (80 - 30)
+
+
 def test_other_keys_count_for_themselves(file: Path) -> None:
     for key in ("secret-1", "secret-2"):
         limit = RateLimit(2, file=str(file), key=key, sleep=never)

@@ -129,6 +129,11 @@ def run_with(config: dict[str, Any], source: str) -> Run:
     return run_tap(env=in_environment(config))
 
 
+def test_a_path_must_not_be_empty() -> None:
+    run = run_tap(config={"api_key": "k", "start_date": days_ago(2), "rate_limit_file": ""})
+    assert "Setting 'rate_limit_file' is '', but must be a non-empty string" in run.errors[-1]
+
+
 def check_refusal(run: Run, name: str, key: str) -> None:
     """Check that a run ended with one clear line about a setting."""
     assert run.status == 1

@@ -353,6 +353,27 @@ def test_a_host_that_is_silent_ends_the_run_for_all_streams(
     assert not run.failed
 
 
+def test_a_host_that_takes_no_connection_does_not_get_the_time_of_a_response() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        contextlib.ExitStack() as waiting,
+    ):
+        for _ in range(8):
+            each = waiting.enter_context(socket.socket())
+            each.settimeout(0)
+            each.connect_ex(full.getsockname())
+        config = {
+            "api_key": "k",
+            "api_url": f"http://127.0.0.1:{full.getsockname()[1]}/v1.svc",
+            "start_date": days_ago(2),
+            "request_timeout": 3600,
+        }
+        run = run_tap(config=config, minute=0.5)
+    assert run.status == 1
+    [line] = run.lines("CRITICAL")
+    assert f"{NO_ANSWER}no connection was made within 0.25 s" in line
+
+
 @pytest.mark.parametrize("concurrency", [1, 5])
 @pytest.mark.parametrize("kind", ["reset", "timeout"])
 def test_an_outage_in_mid_run_ends_it_for_all_streams(

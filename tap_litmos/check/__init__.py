@@ -1,4 +1,4 @@
-"""`tap-litmos --check`: does an account behave as the tap takes for granted?
+"""`tap-litmos --check`: does an account behave as the tap assumes?
 
 It asks the configured account what the API's documentation leaves open, and reports counts,
 shapes and names of fields, never a value of a row.

@@ -25,7 +25,7 @@ _LONGEST = 400
 
 
 class Verdict(StrEnum):
-    """How what came compares with what the tap takes for granted."""
+    """How what came compares with what the tap assumes."""
 
     HOLDS = "holds"
     HARMLESS = "differs but is harmless"
@@ -51,7 +51,7 @@ class Outcome:
     """What came.
 
     Attributes:
-        verdict: How it compares with what the tap takes for granted.
+        verdict: How it compares with what the tap assumes.
         detail: Counts, shapes and names; never a value of a row.
         advice: What to do, with the setting that helps; for what could not be seen, where to
             look. Nothing where nothing is to be done.
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def holds(detail: str) -> Outcome:
-    """Return that it is as the tap takes for granted."""
+    """Return that it is as the tap assumes."""
     return Outcome(Verdict.HOLDS, detail)
 
 
@@ -89,7 +89,7 @@ class Finding:
     Attributes:
         name: The check's name, the same in every report.
         topic: What it is about, in a word.
-        claim: What the tap takes for granted.
+        claim: What the tap assumes.
         how: How that was checked.
         verdict: See `Outcome`, as for the others.
     """
@@ -105,12 +105,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that the tap takes for granted, and how to look for it.
+    """Something that the tap assumes, and how to look for it.
 
     Attributes:
         name: A name for it.
         topic: What it is about, in a word.
-        claim: What the tap takes for granted.
+        claim: What the tap assumes.
         how: How it is checked.
         look: Looks for it in an account.
     """
@@ -140,7 +140,7 @@ def claim(topic: str, text: str, how: str) -> Callable[[Look], Check]:
 
     Args:
         topic: What it is about, in a word.
-        text: What the tap takes for granted.
+        text: What the tap assumes.
         how: How it is checked.
     """
     return lambda look: Check(look.__name__, topic, text, how, look)
@@ -178,7 +178,7 @@ class Report:
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        what = "what the tap takes for granted, how it was checked, what came"
+        what = "what the tap assumes, how it was checked, what came"
         rows = [row for finding in self.findings for row in _rows(finding)]
         lines = aligned([("topic", "verdict", what), *rows], left=3)
         end = (
