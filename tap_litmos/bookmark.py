@@ -92,9 +92,9 @@ class Bookmark(StreamStateManager):
                 where that is earlier. None: go on to now.
         """
         since = start_for(start_date)
-        self._span = read_from, read_to = self._saved_span(since, now)
-        # A later `start_date` does not cut the lookback: the rows before it lie within the
-        # span, so no later sync would read them again.
+        read_from, read_to = self._span = self._saved_span(since, now)
+        # The span bounds the lookback, a later `start_date` does not: what it left out would
+        # count as read, and never be read again.
         resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
@@ -136,14 +136,14 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows were skipped before it: the end stays. Windows of the gap are older, so they
-        # pass, and may move the beginning.
+        # Rows of an older window were skipped: the end stays. Windows of the gap are older
+        # still, so they pass, and may move the beginning.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))
         self._span = read_from, read_to
-        self.is_flushed = False  # else no STATE would follow a window without rows
+        self.is_flushed = False  # so that the SDK writes a STATE, even if no row came
         self.stream_state.update(
             replication_key=self._replication_key,
             replication_key_value=format_moment(read_to),
@@ -155,8 +155,10 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # The first such window is enough. All windows after it that go on from the span are
-        # later. Those of the gap, which come newest first, do not touch the span any more.
+        # This matters in the lookback, which lies within the span: the next windows still touch
+        # the span, and would move its end. The first such window is enough: those that go on
+        # from the span come oldest first. If it is one of the gap, the older ones no longer
+        # touch the span.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

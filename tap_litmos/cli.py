@@ -215,7 +215,8 @@ class CommandLineTap(TapLitmos):
         with Writer(for_sync=True) as writer:
             # The SDK will write every message through `writer.write_message`.
             tap = cls._from_command_line(config, writer, state, catalog)
-            # At its end the run logs the summary, and raises an error if rows may be missing.
+            # `prepare_run` hands the run to the streams. At its end the run logs the summary,
+            # and raises an error if rows may be missing.
             with tap.prepare_run():
                 tap.sync_all()
 

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from tap_litmos.summary import StreamStats
     from tap_litmos.sync_log import SyncLog
     from tap_litmos.tap import TapLitmos
-    from tap_litmos.transport import FetchedPage
     from tap_litmos.windows import Window
 
 
@@ -218,7 +217,7 @@ class DeclaredStream(Stream):
                 )
                 return
             if mapped is not None:
-                self._has_written = True  # `ListingStream` asks; it sets `_version` too
+                self._has_written = True  # `ListingStream` asks it, and sets `_version`
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
@@ -271,7 +270,7 @@ class LitmosStream(DeclaredStream):
             now: The current moment.
         """
         if self.replication_method != REPLICATION_INCREMENTAL:
-            # Its `Bookmark` has no replication key then, and keeps nothing.
+            # Its `Bookmark` keeps nothing then: see `state_manager`.
             self.logger.warning(
                 "%s: catalog requests %s: re-reading from start_date; no bookmark is saved",
                 self.name,
@@ -285,7 +284,8 @@ class LitmosStream(DeclaredStream):
             lookback_hours=self.config["lookback_hours"],
             end=parse_moment(end) if end else None,
         )
-        # A test reads the newest window, which is the likeliest to have rows.
+        # A test reads the newest window, which is the likeliest to have rows. In the plan it
+        # may not be the last: windows of a gap come after it.
         return sorted(windows, key=lambda window: window.to)[-1:] if self.is_test else windows
 
     # The sync
@@ -313,11 +313,11 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         stats.start()
         try:
-            # With `--test`, it stops after one record without the SDK's error. None: all.
+            # With `--test` it is 1: to stop here spares the SDK's error. None: all records.
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
-                # `_generate_record_messages`, which runs during the `yield`, leaves the error
-                # of a stream map here: raised there, it would end the run, not this stream.
+                # `_generate_record_messages` runs during the `yield`. What it raised would end
+                # the run, so it leaves the error of a stream map here.
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
@@ -331,7 +331,7 @@ class LitmosStream(DeclaredStream):
         """Yield the records of all windows.
 
         The SDK has written a record before it asks for the next one, so a STATE message may be
-        written between two windows; not so with `batch_config`.
+        written between two windows. With `batch_config` see `_after_window`.
         """
         reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
@@ -346,7 +346,7 @@ class LitmosStream(DeclaredStream):
         stats.windows += 1
         self._sync_log.finish(window, requested_at)
         if stats.rows_without_key == skipped_before:
-            self._after_window(window, requested_at)  # extends the bookmark
+            self._after_window(window, requested_at)  # extends the bookmark, writes STATE
         else:
             # A row without key was not written: the bookmark does not move past its window.
             self.state_manager.block_at(window)
@@ -362,7 +362,11 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         last_page: dict[Any, Record | None] = {}  # by version
         is_first = True
-        for fetched in self._pages(window):
+        paginator = self._paginator
+        # `_advance` moves the paginator on: behind the window's last page, to the next window.
+        while not paginator.finished and (position := paginator.current_value).window == window:
+            self.run.progress.reached(self.name, str(window))
+            fetched = self.run.fetcher.page(self.name, position, probing=paginator.is_probing)
             if is_first:
                 is_first = False
                 requested_at = fetched.requested_at
@@ -379,18 +383,6 @@ class LitmosStream(DeclaredStream):
                 yield from _without_repeats(page, last_page)  # pages overlap: see `paginator`
                 last_page = dict(zip(page.versions, page.records, strict=True))
         return requested_at
-
-    def _pages(self, window: Window) -> Iterator[FetchedPage]:
-        """Yield the pages of a window that the paginator asks for, one or more.
-
-        The caller has to `_advance` after each, which moves the paginator on.
-        """
-        paginator = self._paginator
-        while not paginator.finished and paginator.current_value.window == window:
-            self.run.progress.reached(self.name, str(window))
-            yield self.run.fetcher.page(
-                self.name, paginator.current_value, probing=paginator.is_probing
-            )
 
     def _advance(self, page: Page) -> bool:
         """Let the paginator decide which page is next; return whether it accepts this one.
@@ -436,7 +428,7 @@ class LitmosStream(DeclaredStream):
 
     def _after_window(self, window: Window, requested_at: DateTime) -> None:
         """Extend the bookmark, now that a window is written whole, and no row was skipped."""
-        if self.is_test:
+        if self.is_test:  # it has read one row of one window
             return
         self.state_manager.extend(window, requested_at)
         # In batch mode the SDK writes STATE, after the BATCH message that holds the rows.

@@ -37,16 +37,16 @@ class Field:
 
     Attributes:
         name: The one name the field has in records.
-        kind: How its text is cast. A `hash`, the key where Litmos sends no id, is computed
-            over the typed values of all other fields of the row. `others` holds, as JSON,
+        kind: How its text is cast. A `hash` is computed over the typed values of all other
+            fields of the row; it is the key where Litmos sends no id. `others` holds, as JSON,
             elements that belong to no field, and values that do not fit the field they were
             sent for.
         description: One line for a data analyst.
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
         sent: Whether Litmos sends it. If not, the tap makes its value.
-        default: What a part of the primary key, which cannot be null, becomes where Litmos
-            sends nothing. None: no default.
+        default: The value of a part of the primary key where Litmos sends nothing, as a key
+            cannot be null. None: no default.
         opt_in: The boolean setting without which the stream does not have the field,
             whatever the catalog selects. None: the field is always there.
     """

@@ -3,8 +3,8 @@
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
 request, never a row: it is thrown away. Only the open window waits for those before it: a row
-that is updated meanwhile moves from a closed window into the open one, and if that had been
-read already, this sync would miss the row.
+that is updated meanwhile moves from a closed window into the open one, and if the open one had
+been read before that, this sync would miss the row.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Fetcher:
         self._concurrency = concurrency
         self._budget = concurrency + PAGES_AHEAD if concurrency > 1 else 0
         self._streams: dict[str, _Stream] = {}
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._failure: BaseException | None = None
         self._first_started: float | None = None
@@ -232,9 +232,9 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether no new row is expected on it. Else, if the page was not predicted,
-                an open window that was requested already is requested again: rows may have
-                moved into it.
+            probing: Whether the page is only to show that nothing follows. Any other page that
+                was not predicted makes the open window, if it was requested already, be
+                requested again: rows may have moved into it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
@@ -242,7 +242,7 @@ class Fetcher:
             TransportClosedError: If the fetcher is closed meanwhile.
         """
         pages = self._streams[stream].pages  # those that are expected or requested
-        with self._changed:
+        with self._condition:
             while True:
                 if self._failure is not None:
                     raise self._failure
@@ -264,7 +264,7 @@ class Fetcher:
         """Wait for a page to arrive, or for others to be allowed beside the first request."""
         # Where no thread could be started, `_start` has fetched the page itself.
         if self._threads:
-            self._changed.wait(self._head_start_left())
+            self._condition.wait(self._head_start_left())
 
     def total_count(self, stream: str) -> int | None:
         """Return how many rows a stream has by Litmos' own count, None if it gives none.
@@ -277,7 +277,7 @@ class Fetcher:
         path, this_thread = asked.endpoint.total_path, threading.current_thread()
         if path is None:
             return None
-        with self._changed:
+        with self._condition:
             while not self._may_start():
                 if self._failure is not None:
                     raise self._failure
@@ -286,25 +286,25 @@ class Fetcher:
         try:
             return self._transport.total_count(path, asked.stats)
         finally:
-            with self._changed:
+            with self._condition:
                 self._threads.discard(this_thread)
                 self._dispatch()
 
     def finish_window(self, stream: str, window: Window) -> None:
         """Mark a window as finished: no more of its pages will be asked for."""
-        with self._changed:
+        with self._condition:
             self._streams[stream].pages.discard_window(window)
             self._dispatch()
 
     def finish_stream(self, stream: str) -> None:
         """Mark a stream as finished: no more of its pages will be asked for."""
-        with self._changed:
+        with self._condition:
             self._streams[stream].pages.discard_all()
             self._dispatch()
 
     def close(self) -> None:
         """Stop all requests at once; wait for their threads to end, `CLOSE_TIMEOUT` at most."""
-        with self._changed:
+        with self._condition:
             self._failure = self._failure or TransportClosedError()
             # A signal may have ended `total_count` in this one.
             threads = self._threads - {threading.current_thread()}
@@ -315,7 +315,7 @@ class Fetcher:
 
     def requests_left(self) -> int:
         """Return how many requests are known to be needed still."""
-        with self._changed:
+        with self._condition:
             streams = self._streams.values()
             return sum(stream.pages.expected + stream.pages.in_flight for stream in streams)
 
@@ -378,7 +378,7 @@ class Fetcher:
             result = error
         except BaseException as error:  # noqa: BLE001 - raised again where pages are asked for
             failure = error
-        with self._changed:
+        with self._condition:
             self._threads.discard(threading.current_thread())
             self._first_answered = True
             self._failure = self._failure or failure
@@ -386,4 +386,4 @@ class Fetcher:
                 # The page that `predict` names is expected from now on.
                 asked.pages.arrive(request, result)
             self._dispatch()
-            self._changed.notify_all()
+            self._condition.notify_all()

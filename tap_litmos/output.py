@@ -37,8 +37,8 @@ _RESUMES = (
 class Writer(MsgSpecWriter):
     """Buffers RECORD messages; any other message, or a full buffer, flushes them.
 
-    It writes to a pipe only what the pipe takes at once, so a target that does not read never
-    delays a signal.
+    It writes to a pipe only what the pipe takes at once, so that SIGTERM and Ctrl-C take effect
+    even while the target does not read.
     """
 
     def __init__(self, *, for_sync: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
-Neither the order of rows nor their number is documented, so the proof takes both from the pages
-that came. A row that is updated while a closed window is read may leave it, as its date is a
+Litmos documents no order of its rows, and sends no count: the proof takes both from the pages
+that come. A row that is updated while a closed window is read may leave it, as its date is a
 later one then, and all rows after it move up. So each page is asked for from a little further
 back, and repeats the last rows of the page before, ten of a thousand by default.
 
@@ -11,12 +11,12 @@ To read a window once, page by page, is a *reading*. It proves the window if bot
   order, even if some in the middle have left. Where it does not, rows have moved, and the
   paginator steps back until the two pages meet. If even a step back over a whole page does not
   help, the seam is *broken*: the reading goes on without seams, and proves nothing alone.
-- **a count**: as many different rows came as the service has, which is the offset of the final
-  page plus its rows.
+- **a count**: at least as many different rows came as the service has. It has as many as the
+  offset of the final page plus its rows.
 
 `WindowPaginator._judge_reading` says precisely what is proved, also by several readings
-together. Until it is, the window is read again, with pages cut at other places; if that does
-not help, the stream fails.
+together. Until it is, the window is read again, with pages that begin at other rows; if that
+does not help, the stream fails.
 
 A page with fewer rows than were asked for is *short*, and ends a reading. But a service that
 caps its pages may have cut it. Then one more page is asked for, to see that nothing follows: a
@@ -30,7 +30,8 @@ For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
     0 to 3     a b d e  yes: *a b d* repeat, though *c* has left; *e* is new
     2 to 5     d e f g  yes
     4 to 7     f g h i  yes
-    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, and 9 came: proved
+    6 to 9     h i      yes, and it is short: the service has 6 + 2 rows, and with *c* 9 came:
+                        proved
 """
 
 from __future__ import annotations
@@ -286,7 +287,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     Attributes:
         limit: Rows to ask for at once.
         accepted: Whether the last page was taken in. If not, it does not continue the page
-            before, and is to be discarded: another one is asked for, mostly from further back.
+            before, and is to be discarded: another one is asked for, from further back unless
+            the seam is broken.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
@@ -349,8 +351,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     def get_next(self, response: Page) -> Position | None:  # type: ignore[override]
         """Return which page to ask for next; None if all windows are read."""
         position, seam = self.current_value, self._reading.seam
-        # How many of its first rows repeat the page before, 0 if there is none; None: it does
-        # not continue that page.
+        # How many of its first rows repeat the page before; 0: there is no seam to look at, as
+        # on the first page; None: it does not continue the page before.
         repeated = seam.meet(response)
         self.accepted = repeated is not None
         if repeated is None:
@@ -360,9 +362,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        # From the second reading on: the window is proved as soon as as many new rows came as
-        # the reading before lacked. Counting takes time: it is done after 1, 2, 4, 8 … pages.
-        if self._reading.pages.bit_count() == 1 and self._missing_rows_came():
+        if self._is_proved_early():
             return self._next_window()
         rows = len(response.versions)
         if rows >= self.limit or self._goes_on_after(rows, new):
@@ -478,6 +478,13 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if self.current_value.window.is_open:
             return self._reading.total < before.total
         return self._reading.total != before.total
+
+    def _is_proved_early(self) -> bool:
+        """Return whether this reading has brought by now what the one before lacked.
+
+        Counting takes time: it is done after 1, 2, 4, 8 … pages.
+        """
+        return self._reading.pages.bit_count() == 1 and self._missing_rows_came()
 
     def _missing_rows_came(self) -> bool:
         """Return whether as many new rows have come by now as a sound reading lacked.

@@ -50,7 +50,7 @@ class Page:
     Attributes:
         records: The typed rows; None for one that was skipped, as it lacks its primary key.
         versions: Per row: its primary key and replication value, which identify this version
-            of the row. Of a skipped row: the values of all fields that are read, as text.
+            of the row. Of a skipped row: all that was read of it, as text.
         keys: Per row: its primary key. Of a skipped row: the same as its version.
     """
 
@@ -237,7 +237,8 @@ class RowReader:
         """Return the record of a row, whose elements are given by name as sent."""
         record, others = self._blank_record.copy(), {}
         for element, sent in elements.items():
-            target = self._targets[element]  # the field that takes it, and its cast
+            # The field that takes it, and its cast; unknown elements have a target too.
+            target = self._targets[element]
             # Fields that are not kept are ignored; in a listing, so are unknown elements.
             if sent is None or target is _IGNORED:
                 continue
@@ -249,9 +250,10 @@ class RowReader:
                 # Fast path: text that fits a field that is still empty.
                 try:
                     record[name] = cast(sent)
-                    continue
                 except ValueError:
                     pass
+                else:
+                    continue
             # All else: nested or repeated elements, and text that does not fit.
             if left := self._put_all(record, target, sent):
                 others[element] = left

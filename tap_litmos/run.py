@@ -28,9 +28,9 @@ class Run:
     """One run, to be used as a context manager.
 
     Attributes:
-        plan: For each stream of the run the windows to read, in the order of the sync.
+        plan: By endpoint, the windows to read, in the order of the sync.
         summary: What was read so far.
-        paginators: What decides which page of a stream is next, by stream.
+        paginators: By stream, what decides which page is next.
         fetcher: What fetches the pages.
         progress: Shows where the run is.
     """
@@ -63,17 +63,15 @@ class Run:
         self._logger = logger
         self._unlogged_failures: list[str] = []
         limit = config["page_size"]
-        self.paginators = {
-            endpoint.stream: WindowPaginator(windows, limit)
-            for endpoint, windows in plan.items()
-        }
         self._rate = transport.rate
         self.fetcher = Fetcher(
             transport, limit=limit, concurrency=config["max_concurrent_requests"]
         )
+        self.paginators: dict[str, WindowPaginator] = {}
         for endpoint, windows in plan.items():
-            predict = self.paginators[endpoint.stream].predict
-            pages = ExpectedPages(windows, predict, one_page=is_test)
+            paginator = self.paginators[endpoint.stream] = WindowPaginator(windows, limit)
+            # The first page of each window is expected at once, the others as `predict` says.
+            pages = ExpectedPages(windows, paginator.predict, one_page=is_test)
             self.fetcher.add(endpoint, pages, self.summary.of(endpoint.stream))
         self.progress = Progress(
             self.summary, self._rate, requests_left=self.fetcher.requests_left, logger=logger

@@ -24,6 +24,8 @@ from tap_litmos.wording import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pendulum import DateTime
+
     from tap_litmos.client import DeclaredStream
     from tap_litmos.declaration import Endpoint
 
@@ -122,17 +124,25 @@ class TapLitmos(Tap):
     def prepare_run(self) -> Run:
         """Plan a sync of the selected streams, and hand the run to them."""
         now = pendulum.now("UTC")
+        self._warn_of_late_end(now)
+        selected = [stream for stream in self.litmos_streams if stream.selected]
+        plan = {stream.endpoint: stream.plan(now) for stream in selected}
+        is_test = any(stream.is_test for stream in selected)  # `--test`: one record is enough
+        # By the other endpoints, the transport tells whether the host answers at all.
+        transport = self.transport([*plan], fail_fast=is_test)
+        run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
+        for stream in selected:
+            stream.run = run
+        return run
+
+    def _warn_of_late_end(self, now: DateTime) -> None:
+        """Warn of an `end_date` after today's midnight (UTC).
+
+        Up to an `end_date` only closed windows are read, so today's midnight is the last end.
+        """
         end = self.config.get("end_date")
         if end and parse_moment(end) > now.start_of("day"):
             self.logger.warning(
                 "end_date is later than 00:00 UTC today, where the sync stops at the latest; "
                 "leave it out to read up to now"
             )
-        selected = [stream for stream in self.litmos_streams if stream.selected]
-        plan = {stream.endpoint: stream.plan(now) for stream in selected}
-        is_test = any(stream.is_test for stream in selected)  # `--test`: one record is enough
-        transport = self.transport([*plan], fail_fast=is_test)
-        run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
-        for stream in selected:
-            stream.run = run
-        return run

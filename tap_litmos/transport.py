@@ -292,7 +292,7 @@ class Transport:
 
         Raises:
             TransientError: If another try may help.
-            HostileBodyError: If none will.
+            HostileBodyError: If no other try will help.
             StreamFailedError: If the endpoint refuses.
             RunFailedError: If the key is refused, or the host cannot be trusted.
             TransportClosedError: If the transport is closed meanwhile.
@@ -301,7 +301,7 @@ class Transport:
         stats.requested()
         requested_at = pendulum.now("UTC")
         tries.begin()
-        answered = False
+        answered = False  # once True, a lost connection is no sign of a dead host
         try:
             with self._get(endpoint.path, params, self._timeout) as response:
                 answered = True

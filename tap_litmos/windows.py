@@ -1,9 +1,9 @@
 """Date windows: which spans of time a sync asks for. Pure arithmetic, no I/O.
 
-All times are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows that
-were created or updated between them (the document). It does not document whether they are
-moments or days, in which zone, or whether the ends are included. Windows share their
-boundaries, which all lie at midnight. So they leave no gap if at least one end is included,
+All times here are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows
+that were created or updated between them (the document). It does not document whether the two
+are moments or days, in which zone, or whether they are included. Windows share their
+boundaries, all at midnight. So there is no gap between them if at least one end is included,
 which `--check` tests.
 """
 
@@ -61,9 +61,9 @@ class Window:
 
         It is the time of the request, but at most the end of a closed window, or a day before
         the end of an open one. For example, an open window that is planned on 1 May ends at
-        00:00 on 3 May. In a zone ahead of UTC this moment comes while it is still 2 May in UTC,
-        and a row that changes between the two is not in the window. So it is complete only
-        until 00:00 on 2 May.
+        00:00 on 3 May. If Litmos reads that in a zone ahead of UTC, it comes while it is still
+        2 May in UTC; rows that change later on that day are not in the window, even if a long
+        run requests it only then. So it is complete until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -111,7 +111,7 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. So it
-    spans at least three days, and at most `days` if that is more. With `days` 7, eight days
+    spans at least three days, and never more than `days` or three. With `days` 7, eight days
     become a closed window of five days and an open one of three, not of seven and one.
 
     Args:
@@ -123,7 +123,7 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
     yesterday = midnight(now).subtract(days=1)
     end = yesterday.add(days=_OPEN_DAYS)
     since = min(midnight(since), yesterday)
-    # What is left and fits into one window is the open one: a request less in each sync.
+    # What is left is read as the open window once it fits into one: that saves a request.
     while (end - since).days > max(days, _OPEN_DAYS):
         to = min(since.add(days=days), yesterday)
         yield Window(since, to)
