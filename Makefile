@@ -59,7 +59,7 @@ report: $(DEMO)/.installed ## Draw the demo's page from your own warehouse: see 
 	@$(DEMO)/bin/python -m demo.report --dbt .venv-targets/dbt/bin/dbt $(ARGS)
 
 bench: $(INSTALLED) ## Measure speed and memory
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 dist: $(INSTALLED) ## Build what is released, into dist/
 	@rm -rf dist

@@ -223,7 +223,7 @@ def start(effort: Effort) -> Iterator[Figure]:
         for _ in range(2 * effort.repeats):
             imported.append(run("-c", "import os, singer_sdk; os._exit(0)").seconds)
             took = sync(server)
-            requested.append(server.requests()[0].time - took.began)
+            requested.append(server.requests()[0] - took.began)
     beyond = median(requested) - median(imported)
     yield Figure(
         "start to first request, beyond `import singer_sdk`",

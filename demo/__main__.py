@@ -29,7 +29,7 @@ from demo.page import (
     worst_first,
     write_page,
 )
-from demo.pipeline import DemoError, Sync, catalog, sandbox, sync
+from demo.pipeline import LOGGING, DemoError, Sync, catalog, sandbox, sync
 from demo.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def _run(options: argparse.Namespace) -> None:
     if not console.is_terminal:
         console = Console(width=100)
     directory: Path = options.directory.resolve()
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    _empty(directory)
     with sandbox(users=options.users) as config:
         print("Syncing a year of it: at the rate of the real Litmos it would take 10 minutes")  # noqa: T201
         first = sync("first", directory, config, options.target)
@@ -159,6 +158,18 @@ def _run(options: argparse.Namespace) -> None:
         ("The state and the logs", directory),
     ):
         print(f"{what + ':':<29}{_near(where)}")  # noqa: T201
+
+
+def _empty(directory: Path) -> None:
+    """Make a directory, or empty one that an earlier demo has made; touch no other."""
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            if not (directory / LOGGING).exists():
+                raise DemoError(f"{directory} is not empty: let --directory name another")
+            shutil.rmtree(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"Cannot use {directory}: {error.strerror}") from None
 
 
 def _origin(first: Sync, second: Sync) -> str:

@@ -51,7 +51,7 @@ names apart, and how that is said."""
 EVENTS = {
     "assigned": "Newly assigned",
     "completed": "Completed",
-    "overdue": "Fell overdue, and still are",
+    "overdue": "Became overdue, and still is",
     "lapsed": "Lapsed, and not renewed",
 }
 
@@ -126,7 +126,7 @@ def worst_first(grouping: str, rows: Rows) -> list[tuple[str, dict[str, Any]]]:
     often = Counter(row[label] for row in rows)
     named = []
     for row in rows:
-        name = str(row[label] or "without name")
+        name = str(row[label] or "(unnamed)")
         if often[row[label]] > 1 and row[more]:
             name += f" ({said.format(row[more])})"
         named.append((name, row))

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -14,6 +13,9 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+LOGGING = "logging.json"
+"""A file that a demo always makes."""
 
 _PATIENCE = 10
 
@@ -41,24 +43,24 @@ class Sync:
     """What a sync did.
 
     Attributes:
-        name: The name of the sync, and of the folder of its files.
         files: Where its rows are.
         streams: For each stream the figures of the run summary.
         totals: Their sums.
-        seconds: How long it took.
     """
 
-    name: str
     files: Path
     streams: dict[str, dict[str, Any]]
     totals: dict[str, Any]
-    seconds: float
 
 
 @contextmanager
 def _running(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a program, which is stopped at the end of the block if it still runs."""
-    with subprocess.Popen(command, text=True, **options) as process:  # noqa: S603 - our own
+    try:
+        process = subprocess.Popen(command, text=True, **options)  # noqa: S603 - our own
+    except OSError as error:
+        raise DemoError(f"Cannot run {command[0]}: {error.strerror}") from None
+    with process:
         try:
             yield process
         finally:
@@ -77,20 +79,18 @@ def _module(name: str, *arguments: str | Path) -> list[str | Path]:
 def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     """Serve an organisation on a free port, and yield a config for the tap.
 
-    Litmos' rate limit is lifted, as a year of history would take ten minutes with it.
+    It has no rate limit, as a year of history would take ten minutes with that of Litmos.
     """
-    without_limit = "1000000"
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
-    command += ["--requests-per-minute", without_limit]
     with _running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         told = _first_object(process.stdout)
         if not told:
             reason = process.stderr.read() if process.stderr else ""
             raise DemoError(f"The sandbox did not start: {reason.strip()}")
-        config = json.loads(told)
+        config: dict[str, Any] = json.loads(told)
         where = config["api_url"]
         print(f"A Litmos organisation of {users} people is served at {where}", flush=True)  # noqa: T201
-        yield config | {"requests_per_minute": int(without_limit)}
+        yield config
 
 
 def _first_object(lines: IO[str] | None) -> str:
@@ -131,7 +131,6 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         "target": {"destination_path": str(files), "do_timestamp_file": False},
         "logging": json.loads(json.dumps(_LOGGING)),
     }
-    started = time.monotonic()
     log, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
     settings["logging"]["handlers"]["file"]["filename"] = str(log)
     for each, values in settings.items():
@@ -140,7 +139,7 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
     if state.exists():
         tap += ["--state", state]
     # YAML, in which the tap reads how to log, includes JSON.
-    environment = os.environ | {"SINGER_SDK_LOG_CONFIG": str(directory / "logging.json")}
+    environment = os.environ | {"SINGER_SDK_LOG_CONFIG": str(directory / LOGGING)}
     with (
         messages.open("w") as told,
         _running(*tap, stdout=subprocess.PIPE, stderr=told, env=environment) as source,
@@ -161,7 +160,6 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         last = "\n".join(messages.read_text().splitlines()[-5:])
         raise DemoError(f"The sync has failed; {messages} ends with\n{last}")
     state.write_text(states[-1])
-    seconds = time.monotonic() - started
     told_of = [json.loads(line)["extra"] for line in log.read_text().splitlines()]
     [found] = [extra["run_summary"] for extra in told_of if "run_summary" in extra]
-    return Sync(name, files, found["streams"], found["totals"], seconds)
+    return Sync(files, found["streams"], found["totals"])

@@ -337,7 +337,7 @@ def test_the_page_says_what_lapses_and_what_has_changed(
             ("Newly assigned", lambda each: each.assigned),
             ("Completed", lambda each: each.completed),
             (
-                "Fell overdue, and still are",
+                "Became overdue, and still is",
                 lambda each: each.due + next_day if each.status == "overdue" else None,
             ),
             (
@@ -559,7 +559,7 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     assert "<script" not in page
     assert "<b>)" not in page
     assert "<th>&lt;script&gt; (&lt;b&gt;)</th>" in page
-    assert "<th>without name</th>" in page
+    assert "<th>(unnamed)</th>" in page
 
 
 # A warehouse of one's own
@@ -665,3 +665,27 @@ def _answers(printed: str) -> bool:
     [port] = re.findall(r"127\.0\.0\.1:(\d+)", printed)
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def refusal(folder: Path) -> str:
+    """Run the demo in a folder with a target that is not there; return what it says."""
+    done = subprocess.run(  # noqa: S603
+        [*DEMO, "--directory", folder, "--target", "missing", "--users", "5"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """Else a `--directory` that was chosen without care would be emptied."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert refusal(tmp_path) == f"{tmp_path} is not empty: let --directory name another\n"
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_target_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    for _ in range(2):  # a folder of an earlier demo is used again
+        assert refusal(tmp_path) == "Cannot run missing: No such file or directory\n"

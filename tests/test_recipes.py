@@ -120,7 +120,7 @@ def test_the_readme_syncs_and_resumes(folder: Folder, long_box: Sandbox) -> None
 
 def test_the_sandbox_is_synced_as_its_page_says(folder: Folder) -> None:
     folder.ok(block(SANDBOX, "tap-litmos-sandbox"))
-    assert "bookmarks" in json.loads((folder.path / "state.json").read_text())
+    assert "bookmarks" in json.loads((folder.path / "sandbox-state.json").read_text())
     assert folder.rows("users")
 
 

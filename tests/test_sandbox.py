@@ -378,6 +378,16 @@ def test_rows_that_can_be_seen_late(teams_org: Organisation) -> None:
         assert ids(box) == [number for number in ALL if number != 3]
 
 
+@pytest.mark.parametrize("date", ["0001-01-01 00:00:00", "9999-12-31 00:00:00"])
+def test_dates_from_which_no_zone_can_be_reckoned(date: str, teams_org: Organisation) -> None:
+    params = {"source": "test", "since": date, "to": date}
+    with Sandbox(teams_org, reading="day", zone=14) as box:
+        answer = requests.get(
+            f"{box.url}/org/teams", params, headers={"apikey": box.api_key}, timeout=10
+        )
+    assert answer.status_code == 406
+
+
 def test_windows_that_are_too_long(teams_org: Organisation) -> None:
     with Sandbox(teams_org, longest_days=6.96) as box:
         assert get(box, since=7 * 24, to=0).status_code == 406

@@ -1,3 +1,9 @@
+{# The id of a manager or a parent team: Litmos says 0 for none. #}
+{% macro parent_id(column) -%}
+nullif(nullif({{ column }}, '0'), '')
+{%- endmacro %}
+
+
 {#
   Who stands above whom: a row for each node and each of those above it.
 
@@ -7,12 +13,12 @@
   Args:
     nodes: A relation.
     id: Its column with the id of a node.
-    parent: Its column with the id of the node above, null if there is none.
+    parent: Its column with the id of the node above; as `parent_id` says, it may be none.
     name: Its column with the name of a node.
     parent_name: Its column with the name of the node above, for one that was not loaded.
 
-  Columns: node_id, ancestor_id, distance (1: directly above), and path: the names from the
-  ancestor down to the node's parent.
+  Columns: node_id, ancestor_id, distance (1: directly above), path: the names from the
+  ancestor down to the node's parent, and is_top: whether nobody is above the ancestor.
 #}
 {% macro ancestors(nodes, id, parent, name, parent_name=none) %}
 {%- set text = dbt.type_string() -%}
@@ -28,7 +34,7 @@ with recursive nodes as (
         ) as parent_name
     from {{ nodes }} as node
     left join {{ nodes }} as above on above.{{ id }} = node.{{ parent }}
-    where node.{{ parent }} is not null and node.{{ parent }} <> node.{{ id }}
+    where {{ litmos.parent_id('node.' ~ parent) }} <> node.{{ id }}
 
 ),
 
@@ -58,6 +64,11 @@ climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'red
 
 )
 
-select node_id, ancestor_id, distance, path
+select
+    node_id,
+    ancestor_id,
+    distance,
+    path,
+    row_number() over (partition by node_id order by distance desc) = 1 as is_top
 from climb
 {% endmacro %}

@@ -71,9 +71,9 @@
 {% macro paths() %}
   select
       learning_path_id,
-      learning_path_name,
+      max(learning_path_name) as learning_path_name,
       {{ litmos.compliance_figures(due_dates=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
-  group by learning_path_id, learning_path_name
+  group by learning_path_id
 {% endmacro %}

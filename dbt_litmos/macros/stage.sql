@@ -78,8 +78,6 @@
 {% macro stage(stream, fields, key, changed=none, listing=none, every_version=false) %}
 {%- set table = litmos.loaded(stream) -%}
 {%- set columns = litmos.columns_by_name(table) -%}
-{%- set listed = litmos.loaded(listing) if listing else none -%}
-{%- set listed_columns = litmos.columns_by_name(listed) -%}
 {%- set id = fields | selectattr(0, 'equalto', key[0]) | map(attribute=1) | first -%}
 {%- set identity = key + ([changed] if every_version else []) -%}
 {%- if execute and table is none -%}
@@ -115,56 +113,34 @@ with loaded as (
     {{ 'limit 0' if table is none else 'from ' ~ table }}
 
 )
-{%- if 'listedat' in listed_columns %},
-
-listed as (
-
-    select
-        {{ adapter.quote(listed_columns['id'].name) }} as id,
-        {{ litmos.typed(listed_columns, 'ListedAt', 'datetime') }} as listed_at
-    from {{ listed }}
-
-),
-
-latest_list as (
-
-    select max(listed_at) as latest_listed_at
-    from listed
-
-),
-
-present as (
-
-    select distinct listed.id as present_id
-    from listed
-    inner join latest_list on latest_list.latest_listed_at = listed.listed_at
-
-)
-{%- endif %}
 
 select
 {%- for _, alias, _ in fields %}
-    {{ alias }}{{ ',' if changed or not loop.last }}
+    loaded.{{ alias }}{{ ',' if changed or not loop.last }}
 {%- endfor %}
 {%- if changed %}
     {{ 'is_marked' if '_sdc_deleted_at' in columns else 'false' }}
-    {%- if 'listedat' in listed_columns %}
+    {%- if listing %}
     -- What was created while the list was read need not be in it.
     or (
-        present_id is null
-        and coalesce(coalesce(created_date, updated_date) < latest_listed_at, false)
+        listed.listed_at is null
+        and coalesce(
+            coalesce(loaded.created_date, loaded.updated_date) < latest_list.listed_at, false
+        )
     )
     {%- endif %} as is_deleted
 {%- endif %}
 from loaded
-{%- if 'listedat' in listed_columns %}
-left join present on present.present_id = loaded.{{ id }}
-cross join latest_list
+{%- if listing %}
+left join {{ ref('stg_litmos__' ~ listing) }} as listed on listed.{{ id }} = loaded.{{ id }}
+cross join (
+    select max(listed_at) as listed_at from {{ ref('stg_litmos__' ~ listing) }}
+) as latest_list
 {%- endif %}
-where latest = 1
+where loaded.latest = 1
 {%- if not changed and 'listedat' in columns %}
     -- What only an earlier list has was deleted since.
-    and listed_at = (select max(listed_at) from loaded)
+    and loaded.listed_at = (select max(listed_at) from loaded)
 {%- endif %}
 {% endmacro %}
 

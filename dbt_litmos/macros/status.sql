@@ -1,8 +1,15 @@
-{# When the last of some rows changed that together make an assignment. #}
+{#
+  When the last of some rows changed that together make an assignment; those without any date
+  do not count. In some databases one null would make the greatest null.
+#}
 {% macro last_change_of(rows) -%}
-  {%- set changes = [] -%}
+  {%- set dates = [] -%}
   {%- for row in rows -%}
-    {%- do changes.append('coalesce(' ~ row ~ '.updated_date, ' ~ row ~ '.created_date)') -%}
+    {%- do dates.append(row ~ '.updated_date, ' ~ row ~ '.created_date') -%}
+  {%- endfor -%}
+  {%- set changes = [] -%}
+  {%- for date in dates -%}
+    {%- do changes.append('coalesce(' ~ ([date] + dates) | join(', ') ~ ')') -%}
   {%- endfor -%}
   {{ changes[0] if changes | length == 1 else 'greatest(' ~ changes | join(', ') ~ ')' }}
 {%- endmacro %}

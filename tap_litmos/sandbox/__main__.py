@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=8321, help="port on 127.0.0.1, 0: any free one (8321)")
     add("--config", type=Path, help="write the config here instead of printing it")
     add("--users", type=int, default=500, help="people in the organisation (500)")
-    add("--years", type=float, default=1, help="how far its past reaches back (1)")
+    add("--years", type=float, default=1, help="years of history (1)")
     add("--seed", type=int, default=1, help="each number gives another organisation (1)")
-    add("--api-key", default=API_KEY, help="the key to demand (default: %(default)s)")
+    add("--api-key", default=API_KEY, help="API key to require (%(default)s)")
     refused = "always refuse a path, such as /org/teams=403; may be repeated"
     add("--refuse", metavar="PATH=STATUS", type=_refusal, action="append", help=refused)
     described = re.findall(

@@ -31,11 +31,12 @@ class Habits:
     """How a service behaves; the command offers most of this, in these words.
 
     Attributes:
-        requests_per_minute: Requests above this rate are answered with 503. None: any rate.
+        requests_per_minute: Requests above this rate are answered with 503; unlimited by
+            default.
         others_per_minute: How many of them another client spends on the same key.
         minute: How long a minute takes, in seconds.
         latency: Seconds before each answer.
-        clock_skew: Seconds by which the service's clock, and so its Date header, is ahead.
+        clock_skew: Seconds by which the Date header is ahead.
         faults: Share of requests that fail, from 0 to 1; a page fails three times in a row at
             most.
         fault_kinds: How they fail.
@@ -57,8 +58,9 @@ class Habits:
         moving: Rows served on earlier pages that are updated before a further page is cut.
             Logs of activities never move.
         moving_without_date: Such rows that go to the end of all rows, their date unchanged.
-        growing: New rows in the open window with each request.
-        page_cap: No page has more rows, whatever its limit. None: as many as asked for.
+        growing: New rows in the open window with each request, as far as there can be new
+            ones: a pair that exists already is not added again.
+        page_cap: No page has more rows, whatever its limit; uncapped by default.
         ignores_limit: Pages have 100 rows, whatever their limit.
         ignores_start: Every page is the first one.
         wraps: After the last row comes the first one again, so that all pages are full.

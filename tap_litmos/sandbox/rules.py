@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .habits import DEFAULT_LIMIT
@@ -69,6 +69,8 @@ def _span(query: Mapping[str, str], longest_days: float) -> tuple[datetime, date
     since, to = moment(query.get("since")), moment(query.get("to"))
     if since is None or to is None:
         raise RefusedError(406, "The since and to parameters are required: YYYY-MM-DD HH:MM:SS")
+    if since.year == MINYEAR or to.year == MAXYEAR:
+        raise RefusedError(406, "The since and to parameters are out of range")
     if since > to:
         raise RefusedError(406, "The since date must not be later than the to date")
     if to - since > timedelta(days=longest_days):
@@ -79,7 +81,7 @@ def _span(query: Mapping[str, str], longest_days: float) -> tuple[datetime, date
 def window(
     query: Mapping[str, str], now: datetime, habits: Habits
 ) -> tuple[datetime, datetime]:
-    """Return the moments from which on, and before which, rows have to have changed.
+    """Return the half-open interval in which rows must have changed.
 
     Args:
         query: The parameters of the request.

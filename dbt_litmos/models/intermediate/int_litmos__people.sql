@@ -1,4 +1,4 @@
-{# People as the marts see them: 0 is Litmos' way to say that there is no manager. #}
+{# People as the marts see them. #}
 select
     user_id,
     user_name,
@@ -6,7 +6,7 @@ select
     email,
     job_title,
     access_level,
-    nullif(nullif(manager_id, '0'), '') as manager_id,
+    {{ litmos.parent_id('manager_id') }} as manager_id,
     manager_name,
     is_active,
     is_deleted,

@@ -25,6 +25,8 @@ in_tree as (
     from members
     inner join {{ ref('int_litmos__teams_above_teams') }} as above
         on above.node_id = members.team_id
+    inner join {{ ref('stg_litmos__teams') }} as team on team.team_id = above.ancestor_id
+    where coalesce(team.is_active, true) and not team.is_deleted
 
 )
 

@@ -47,6 +47,7 @@ select
     line.manager_id,
     names.manager_name,
     manager.manager_path,
+    coalesce(manager.is_current, true) as is_current,
     {{ litmos.figures_beside_those_of_all('reports', 'line') }}
 from line
 left join reports on reports.manager_id = line.manager_id

@@ -94,7 +94,7 @@ paired as (
             and coalesce(
                 assigned.last_changed > coalesce(result.updated_date, result.created_date), false
             ) as is_assigned_anew,
-        -- A second reason to do it does not put off when it is due.
+        -- Without a result it is due from the first assignment on: a later one puts nothing off.
         case when result.user_id is null then assigned.first_changed else assigned.last_changed end
             as assigned_date,
         result.name as course_name,

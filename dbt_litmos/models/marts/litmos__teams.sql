@@ -1,16 +1,4 @@
-with above as (
-
-    select
-        node_id,
-        ancestor_id,
-        path,
-        distance,
-        row_number() over (partition by node_id order by distance desc) as from_top
-    from {{ ref('int_litmos__teams_above_teams') }}
-
-),
-
-members as (
+with members as (
 
     select team_id, sum(is_direct) as members, count(*) as members_in_tree
     from {{ ref('int_litmos__people_of_teams') }}
@@ -23,7 +11,7 @@ select
     team.name as team_name,
     team.is_active,
     team.is_deleted,
-    team.parent_team_id,
+    {{ litmos.parent_id('team.parent_team_id') }} as parent_team_id,
     coalesce(above.ancestor_id, team.team_id) as root_team_id,
     coalesce(root.name, team.name) as root_team_name,
     coalesce(above.distance, 0) as depth,
@@ -35,6 +23,7 @@ select
     coalesce(members.members_in_tree, 0) as members_in_tree,
     team.created_date
 from {{ ref('stg_litmos__teams') }} as team
-left join above on above.node_id = team.team_id and above.from_top = 1
+left join {{ ref('int_litmos__teams_above_teams') }} as above
+    on above.node_id = team.team_id and above.is_top
 left join {{ ref('stg_litmos__teams') }} as root on root.team_id = above.ancestor_id
 left join members on members.team_id = team.team_id

@@ -1,15 +1,4 @@
-with managers as (
-
-    select
-        node_id,
-        path,
-        distance,
-        row_number() over (partition by node_id order by distance desc) as from_top
-    from {{ ref('int_litmos__managers_of_people') }}
-
-),
-
-teams as (
+with teams as (
 
     select user_id, count(*) as teams
     from {{ ref('int_litmos__people_of_teams') }}
@@ -37,5 +26,6 @@ select
     person.last_login
 from {{ ref('int_litmos__people') }} as person
 left join {{ ref('int_litmos__people') }} as manager on manager.user_id = person.manager_id
-left join managers on managers.node_id = person.user_id and managers.from_top = 1
+left join {{ ref('int_litmos__managers_of_people') }} as managers
+    on managers.node_id = person.user_id and managers.is_top
 left join teams on teams.user_id = person.user_id
