@@ -7,6 +7,7 @@ import io
 import tempfile
 import weakref
 from array import array
+from collections import Counter
 from heapq import merge
 from itertools import chain, groupby, islice
 from typing import IO, TYPE_CHECKING
@@ -78,6 +79,17 @@ def distinct(*hashes: Hashes) -> int:
         _distinct(value for value in chain(*hashes) if value % parts == part)
         for part in range(parts)
     )
+
+
+def common(*hashes: Hashes, to: int) -> int:
+    """Return how many different hashes at least `to` of several `Hashes` have."""
+    count, parts = 0, 1 + sum(map(len, hashes)) // _AT_ONCE
+    for part in range(parts):
+        often: Counter[int] = Counter()
+        for each in hashes:
+            often.update({value for value in each if value % parts == part})
+        count += sum(times >= to for times in often.values())
+    return count
 
 
 def _distinct(hashes: Iterator[int]) -> int:

@@ -44,7 +44,7 @@ from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
 from tap_litmos.errors import RowsNotProvedError
-from tap_litmos.hashes import Hashes, distinct
+from tap_litmos.hashes import Hashes, common, distinct
 from tap_litmos.windows import WHOLE_LIST, Window
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ request need about 15."""
 DEFAULT_LIMIT = 100
 """Rows of a page that is asked for without a limit (the document). A service that sends fewer
 than this at once is not expected."""
+
+_COME_AND_GONE = 3
+"""In how many readings of an open window a row must come to count, where several prove it.
+Measured with 250 rows in random order, of which one left: with 1, it stood in for one that
+never came in 120 of 1,000 windows, with 2 in 8, with 3 in none of 4,000."""
 
 _MAX_PROBES = 10
 """How often in a reading a page is asked for only to see that nothing follows."""
@@ -199,8 +204,8 @@ class _Reading:
         pages: How many pages were accepted.
         discarded: How many pages were not.
         probes: How many pages were asked for only to see that nothing follows.
-        few_new: How many short pages brought hardly a new row since the last one that did. One
-            nearly as large as the largest counts for nothing: it may be cut again.
+        few_new: How many short pages brought hardly a new row since the last one that did. A
+            page nearly as large as the largest is not counted, as it may be a cut one.
         check_at: After how many pages to look whether any of them brought a new row. It
             doubles with each look, as counting takes time.
         furthest: The end of the page that reached furthest, by its offset and rows.
@@ -315,7 +320,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self._needed = min(max(5, limit // 100), limit // 2)
         self._largest = 0  # rows of the largest page
         self._has_probed = False
-        # The keys that each reading brought, of those since rows may last have left the window.
+        # The keys of each reading since the last one at which rows may have left the window.
         self._keys_so_far: list[Hashes] = []
         self._before: _Reading | None = None
         self._reading = _Reading()
@@ -451,7 +456,9 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         - the one before was sound, and as many new rows have come since as it lacked
         - both bring the same rows in the same order: see `_Reading.agrees_with`
         - the readings after the last one at which rows may have left have together as many
-          different rows as the service; some rows of earlier ones may be gone by now
+          different rows as the service; some rows of earlier ones may be gone by now. In an
+          open window a row may leave while another one comes, which the size does not show: so
+          there, as many rows must have come in three readings each
         """
         reading, before = self._reading, self._before
         if self._missing_rows_came():
@@ -468,12 +475,14 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             self._keys_so_far.clear()
             return False
         self._keys_so_far.append(reading.keys)
-        return distinct(*self._keys_so_far) >= reading.total
+        to = _COME_AND_GONE if self.current_value.window.is_open else 1
+        return common(*self._keys_so_far, to=to) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
         """Return whether, by its size, rows may have left the window since the reading before.
 
-        An open window keeps a row that is updated. A closed one loses it, and gains none.
+        An open window, or a list, keeps a row that is updated. A closed one loses it, and gains
+        none.
         """
         if self.current_value.window.is_open:
             return self._reading.total < before.total

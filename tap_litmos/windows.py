@@ -40,8 +40,8 @@ class Window:
     Attributes:
         since: The start, a midnight in UTC.
         to: The end, a midnight in UTC.
-        is_open: Whether it reaches into the future, so that it must be read again later. If
-            not, it is *closed*.
+        is_open: Whether it reaches into the future, so that rows may be added to it, and it
+            must be read again later. If not, it is *closed*.
     """
 
     since: DateTime
@@ -88,7 +88,7 @@ class _WholeList(Window):
         return requested_at
 
 
-WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST)
+WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST, is_open=True)
 
 
 def midnight(moment: DateTime) -> DateTime:

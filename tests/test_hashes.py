@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_litmos.hashes import Hashes, distinct
+from tap_litmos.hashes import Hashes, common, distinct
 
 MANY = 260_000
 
@@ -20,3 +20,13 @@ def test_hashes_keep_their_order_and_number(count: int) -> None:
     assert len(hashes) == distinct(hashes) == count
     assert distinct(others) == count // 2 + 1
     assert distinct(hashes, others) == distinct(hashes, others, hashes) == count + 1
+
+
+def test_what_several_have_in_common_is_counted_once_for_each() -> None:
+    many, some, few = Hashes(), Hashes(), Hashes()
+    many.extend([*range(MANY), 5, 5])
+    some.extend(range(10, MANY, 2))
+    few.extend([5, 12, -7, -7])
+    assert common(many, some, few, to=1) == MANY + 1
+    assert common(many, some, few, to=2) == MANY // 2 - 5 + 1
+    assert common(many, some, few, to=3) == 1

@@ -391,6 +391,35 @@ def test_replicas_on_which_two_rows_stand_elsewhere_do_not_lose_them_in_silence(
     assert failures_beside(rows, others) < 50
 
 
+SINCE = pendulum.datetime(2026, 1, 1)
+
+
+@pytest.mark.parametrize("reading", [3, 4, 5])
+@pytest.mark.parametrize(
+    "window", [WHOLE_LIST, Window(SINCE, SINCE.add(days=3), is_open=True)], ids=str
+)
+def test_a_row_that_left_does_not_stand_in_for_one_that_never_came(
+    window: Window, reading: int
+) -> None:
+    """Where another one comes at the same time, the size stays the same."""
+    for seed in range(60):
+        paginator = WindowPaginator([window], limit=100)
+        came = read_rows(paginator, shuffled(paginator, seed, reading))
+        assert came.issuperset(range(1, 250))
+
+
+def shuffled(paginator: WindowPaginator, seed: int, reading: int) -> Iterator[list[Version]]:
+    """Yield 250 rows in any order; before a reading the row 0 leaves, and another one comes."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    rows: list[Version] = [(key, 0) for key in range(250)]
+    while True:
+        if paginator.current_value.reading == reading and (0, 0) in rows:
+            rows.remove((0, 0))
+            rows.append((250, 0))
+        chance.shuffle(rows)
+        yield rows
+
+
 def failures_beside(rows: list[Version], others: Iterable[list[Version]]) -> int:
     """Read the rows from a replica that takes turns with another one, for each of the others.
 
