@@ -64,7 +64,7 @@ class Bookmark(StreamStateManager):
         super().__init__(**sdk)
         self._replication_key = replication_key
         self._warn = logger.warning  # `_logger` is the SDK's, and private
-        self._span: tuple[DateTime, DateTime] | None = None
+        self._span: tuple[DateTime, DateTime]  # `plan` sets it
         self._blocked_from: DateTime | None = None
 
     def plan(
@@ -131,7 +131,7 @@ class Bookmark(StreamStateManager):
             window: The window.
             requested_at: When the window's first page was requested.
         """
-        if self._replication_key is None or self._span is None:
+        if self._replication_key is None:
             return
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
@@ -207,8 +207,9 @@ class Bookmark(StreamStateManager):
                 self.stream_name,
                 value,
             )
-            # Everything before the bookmark counts as unread.
+            # Everything before the bookmark counts as unread, also if this run does not end.
             read_from = read_to
+            self.stream_state["replicated_from"] = format_moment(read_to)
         # An edited state may name a time within a day. Rounded up, that day counts as unread.
         return next_midnight(read_from, at_most=midnight(read_to))
 
@@ -274,4 +275,4 @@ def _parsed(value: object) -> DateTime | None:
         at = parse_moment(value)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return None
-    return at if at >= EARLIEST else None
+    return at if at >= start_for(EARLIEST) else None

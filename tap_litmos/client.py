@@ -29,7 +29,12 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.errors import RowsNotProvedError, RunFailedError, StreamFailedError
+from tap_litmos.errors import (
+    RowsNotProvedError,
+    RunFailedError,
+    StreamFailedError,
+    TransportClosedError,
+)
 from tap_litmos.rows import RowReader
 from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
 from tap_litmos.wording import counted, did_you_mean
@@ -61,6 +66,8 @@ def naming_batch_config() -> Iterator[None]:
     """
     try:
         yield
+    except (StreamFailedError, TransportClosedError):
+        raise  # rows were read meanwhile
     except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
         raise RunFailedError(
             f"Cannot write a batch ({type(error).__name__}: {error}). Correct batch_config"
@@ -115,7 +122,8 @@ class DeclaredStream(Stream):
         known: dict[str, Any] = self.schema["properties"]
         keys = self._declaration.key_fields
         if () not in entry.metadata:  # () is the stream itself
-            # So the SDK takes it, until there is metadata of fields, such as of the keys below.
+            # Without any metadata, the SDK takes a stream for selected; that of the keys, which
+            # is added below, would end this.
             entry.metadata.root.selected = True
         selection = entry.metadata.resolve_selection()
         is_selected = selection[()]
@@ -124,7 +132,7 @@ class DeclaredStream(Stream):
             key for key in keys if key not in listed or not selection["properties", key]
         )
         for key in keys:
-            listed.setdefault(key, Schema.from_dict(known[key]))
+            listed[key] = Schema.from_dict(known[key])
             entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
         entry.key_properties = self._declaration.primary_key
         missing = sorted(known.keys() - listed.keys())
@@ -259,6 +267,7 @@ class LitmosStream(DeclaredStream):
         super().__init__(tap, endpoint)
         self.endpoint = endpoint
         self._sync_log = sync_log
+        self._requested_at: DateTime  # when the first page of the window was requested
         self._prepare_run = tap.prepare_run
 
     # The plan
@@ -284,9 +293,10 @@ class LitmosStream(DeclaredStream):
             lookback_hours=self.config["lookback_hours"],
             end=parse_moment(end) if end else None,
         )
-        # A test reads the newest window, which is the likeliest to have rows. In the plan it
-        # may not be the last: windows of a gap come after it.
-        return sorted(windows, key=lambda window: window.to)[-1:] if self.is_test else windows
+        # A test reads the newest window, which is the likeliest to have rows.
+        if self.is_test and windows:
+            return [max(windows, key=lambda window: window.to)]
+        return windows
 
     # The sync
 
@@ -321,6 +331,8 @@ class LitmosStream(DeclaredStream):
                 if self._map_failure is not None:
                     raise self._map_failure
                 stats.rows += 1
+            if stats.rows_without_key:
+                self.run.note_skipped_rows()
         except StreamFailedError as error:
             self.run.fail(self.endpoint, error)
         finally:
@@ -333,6 +345,8 @@ class LitmosStream(DeclaredStream):
         The SDK has written a record before it asks for the next one, so a STATE message may be
         written between two windows. With `batch_config` see `_after_window`.
         """
+        if self._stats.windows:
+            raise RuntimeError("A tap syncs once: make another one for the next sync")
         reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
         for window in self.run.plan[self.endpoint]:
             yield from self._read_window(window, reader)
@@ -341,20 +355,18 @@ class LitmosStream(DeclaredStream):
         """Yield the records of a window, page by page; then extend or block the bookmark."""
         stats = self._stats
         skipped_before = stats.rows_without_key
-        requested_at = yield from self._read_pages(window, reader)
+        yield from self._read_pages(window, reader)
         self.run.fetcher.finish_window(self.name, window)
         stats.windows += 1
-        self._sync_log.finish(window, requested_at)
+        self._sync_log.finish(window, self._requested_at)
         if stats.rows_without_key == skipped_before:
-            self._after_window(window, requested_at)  # extends the bookmark, writes STATE
+            self._after_window(window)  # extends the bookmark, writes STATE
         else:
             # A row without key was not written: the bookmark does not move past its window.
             self.state_manager.block_at(window)
 
-    def _read_pages(
-        self, window: Window, reader: RowReader
-    ) -> Generator[Record, None, DateTime]:
-        """Yield the records of a window; return the time of the request for its first page.
+    def _read_pages(self, window: Window, reader: RowReader) -> Iterator[Record]:
+        """Yield the records of a window.
 
         They are written before the window is proved, and again where it is read again. Only the
         bookmark waits for the proof.
@@ -369,9 +381,9 @@ class LitmosStream(DeclaredStream):
             fetched = self.run.fetcher.page(self.name, position, probing=paginator.is_probing)
             if is_first:
                 is_first = False
-                requested_at = fetched.requested_at
+                self._requested_at = fetched.requested_at
                 self._sync_log.begin(self.endpoint, stats)
-                self._on_first_page(requested_at, reader)  # for listings
+                self._on_first_page(reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             page, tries = reader.read(fetched.body), fetched.requests
             self._warn_of_repairs_and_dates(page, fetched.body, window)
@@ -382,7 +394,6 @@ class LitmosStream(DeclaredStream):
             if accepted:
                 yield from _without_repeats(page, last_page)  # pages overlap: see `paginator`
                 last_page = dict(zip(page.versions, page.records, strict=True))
-        return requested_at
 
     def _advance(self, page: Page) -> bool:
         """Let the paginator decide which page is next; return whether it accepts this one.
@@ -423,14 +434,14 @@ class LitmosStream(DeclaredStream):
             if max(dates) < format_moment(window.since.subtract(days=2)):
                 self._stats.of_another_window(str(window))
 
-    def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
+    def _on_first_page(self, reader: RowReader) -> None:
         """Do what is due when the first page of a window has come, before its rows are read."""
 
-    def _after_window(self, window: Window, requested_at: DateTime) -> None:
+    def _after_window(self, window: Window) -> None:
         """Extend the bookmark, now that a window is written whole, and no row was skipped."""
         if self.is_test:  # it has read one row of one window
             return
-        self.state_manager.extend(window, requested_at)
+        self.state_manager.extend(window, self._requested_at)
         # In batch mode the SDK writes STATE, after the BATCH message that holds the rows.
         if self.get_batch_config(self.config) is None:
             self._write_state_message()  # the SDK leaves out one that equals the last
@@ -458,22 +469,20 @@ class ListingStream(LitmosStream):
             catalog.add_stream(self._singer_catalog_entry)
 
     @override
-    def _read_pages(
-        self, window: Window, reader: RowReader
-    ) -> Generator[Record, None, DateTime]:
+    def _read_pages(self, window: Window, reader: RowReader) -> Iterator[Record]:
         """Yield the ids once all have come, and none of them if one was skipped.
 
         The ids of an unfinished list would pass for all that exist.
         """
         pages = super()._read_pages(window, reader)
         if self.is_test:
-            return (yield from pages)
-        ids, requested_at = _collected(pages)
-        self._extracted_at = _plain(requested_at)
+            yield from pages
+            return
+        ids = list(pages)
+        self._extracted_at = _plain(self._requested_at)
         self._is_short = self._lacks_ids(ids)
         if not self._stats.rows_without_key:
             yield from ids
-        return requested_at
 
     def _lacks_ids(self, records: Sequence[Record]) -> bool:
         """Return whether fewer ids came than Litmos counts, and warn of it."""
@@ -489,16 +498,16 @@ class ListingStream(LitmosStream):
         return True
 
     @override
-    def _on_first_page(self, requested_at: DateTime, reader: RowReader) -> None:
-        reader.set_constant("ListedAt", format_moment(requested_at))
+    def _on_first_page(self, reader: RowReader) -> None:
+        reader.set_constant("ListedAt", format_moment(self._requested_at))
         if self.is_test:
             return
         self._stats.total_count = self.run.fetcher.total_count(self.name)
         if self.get_batch_config(self.config) is None:  # a BATCH message carries no version
-            self._version = requested_at.int_timestamp
+            self._version = self._requested_at.int_timestamp
 
     @override
-    def _after_window(self, window: Window, requested_at: DateTime) -> None:
+    def _after_window(self, window: Window) -> None:
         """Announce the version: rows of earlier ones were deleted.
 
         Where nothing was written, or ids may be missing, it is not announced: it would mark as
@@ -511,16 +520,6 @@ class ListingStream(LitmosStream):
 def _plain(moment: DateTime) -> datetime:
     """Return a moment as a plain date-time, which is written faster than a pendulum one."""
     return datetime.fromtimestamp(moment.timestamp(), UTC)
-
-
-def _collected(pages: Generator[Record, None, DateTime]) -> tuple[list[Record], DateTime]:
-    """Return all records that a generator yields, and what it returns."""
-    records: list[Record] = []
-    while True:
-        try:
-            records.append(next(pages))
-        except StopIteration as end:
-            return records, end.value
 
 
 def _without_repeats(page: Page, last_page: dict[Any, Record | None]) -> Iterator[Record]:

@@ -393,7 +393,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         self.is_probing = False
         if new > self._needed:
             reading.few_new = 0
-        elif not _nearly(rows, self._largest):  # a page as large as others may be cut again
+        elif not nearly(rows, self._largest):  # a page as large as others may be cut again
             reading.few_new += 1
         reading.total = end
         reading.furthest = max(reading.furthest, end)
@@ -435,11 +435,11 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         that may be hidden. Each such page may be cut, since one window that ends where pages
         are cut says nothing of the next.
         """
-        capped = _nearly(rows, DEFAULT_LIMIT) and (
-            _nearly(rows, self._largest) or not self._has_probed
+        capped = nearly(rows, DEFAULT_LIMIT) and (
+            nearly(rows, self._largest) or not self._has_probed
         )
         self._has_probed = self._has_probed or capped
-        return capped or _nearly(rows, self.limit)
+        return capped or nearly(rows, self.limit)
 
     # Readings of a window
 
@@ -531,8 +531,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         return None if window is None else Position(window)
 
 
-def _nearly(rows: int, full: int) -> bool:
-    """Return whether a page with so many rows may be a full one, but for hidden rows."""
+def nearly(rows: int, full: int) -> bool:
+    """Return whether so many rows may be a full page, as a tenth of one may be hidden."""
     return 10 * rows >= 9 * full
 
 

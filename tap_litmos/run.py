@@ -57,7 +57,7 @@ class Run:
         self.plan = plan
         self._is_test = is_test
         # Where a program calls `Tap.sync_all` itself, the run is not entered by `with`, and no
-        # `__exit__` reports failed streams: `fail` raises their errors at once.
+        # `__exit__` reports what went wrong: `fail` and `note_skipped_rows` raise it at once.
         self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger
@@ -141,9 +141,18 @@ class Run:
             raise error
         self.summary.of(endpoint.stream).failure = str(error)
         self._unlogged_failures.append(f"{endpoint.stream} failed: {error}")
-        # Where some stream was read, there is no one cause for all to wait for.
+        # Once a window was read, not all streams fail for one cause that is told at the end.
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:
             self._log_failures()
+
+    def note_skipped_rows(self) -> None:
+        """Note that a stream came to its end, but rows of it were skipped.
+
+        Raises:
+            RunFailedError: If the run was not entered, so that nobody would report it.
+        """
+        if not self._is_entered:
+            self._conclude(self.summary.problem)
 
     def _log_failures(self) -> None:
         for failure in self._unlogged_failures:

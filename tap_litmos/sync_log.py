@@ -136,6 +136,7 @@ class Entry:
         dates = {field.name for field in endpoint.fields if field.kind == "datetime"}
         self._are_dates = [name in dates for name in endpoint.key_fields]
         # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
+        # The hash is that of the key's text, as hash(-1) is hash(-2).
         self._rows: dict[int, bytes] = {}
 
     def add(self, page: Page, requests: int, *, accepted: bool) -> None:
@@ -144,7 +145,7 @@ class Entry:
         self._requests += requests
         if accepted:
             self._rows.update(
-                (hash(key), self._hashed(version))
+                (hash(str(key)), self._hashed(version))
                 for key, version, record in zip(
                     page.keys, page.versions, page.records, strict=True
                 )

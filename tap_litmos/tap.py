@@ -67,7 +67,7 @@ class TapLitmos(Tap):
                 )
                 del catalog[unknown]
             for name, entry in catalog.items():
-                if entry.stream not in {None, name}:
+                if entry.stream not in (None, name):  # which may be a list
                     self.logger.warning(
                         "%s: its other name in the catalog, %.100r, ignored; stream_maps can "
                         "rename a stream",

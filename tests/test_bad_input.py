@@ -232,6 +232,18 @@ SAFE_CATALOGS: dict[str, tuple[dict[str, Any], str]] = {
     "keys not supported": (changed(lambda entry: exclude(entry, "Id", KEY)), "are keys"),
     "no key properties": (changed(lambda entry: entry.update(key_properties=[])), ""),
     "another replication key": (changed(lambda entry: entry.update(replication_key="X")), ""),
+    "keys without a type": (
+        changed(lambda entry: entry["schema"]["properties"].update({"Id": {}, KEY: {}})),
+        "",
+    ),
+    "a key of another type": (
+        changed(lambda entry: entry["schema"]["properties"].update({KEY: {"type": ["null"]}})),
+        "",
+    ),
+    "a name that is none": (
+        changed(lambda entry: entry.update(stream=["users"])),
+        "users: its other name in the catalog, ['users'], ignored",
+    ),
     "no method": (changed(lambda entry: entry.pop("replication_method", None)), ""),
     "an unknown field": (
         changed(lambda entry: entry["schema"]["properties"].update(emial={"type": "string"})),
@@ -253,6 +265,7 @@ def test_a_catalog_cannot_take_rows_or_keys_away(
     assert run.rows("users") == truth(org, "users")
     [schema] = run.of_type("SCHEMA")
     assert schema["key_properties"] == ["Id"]
+    assert schema["schema"]["properties"][KEY]["format"] == "date-time"
     assert run.bookmark("users")
     then = run_tap(config=config_for(box), state=run.state, catalog=catalog)
     assert then.status == 0

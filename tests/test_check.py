@@ -400,6 +400,20 @@ def test_pages_that_go_round_are_recognised() -> None:
     assert "no new rows" in found["small_pages"].detail
 
 
+def test_a_week_of_many_thousand_rows_is_not_called_one_without_end() -> None:
+    org = org_of()
+    week = AFTERNOON - timedelta(days=6)
+    many: list[Record] = [
+        {"ModuleResultId": number, "UpdatedDate": week + timedelta(seconds=6 * number)}
+        for number in range(25_000)
+    ]
+    org.replace_rows("module_results", many)
+    with Sandbox(org) as box:
+        run = run_tap("--check", minute=1.0, config=config_for(box))
+    assert run.status == 0
+    assert findings_of(run)["end"].verdict == "holds"
+
+
 def test_a_start_that_counts_pages_is_not_called_a_moving_row(dense_org: Organisation) -> None:
     def count_pages(incoming: Incoming) -> None:
         query = incoming.query

@@ -17,7 +17,7 @@ import tap_litmos
 from tap_litmos.bookmark import Bookmark
 from tap_litmos.cli import Command, CommandLineTap
 from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
-from tap_litmos.errors import StreamFailedError
+from tap_litmos.errors import RunFailedError, StreamFailedError
 from tap_litmos.output import Writer
 from tap_litmos.sandbox import Organisation, Sandbox
 from tap_litmos.sync_log import SyncLog
@@ -63,6 +63,30 @@ def test_a_program_that_syncs_learns_of_a_stream_that_failed() -> None:
     organisation = Organisation(users=2, years=0.1, live=False)
     with Sandbox(organisation, refuse={"/org/users/details": 403}) as box:
         tap = TapLitmos(config=CONFIG | box.config())
+        with pytest.raises(StreamFailedError, match=r"GET /org/users/details returned 403"):
+            tap.sync_all()
+
+
+def test_a_program_that_syncs_learns_of_rows_that_were_skipped() -> None:
+    with Sandbox(Organisation(users=20, years=0.1, live=False), keyless=0.5) as box:
+        tap = TapLitmos(config=CONFIG | box.config())
+        with pytest.raises(RunFailedError, match="without primary key"):
+            tap.sync_all()
+
+
+def test_a_tap_syncs_once() -> None:
+    with Sandbox(Organisation(users=2, years=0.1, live=False)) as box:
+        tap = TapLitmos(config=CONFIG | box.config())
+        tap.sync_all()
+        with pytest.raises(RuntimeError, match="make another one"):
+            tap.sync_all()
+
+
+def test_a_program_that_syncs_into_batches_learns_what_failed(tmp_path: Path) -> None:
+    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": tmp_path.as_uri()}}
+    organisation = Organisation(users=2, years=0.1, live=False)
+    with Sandbox(organisation, refuse={"/org/users/details": 403}) as box:
+        tap = TapLitmos(config=CONFIG | box.config() | {"batch_config": batches})
         with pytest.raises(StreamFailedError, match=r"GET /org/users/details returned 403"):
             tap.sync_all()
 

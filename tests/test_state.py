@@ -452,6 +452,27 @@ def test_a_state_of_an_earlier_version_is_taken_as_read_from_start_date(box: San
     )
 
 
+def test_the_earliest_start_date_is_read_once(box: Sandbox) -> None:
+    state = state_of(ago(hours=3), "teams")
+    state["bookmarks"]["teams"]["replicated_from"] = "1989-12-31T00:00:00.000000Z"
+    config = config_for(box, start_date="1990-01-01")
+    run = run_tap(config=config, state=state, catalog=catalog_of("teams"))
+    assert len(box.requests) == 1
+    assert run.warnings == []
+
+
+def test_where_a_state_does_not_say_from_when_on_it_holds_it_is_corrected_at_once(
+    box: Sandbox,
+) -> None:
+    state = state_of(ago(hours=3), "teams")
+    state["bookmarks"]["teams"]["replicated_from"] = "\ud800"
+    config = config_for(box)
+    run = run_tap(config=config, state=state, catalog=catalog_of("users", "teams"))
+    assert run.status == 0
+    assert run.rows("teams") == truth(box.org, "teams")
+    assert len([each for each in box.requests if each.stream == "teams"]) > 4
+
+
 def test_a_state_that_begins_within_a_day_has_that_day_read_whole(box: Sandbox) -> None:
     state = state_of(ago(hours=3), "teams")
     begin = midnight(ago(days=20))

@@ -210,6 +210,18 @@ def test_a_row_that_changes_while_its_window_is_read_counts_in_its_last_state() 
     assert row["Digest"] == digest("teams", run.rows("teams").values())
 
 
+def test_keys_that_python_hashes_alike_count_apart() -> None:
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+    rows = [
+        f"<ModuleResultId>{number}</ModuleResultId><UpdatedDate>{now}</UpdatedDate>"
+        for number in (-1, -2)
+    ]
+    with serving({"module_results": page("module_results", *rows)}) as box:
+        run = logged(box, "module_results", start_date=days_ago(0))
+    assert run.status == 0
+    assert [row["Rows"] for row in log_of(run, "module_results")] == [2]
+
+
 def test_what_a_window_took_is_counted(long_org: Organisation) -> None:
     pages: set[tuple[Any, ...]] = set()
 

@@ -47,7 +47,6 @@ CHECKS: tuple[Check, ...] = (
     values.spelling,
     values.fit,
     values.date_shapes,
-    values.null,
     values.encoding,
     values.repairs,
     reach.time,

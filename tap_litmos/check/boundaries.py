@@ -52,7 +52,8 @@ class End:
         reading: As a moment, or as a day whose time does not count; None: as neither.
         included: Whether rows of that very moment or day are served; None: not known, as no
             row lies on a whole second.
-        shift: By how much a row's date, as it is written, is ahead of what the end means.
+        shift: How far the end can move past the date written in a row while the row is still
+            served.
     """
 
     reading: Literal["moment", "day"] | None

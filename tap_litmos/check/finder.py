@@ -35,7 +35,7 @@ _EARLIER = (
     *((back, LIMIT) for back in (2, 3, 4)),
     *((back, _FEWEST) for back in (8, 16, 32, 52)),
 )
-"""How many windows to go back while no page has so many rows."""
+"""How many windows to go back, each only while the largest page has fewer rows than it says."""
 
 
 def open_pages(account: Account) -> list[SeenPage]:

@@ -10,7 +10,7 @@ from tap_litmos.check.finder import closed_pages, largest, named
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
 from tap_litmos.check.pages import LIMIT, PageRequest
 from tap_litmos.errors import RowsNotProvedError
-from tap_litmos.paginator import DEFAULT_LIMIT, Position, WindowPaginator
+from tap_litmos.paginator import DEFAULT_LIMIT, Position, WindowPaginator, nearly
 from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ _MOST_REQUESTS = 80
 
 _ENOUGH = 40
 """Pages in which a window surely ends, unless its rows change places."""
+
+_FAR = 10_000_000
+"""No week has so many rows."""
 
 _FIT_A_PAGE = (
     "Set page_size to 1000 and window_days to 1, so that windows fit a page, and report it"
@@ -130,7 +133,8 @@ def small_pages(account: Account) -> Outcome:
     missing = len(set(whole.keys) & set(then.keys) - read.keys)
     name = f"{named(whole)}{_changed(left)}"
     if not read.is_over and not left and _in_same_order(whole, then):
-        return _judge_quiet_pages(read, name)
+        is_whole = whole.rows < account.cut_from
+        return _judge_quiet_pages(read, name, is_whole=is_whole)
     return _judge_pages(read, name, left=left, missing=missing)
 
 
@@ -138,9 +142,15 @@ def _changed(left: int) -> str:
     return f"; {counted(left, 'row')} changed meanwhile" if left else ""
 
 
-def _judge_quiet_pages(read: _InPages, name: str) -> Outcome:
-    """Judge a window whose end was not reached, although its rows keep their places."""
-    if read.pages < _ENOUGH:
+def _judge_quiet_pages(read: _InPages, name: str, *, is_whole: bool) -> Outcome:
+    """Judge a window whose end was not reached, although its rows keep their places.
+
+    Args:
+        read: What came in small pages.
+        name: The window in words.
+        is_whole: Whether the window is known to fit a page.
+    """
+    if not is_whole or read.pages < _ENOUGH:
         return unseen(f"the budget ended before the window ({name})", "Run it again")
     return breaks(
         f"{read.pages} pages did not prove that every row came, although no row changed its "
@@ -189,7 +199,7 @@ def limit(account: Account) -> Outcome:
     if not is_cut:
         if sample.rows >= LIMIT:
             return holds(f"the largest page has {counted(sample.rows, 'row')}")
-        if sample.rows > 9 * LIMIT // 10:
+        if nearly(sample.rows, LIMIT):
             return holds(f"the largest page has {counted(sample.rows, 'row')}, and none follow")
         return unseen(
             f"the largest page has {counted(sample.rows, 'row')}, and none follow",
@@ -230,9 +240,9 @@ def _cut_page(account: Account) -> tuple[SeenPage, bool]:
 
 
 def _leaves_rows_out(account: Account, sample: SeenPage, size: int) -> bool:
-    """Return whether a page of a size brings less than nine tenths of it."""
+    """Return whether a page of a size brings clearly fewer rows."""
     page = account.fetch(PageRequest(sample.endpoint, Position(sample.window), limit=size))
-    return 10 * page.rows < 9 * size
+    return not nearly(page.rows, size)
 
 
 def _behind(sample: SeenPage, start: int) -> PageRequest:
@@ -249,7 +259,7 @@ def small_limit(account: Account) -> Outcome:
     if page.rows < _SMALL:
         if account.fetch_again(sample.request).rows < sample.rows:
             raise UnseenError("rows left the window meanwhile")
-        if 9 * account.config["page_size"] < 10 * DEFAULT_LIMIT:
+        if nearly(DEFAULT_LIMIT, account.config["page_size"]):
             return breaks(
                 f"{detail}; rows are left out of pages, and the tap does not see it with so "
                 "small a page_size",
@@ -262,7 +272,8 @@ def small_limit(account: Account) -> Outcome:
 @claim("Paging", "Behind the last row comes nothing", "asked far behind it")
 def end(account: Account) -> Outcome:
     sample = largest(account, least=1)
-    start = sample.rows + 10 * LIMIT
+    # Of a page that may not be the last, nobody knows how far behind it is far.
+    start = sample.rows + 10 * LIMIT if sample.rows < account.cut_from else _FAR
     page = account.fetch(_behind(sample, start))
     if not page.rows:
         return holds(f"no row from {start:,} on ({named(sample)})")

@@ -13,7 +13,7 @@ import pendulum
 from tap_litmos.check.boundaries import SAFE_LOOKBACK, STEP
 from tap_litmos.check.finder import is_served, open_pages, probes
 from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
-from tap_litmos.windows import parse_moment
+from tap_litmos.windows import EARLIEST, parse_moment
 
 if TYPE_CHECKING:
     from tap_litmos.check.account import Account
@@ -26,7 +26,7 @@ _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 _WEST, _EAST = -13, 15
-"""Hours; no zone is further from UTC."""
+"""Hours, each one more than the outermost zone, as a bisection never meets its bounds."""
 
 _MOST_PROBES = 2
 """Rows that are tried, each of another page."""
@@ -64,7 +64,7 @@ def _recent(account: Account, page: SeenPage) -> list[datetime]:
 
 
 def _clocks(account: Account, now: datetime) -> list[datetime]:
-    """Return what this machine's clock and the server's show at a moment of the former."""
+    """Return a moment of this machine's clock, and what the server's clock shows then."""
     return [now, now - timedelta(seconds=account.clock_ahead or 0.0)]
 
 
@@ -97,7 +97,7 @@ def _first_of_its_day(account: Account, date: datetime) -> list[Probe]:
 def _earliest_to(account: Account, probe: Probe, now: datetime) -> tuple[datetime, datetime]:
     """Return the last `to` that does not bring a row, and the first that does.
 
-    They are a step of zones apart, and half of one from what the clocks of all zones show.
+    They are 15 minutes apart, and each lies 7.5 minutes from the time of any zone.
 
     Raises:
         UnseenError: If there is none of both within a day.
@@ -173,8 +173,8 @@ def today(account: Account) -> Outcome:
     if newest.date() < here.date():
         raise UnseenError("no row is of today")
     probe, past = _first_of_its_day(account, newest)[0], here - 60 * _SECOND
-    if past.date() > probe.date.date() or past <= probe.date:
-        return holds("rows of today came; none was old enough to ask for with an earlier to")
+    if past <= probe.date:
+        raise UnseenError("no row of today is old enough to ask for it with an earlier to")
     if is_served(account, probe, probe.day - _DAY, past.replace(microsecond=0)):
         if account.zone is None:
             raise UnseenError("the zone is not known, nor what the past is in it")
@@ -202,6 +202,8 @@ def lateness(account: Account) -> Outcome:
     hours = latest.total_seconds() / 3600
     lookback: int = account.config["lookback_hours"]
     if latest > _SOON:
+        if account.zone is None and hours < -_WEST:
+            raise UnseenError("the zone is not known, nor what is late in it")
         detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
         hours += max(0.0, -zone / _HOUR)  # in the west, both add up
         if hours < lookback:
@@ -223,7 +225,7 @@ def oldest(account: Account) -> Outcome:
     """Compare `start_date` with the earliest creation of any row that was seen."""
     if account.survey.oldest is None:
         raise UnseenError("no row says when it was created")
-    created = parse_moment(account.survey.oldest)
+    created = max(parse_moment(account.survey.oldest), EARLIEST)
     start = parse_moment(account.config["start_date"])
     detail = f"the oldest row seen was created in {created:%Y-%m}"
     if start <= created:

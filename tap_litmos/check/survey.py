@@ -29,8 +29,6 @@ class Survey:
     Attributes:
         rows: How many rows there were.
         filled: How many elements had a text.
-        nil: How many were marked as nil.
-        empty: How many were empty without being marked.
         spelled: Elements whose name is not the field's own, as `stream.Field as Element`.
         unknown: Elements that no field knows, as `stream.Element`.
         invalid_values: Values that are not valid for their field, as `stream.Field (kind)`.
@@ -44,8 +42,6 @@ class Survey:
 
     rows: int = 0
     filled: int = 0
-    nil: int = 0
-    empty: int = 0
     spelled: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     invalid_values: Counter[str] = field(default_factory=Counter)
@@ -74,8 +70,6 @@ class Survey:
     def _take_element(self, stream: str, element: Element, field: Field | None) -> None:
         text = element.text.strip()
         self.filled += bool(text)
-        self.nil += element.nil
-        self.empty += not (text or element.nil)
         if field is not None and field.name != element.name:
             self.spelled[f"{stream}.{field.name} as {element.name}"] += 1
         if field is not None and field.kind == "datetime" and text:
@@ -109,12 +103,10 @@ class Element:
 
     Attributes:
         name: Its name.
-        nil: Whether it is marked as nil.
         text: Its text.
     """
 
     name: str
-    nil: bool = False
     text: str = ""
 
 
@@ -124,12 +116,11 @@ def _elements(content: bytes, depth: int) -> Iterator[Element]:
     parser = expat.ParserCreate()
     at = 0
 
-    def start(name: str, attributes: dict[str, str]) -> None:
+    def start(name: str, _: dict[str, str]) -> None:
         nonlocal at
         at += 1
         if at == depth:
-            nil = any(key.rpartition(":")[2] == "nil" for key in attributes)
-            found.append(Element(name[:_LONGEST_NAME], nil))
+            found.append(Element(name[:_LONGEST_NAME]))
 
     def end(_: str) -> None:
         nonlocal at

@@ -110,12 +110,6 @@ def date_shapes(account: Account) -> Outcome:
     return holds(detail)
 
 
-@claim("Values", "Nil and empty both mean null", "counted elements")
-def null(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    return holds(f"{survey.nil:,} are nil, {survey.empty:,} empty, {survey.filled:,} filled")
-
-
 @claim("Values", "Rows have their primary key", "read all rows")
 def keys(account: Account) -> Outcome:
     survey = _surveyed(account)
