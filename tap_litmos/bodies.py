@@ -74,10 +74,10 @@ class Body:
 def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
     """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
-    Of a document that is well-formed, only the encoding is changed. Otherwise: Litmos writes
-    control characters as references such as `&#x1F;`, as .NET does (inferred). XML 1.0 forbids
-    them: they are replaced by U+FFFD. An ampersand that starts no entity is escaped, and an
-    entity of HTML becomes its character.
+    Of a well-formed document, only the encoding is changed. In any other, references to control
+    characters such as `&#x1F;`, which .NET writes (inferred) and XML 1.0 forbids, become
+    U+FFFD; an ampersand that starts no entity is escaped; an entity of HTML becomes its
+    character.
 
     Args:
         content: The body of the response.
@@ -87,8 +87,8 @@ def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = N
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
-        HostileBodyError: If it declares a document type, or has more than 100,000 rows. That of
-            HTML is a `BadBodyError`, as such a page may stand in for a while.
+        HostileBodyError: If it declares a document type, or has more than 100,000 rows. The
+            document type of HTML is a `BadBodyError`: an error page, which may pass.
     """
     body = _decode(content, charset)
     try:

@@ -93,8 +93,8 @@ class Bookmark(StreamStateManager):
         """
         since = start_for(start_date)
         read_from, read_to = self._span = self._saved_span(since, now)
-        # The span bounds the lookback, a later `start_date` does not: what it left out would
-        # count as read, and never be read again.
+        # The lookback ends at the span's beginning. A later `start_date` does not shorten it:
+        # the part cut off lies in the span, so it would never be read again.
         resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
@@ -102,14 +102,14 @@ class Bookmark(StreamStateManager):
         else:
             stop = next_midnight(end, at_most=midnight(now))
             windows = split_forwards(resumed, stop, days=days)
-            # Where `stop` lies before the span, the gap's windows do not touch the span: the
-            # next sync reads them again.
+            # Where `stop` lies before the span, these windows do not touch it: their rows are
+            # written, but they do not count as read, and the next sync reads them again.
             gap = split_backwards(since, min(read_from, stop), days=days)
         return [*windows, *gap]
 
     def _saved_span(self, since: DateTime, now: DateTime) -> tuple[DateTime, DateTime]:
         """Return the span that the state holds; an empty one at `since` if none counts."""
-        saved = self._read_bookmark(now)
+        saved = self._read_bookmark(now)  # None: none is there, trusted, or to be kept
         if saved is None:
             return since, since
         if saved < since:
@@ -136,8 +136,8 @@ class Bookmark(StreamStateManager):
         read_from, read_to = self._span
         if window.since > read_to or window.to < read_from:
             return
-        # Rows of an older window were skipped: the end stays. Windows of the gap are older
-        # still, so they pass, and may move the beginning.
+        # Rows of an older window were skipped: the end stays. The windows of the gap lie before
+        # that one, so they still move the beginning.
         if self._blocked_from is not None and window.since >= self._blocked_from:
             return
         read_from = min(read_from, window.since)
@@ -155,10 +155,9 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # This matters in the lookback, which lies within the span: the next windows still touch
-        # the span, and would move its end. The first such window is enough: those that go on
-        # from the span come oldest first. If it is one of the gap, the older ones no longer
-        # touch the span.
+        # Only needed in the lookback, where later windows touch the span anyway: behind any
+        # other window that is missing, none does. The first is enough, as the windows from the
+        # span on come oldest first.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -217,8 +217,8 @@ class DeclaredStream(Stream):
             try:
                 mapped = stream_map.transform(record)
             except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
-                # The SDK calls this outside of `get_records`. Raised here, the error would end
-                # the run; `get_records` raises it at the next record, which ends the stream.
+                # Raised here, outside of `get_records`, the error would end the run.
+                # `get_records` raises it when it resumes, which ends the stream alone.
                 self._map_failure = StreamFailedError(
                     f"{self.name}: the stream map failed on a row "
                     f"({type(error).__name__}: {error}). Correct stream_maps"
@@ -279,7 +279,7 @@ class LitmosStream(DeclaredStream):
             now: The current moment.
         """
         if self.replication_method != REPLICATION_INCREMENTAL:
-            # Its `Bookmark` keeps nothing then: see `state_manager`.
+            # Its `Bookmark` neither reads nor keeps a state then: see `state_manager`.
             self.logger.warning(
                 "%s: catalog requests %s: re-reading from start_date; no bookmark is saved",
                 self.name,
@@ -323,7 +323,7 @@ class LitmosStream(DeclaredStream):
         stats = self._stats
         stats.start()
         try:
-            # With `--test` it is 1: to stop here spares the SDK's error. None: all records.
+            # `--test` sets it to 1; to stop here avoids the SDK's error for it. None: no limit.
             for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
                 yield record
                 # `_generate_record_messages` runs during the `yield`. What it raised would end
@@ -332,7 +332,7 @@ class LitmosStream(DeclaredStream):
                     raise self._map_failure
                 stats.rows += 1
             if stats.rows_without_key:
-                self.run.note_skipped_rows()
+                self.run.report_skipped_rows()  # unless it does so at its end
         except StreamFailedError as error:
             self.run.fail(self.endpoint, error)
         finally:
@@ -372,7 +372,8 @@ class LitmosStream(DeclaredStream):
         bookmark waits for the proof.
         """
         stats = self._stats
-        last_page: dict[Any, Record | None] = {}  # by version
+        # By version; with the record, as a row may change under the same date.
+        last_page: dict[Any, Record | None] = {}
         is_first = True
         paginator = self._paginator
         # `_advance` moves the paginator on: behind the window's last page, to the next window.
@@ -386,7 +387,7 @@ class LitmosStream(DeclaredStream):
                 self._on_first_page(reader)  # for listings
             self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
             page, tries = reader.read(fetched.body), fetched.requests
-            self._warn_of_repairs_and_dates(page, fetched.body, window)
+            self._warn_of_repairs_and_old_rows(page, fetched.body, window)
             del fetched  # the body takes memory while the rows are written
             # `get_next` of the paginator decides whether it continues the page before.
             accepted = self._advance(page)
@@ -421,7 +422,7 @@ class LitmosStream(DeclaredStream):
             )
         return paginator.accepted
 
-    def _warn_of_repairs_and_dates(self, page: Page, body: Body, window: Window) -> None:
+    def _warn_of_repairs_and_old_rows(self, page: Page, body: Body, window: Window) -> None:
         """Warn of what was repaired, and if all rows of a page last changed before its window.
 
         Litmos serves what was created or updated in it (the document); two days allow for any

@@ -45,7 +45,7 @@ class Field:
         also_sent_as: Other spellings under which Litmos may send it. Case never
             matters, so spellings that differ by case alone need no mention.
         sent: Whether Litmos sends it. If not, the tap makes its value.
-        default: The value of a part of the primary key where Litmos sends nothing, as a key
+        default: Of a part of the primary key, its value where Litmos sends none, as a key
             cannot be null. None: no default.
         opt_in: The boolean setting without which the stream does not have the field,
             whatever the catalog selects. None: the field is always there.

@@ -55,7 +55,7 @@ class ExpectedPages:
     which windows are no longer predicted; all else is derived. These things always hold:
 
     - a page is expected, or requested, or neither; never both;
-    - after `ask_for`, the page asked for is expected or requested;
+    - after `request_for`, the page asked for is expected or requested;
     - the open window is requested only when all pages requested of the windows before it in the
       plan have arrived. A row that changes moves from a closed window into the open one: were
       that requested first, this sync might miss the row. So if a window before it needs a page
@@ -127,7 +127,7 @@ class ExpectedPages:
             if following is not None:
                 self._expected.add(following)
 
-    def ask_for(self, position: Position, *, probing: bool = False) -> Request | None:
+    def request_for(self, position: Position, *, probing: bool = False) -> Request | None:
         """Return the request of the page that the paginator needs; None if it is only expected.
 
         Args:
@@ -233,8 +233,8 @@ class Fetcher:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
             probing: Whether the page is only to show that nothing follows. Any other page that
-                was not predicted makes the open window, if it was requested already, be
-                requested again: rows may have moved into it.
+                was not predicted shows that rows may have moved into the open window: if that
+                was requested already, it is requested again.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
@@ -247,7 +247,7 @@ class Fetcher:
                 if self._failure is not None:
                     raise self._failure
                 # None if it is not requested yet; without a result while it is in flight.
-                request = pages.ask_for(position, probing=probing)
+                request = pages.request_for(position, probing=probing)
                 if request is not None and request.result is not None:
                     break
                 if request is None and self._may_start():

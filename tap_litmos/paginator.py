@@ -1,26 +1,26 @@
 """The paginator: walks (window, offset), and proves that no row of a window was missed.
 
-Litmos documents no order of its rows, and sends no count: the proof takes both from the pages
-that come. A row that is updated while a closed window is read may leave it, as its date is a
-later one then, and all rows after it move up. So each page is asked for from a little further
-back, and repeats the last rows of the page before, ten of a thousand by default.
+Litmos documents no order of its rows, and sends no count, so the pages must show both. A row
+that is updated while a closed window is read may leave it, and all rows after it move up. So
+each page begins a little further back, and repeats the last rows of the page before, ten of a
+thousand by default.
 
 To read a window once, page by page, is a *reading*. It proves the window if both hold:
 
-- **seams**: each page continues the one before: it begins with enough of its rows, in the same
-  order, even if some in the middle have left. Where it does not, rows have moved, and the
-  paginator steps back until the two pages meet. If even a step back over a whole page does not
-  help, the seam is *broken*: the reading goes on without seams, and proves nothing alone.
-- **a count**: at least as many different rows came as the service has. It has as many as the
-  offset of the final page plus its rows.
+- **seams**: each page begins with the last rows of the page before, in the same order; some may
+  have left, but enough must remain. Otherwise it is discarded, and the paginator steps back
+  until the two meet. If even a step back over a whole page does not help, the seam is *broken*:
+  the reading goes on without seams, and proves nothing alone.
+- **a count**: at least as many different rows came as the service has: the offset of the final
+  page plus its rows.
 
-`WindowPaginator._judge_reading` says precisely what is proved, also by several readings
-together. Until it is, the window is read again, with pages that begin at other rows; if that
-does not help, the stream fails.
+While the window is not proved it is read again, its pages cut at other places. A later reading
+ends early once it has brought what the one before lacked: `WindowPaginator._judge_reading` has
+all the rules. If nothing helps, the stream fails.
 
-A page with fewer rows than were asked for is *short*, and ends a reading. But a service that
-caps its pages may have cut it. Then one more page is asked for, to see that nothing follows: a
-*probe*. Once a probe has brought rows, short pages are taken for cut ones.
+A page with fewer rows than were asked for is *short*. It ends the reading unless the service
+may have cut it: then one more page is asked for, a *probe*. Once a probe has brought more than
+a few rows, short pages are taken for cut ones.
 
 For example, pages of 4 rows that repeat 2, and *c* leaves after the first page:
 
@@ -292,8 +292,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     Attributes:
         limit: Rows to ask for at once.
         accepted: Whether the last page was taken in. If not, it does not continue the page
-            before, and is to be discarded: another one is asked for, from further back unless
-            the seam is broken.
+            before, and is to be discarded: another one is asked for, from further back. Once
+            that does not help, one from the same place is taken in, without a seam.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
@@ -370,6 +370,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if self._is_proved_early():
             return self._next_window()
         rows = len(response.versions)
+        # A page follows a full one, and a short one that may be cut: then it may be a probe.
         if rows >= self.limit or self._goes_on_after(rows, new):
             seam.follow(response, position, self.limit, self._needed)
             return replace(position, offset=seam.next_offset)

@@ -212,15 +212,15 @@ class RowReader:
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
             record = self._record(_elements(item))
             version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
-            # A version begins with the primary key; the first test is faster.
-            if None in version and None in version[:key_length]:
+            key = version[:key_length]
+            if None in key:
                 self._reporter.row_without_key(_ids(record))
                 page.records.append(None)
-                version = (repr(record),)  # so that the paginator can still tell it from others
+                version = key = (repr(record),)  # so that the paginator tells it from others
             else:
                 page.records.append(record)
             page.versions.append(version)
-            page.keys.append(version[:key_length])
+            page.keys.append(key)
             return True  # go on to the next row
 
         # xmltodict calls `read_row` with each row, and holds only that one.

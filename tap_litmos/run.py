@@ -57,7 +57,7 @@ class Run:
         self.plan = plan
         self._is_test = is_test
         # Where a program calls `Tap.sync_all` itself, the run is not entered by `with`, and no
-        # `__exit__` reports what went wrong: `fail` and `note_skipped_rows` raise it at once.
+        # `__exit__` reports what went wrong: `fail` and `report_skipped_rows` raise it at once.
         self._is_entered = False
         self.summary = RunSummary(logger)
         self._logger = logger
@@ -145,8 +145,8 @@ class Run:
         if any(stats.windows for stats in self.summary.streams.values()) and not self._is_test:
             self._log_failures()
 
-    def note_skipped_rows(self) -> None:
-        """Note that a stream came to its end, but rows of it were skipped.
+    def report_skipped_rows(self) -> None:
+        """Report that a stream came to its end, but rows of it were skipped.
 
         Raises:
             RunFailedError: If the run was not entered, so that nobody would report it.

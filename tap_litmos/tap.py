@@ -124,18 +124,18 @@ class TapLitmos(Tap):
     def prepare_run(self) -> Run:
         """Plan a sync of the selected streams, and hand the run to them."""
         now = pendulum.now("UTC")
-        self._warn_of_late_end(now)
+        self._warn_of_end_after_midnight(now)
         selected = [stream for stream in self.litmos_streams if stream.selected]
         plan = {stream.endpoint: stream.plan(now) for stream in selected}
         is_test = any(stream.is_test for stream in selected)  # `--test`: one record is enough
-        # By the other endpoints, the transport tells whether the host answers at all.
+        # It takes all endpoints: where one is silent, it asks another whether the host answers.
         transport = self.transport([*plan], fail_fast=is_test)
         run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
         for stream in selected:
             stream.run = run
         return run
 
-    def _warn_of_late_end(self, now: DateTime) -> None:
+    def _warn_of_end_after_midnight(self, now: DateTime) -> None:
         """Warn of an `end_date` after today's midnight (UTC).
 
         Up to an `end_date` only closed windows are read, so today's midnight is the last end.

@@ -3,7 +3,7 @@
 All times here are UTC. Litmos takes `since` and `to` at most 7 days apart, and returns the rows
 that were created or updated between them (the document). It does not document whether the two
 are moments or days, in which zone, or whether they are included. Windows share their
-boundaries, all at midnight. So there is no gap between them if at least one end is included,
+boundaries, all at midnight: there is no gap as long as Litmos includes one of the two ends,
 which `--check` tests.
 """
 
@@ -61,9 +61,9 @@ class Window:
 
         It is the time of the request, but at most the end of a closed window, or a day before
         the end of an open one. For example, an open window that is planned on 1 May ends at
-        00:00 on 3 May. If Litmos reads that in a zone ahead of UTC, it comes while it is still
-        2 May in UTC; rows that change later on that day are not in the window, even if a long
-        run requests it only then. So it is complete until 00:00 on 2 May.
+        00:00 on 3 May. In a zone ahead of UTC that moment is still 2 May in UTC; rows that
+        change later on 2 May are not in the window, however late it is requested. So it is
+        complete until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
@@ -111,8 +111,8 @@ def split_into_windows(since: DateTime, now: DateTime, *, days: int) -> Iterator
 
     Windows share their boundaries, which all lie at midnight (UTC); none is longer than 7
     days. The last window is open: it begins yesterday or earlier, and ends with tomorrow. So it
-    spans at least three days, and never more than `days` or three. With `days` 7, eight days
-    become a closed window of five days and an open one of three, not of seven and one.
+    spans at least three days, and at most the larger of `days` and three. With `days` 7, eight
+    days become a closed window of five days and an open one of three, not of seven and one.
 
     Args:
         since: The moment from which rows are wanted: the first window begins at its midnight,

@@ -69,7 +69,7 @@ class Simulation:
     def _page(self, position: Position) -> int:
         """Return the rows of a page, when it has arrived."""
         while True:
-            request = self.pages.ask_for(position)
+            request = self.pages.request_for(position)
             self._check(position)
             if request is not None and request.result is not None:
                 self.pages.hand_out(position)
@@ -135,7 +135,7 @@ def test_a_stream_that_failed_expects_nothing_more() -> None:
     request = pages.request(Position(first))
     pages.arrive(request, StreamFailedError("refused"))
     assert pages.next_due() is None
-    assert pages.ask_for(Position(first)) is request
+    assert pages.request_for(Position(first)) is request
 
 
 @pytest.mark.parametrize("probing", [False, True])
@@ -147,5 +147,5 @@ def test_the_open_window_is_read_again_where_rows_may_have_moved_into_it(
     for window in (first, last):
         pages.arrive(pages.request(Position(window)), page_of(3))
     pages.hand_out(Position(first))
-    assert pages.ask_for(Position(first, offset=3), probing=probing) is None
+    assert pages.request_for(Position(first, offset=3), probing=probing) is None
     assert (Position(last) in pages.requested) is probing
