@@ -22,6 +22,7 @@ from support import run_tap
 from tap_litmos import streams
 from tap_litmos.declaration import Endpoint, Field
 from tap_litmos.sandbox import Answer, Organisation, Sandbox
+from tap_litmos.sandbox.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -376,6 +377,20 @@ def test_rows_that_can_be_seen_late(teams_org: Organisation) -> None:
     teams_org.touch("teams", "3")
     with Sandbox(teams_org, late=60) as box:
         assert ids(box) == [number for number in ALL if number != 3]
+
+
+def test_the_help_has_what_is_said_of_habits_to_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for end in (
+        "a page fails three times in a row at most.",
+        "a pair that exists already is not added again.",
+        "as the document does, by their canonical names, or by the other spellings that are",
+    ):
+        assert end in said
 
 
 @pytest.mark.parametrize("date", ["0001-01-01 00:00:00", "9999-12-31 00:00:00"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -67,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--api-key", default=API_KEY, help="API key to require (%(default)s)")
     refused = "always refuse a path, such as /org/teams=403; may be repeated"
     add("--refuse", metavar="PATH=STATUS", type=_refusal, action="append", help=refused)
-    described = re.findall(
-        r"^ +(\w+): ((?:.+\n)(?: {12}.+\n)*)", Habits.__doc__ or "", re.MULTILINE
-    )
+    # From Python 3.13 on, docstrings are not indented any more.
+    document = inspect.cleandoc(Habits.__doc__ or "")
+    described = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", document, re.MULTILINE)
     habits = parser.add_argument_group("habits")
     types = get_type_hints(Habits)
     for name, text in described:
