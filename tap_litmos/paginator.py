@@ -158,12 +158,14 @@ class _Seam:
             self.intact, repeated = False, 0
         return repeated
 
-    def step_back(self, limit: int) -> None:
+    def step_back(self) -> None:
         """Let the next page begin further back, as the one that came did not continue."""
-        if self.overlap < self.step:
+        if self.overlap < self.step - 1:
             # Doubled, as requests cost more than rows that come twice. Mostly an eighth of a
             # page is enough at once.
-            self.overlap = min(max(2 * self.overlap, limit // 8), self.step)
+            self.overlap = min(max(2 * self.overlap, self.step // 8), self.step - 1)
+        elif self.overlap < self.step:
+            self.overlap = self.step  # last, as a cache may have the page of the same offset
         else:
             # Not even a page from the same offset continues it: stop looking for seams.
             self.intact = False
@@ -363,7 +365,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         if repeated is None:
             self.pages_reread += 1
             self._reading.discarded += 1
-            seam.step_back(self.limit)
+            seam.step_back()
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
@@ -421,11 +423,12 @@ class WindowPaginator(BaseAPIPaginator[Position]):
         # A page from further back may be cut before its first new row.
         if not rows or (not new and reading.seam.overlap <= reading.seam.needed):
             return False
-        if self.cuts:
+        # Many probes say nothing: where rows are added with each request, each probe may bring
+        # some, and where rows leave, each may be discarded. Then go on as where pages are cut.
+        if self.cuts or reading.probes >= _MAX_PROBES:
             # In a window that grows with each request, a page may always bring a few new rows.
             return reading.few_new < _FEW_IN_A_ROW
-        # In a window that grows, a probe may always bring some rows: some probes are enough.
-        self.is_probing = reading.probes < _MAX_PROBES and self._may_be_cut(rows)
+        self.is_probing = self._may_be_cut(rows)
         reading.probes += self.is_probing
         return self.is_probing
 

@@ -15,6 +15,10 @@ from tap_litmos.sandbox import Organisation, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# All servers of the tests are on this machine: no proxy of the environment is meant for them.
+for each in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[each]
+
 pytest.register_assert_rewrite("destinations")
 settings.register_profile("tap", deadline=None, derandomize=True)
 settings.register_profile("thorough", settings.get_profile("tap"), max_examples=1_000)

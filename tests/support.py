@@ -554,7 +554,7 @@ class Started:
     @property
     def log(self) -> str:
         """What it wrote to stderr so far."""
-        return self._log.read_text()
+        return self._log.read_text("utf-8")
 
     def finish(self) -> Run:
         """Read what is left, wait for its end, and return the run."""

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import (
+    ENDPOINT,
     catalog_of,
     config_for,
     run_tap,
     truth,
 )
 
+from tap_litmos.sandbox import Sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support import Run
 
-    from tap_litmos.sandbox import Organisation, Sandbox
+    from tap_litmos.sandbox import Organisation
 
 KEY = "UpdatedDate"
 
@@ -124,6 +127,15 @@ def test_a_bookmark_older_than_start_date_is_told_of(
     [warning] = run.warnings
     assert "start_date" in warning
     assert run.rows("users") == truth(org, "users")
+
+
+def test_a_bookmark_that_cannot_be_trusted_is_dropped_though_its_stream_fails(
+    org: Organisation,
+) -> None:
+    with Sandbox(org, refuse={ENDPOINT["users"].path: 403}) as box:
+        run = sync(box, state_of("soon"), "users", "teams")
+    assert run.status == 1
+    assert not run.state["bookmarks"]["users"]
 
 
 def test_a_bookmark_moments_ahead_is_followed(box: Sandbox) -> None:

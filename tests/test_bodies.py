@@ -201,6 +201,8 @@ def test_a_codec_that_no_server_means_is_not_used(charset: str) -> None:
 
 
 TRANSIENT = {
+    "a nil root with rows": b'<Courses xmlns:i="urn:x" i:nil="true">'
+    b"<Course><Id>a</Id></Course></Courses>",
     "an HTML page": b"<!DOCTYPE html><html><body>Sign in</body></html>",
     "HTML in capitals": b'<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "x"><HTML></HTML>',
     "another root": b"<Error><Message>Object reference not set</Message></Error>",
@@ -374,6 +376,18 @@ def test_what_is_opened_again_and_again_is_searched_once(opening: str) -> None:
     body = f"<Users><User>&bad;{opening * 400_000}".encode()
     with pytest.raises(BadBodyError):
         clean_body(body, ("Users", "User"))
+
+
+@pytest.mark.parametrize("hiding", ["<!--{}-->", "<?a {}?>", "<![CDATA[{}]]>"])
+def test_what_looks_like_the_seam_of_two_rows_and_is_hidden_is_not_counted(hiding: str) -> None:
+    row = f"<Course>{hiding.format('</Course><Course>')}</Course>"
+    assert clean_body(f"<Courses>{row}</Courses>".encode(), ("Courses", "Course")).rows == 1
+
+
+def test_half_a_character_of_another_encoding_is_replaced() -> None:
+    body = clean_body(b"<Users><User>+2AA-</User></Users>", ("Users", "User"), "utf-7")
+    assert body.rows == 1
+    assert body.repairs
 
 
 def test_a_page_of_far_more_rows_than_were_asked_for_is_refused() -> None:

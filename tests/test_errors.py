@@ -113,7 +113,7 @@ def errors_in_source() -> Iterator[tuple[Path, ast.Call]]:
     """Yield each place in the tap's source that makes an error for the user."""
     names = {each.__name__ for each in RAISED}
     for path in Path(tap_litmos.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names:
                 yield path, node
 

@@ -149,3 +149,24 @@ def test_the_open_window_is_read_again_where_rows_may_have_moved_into_it(
     pages.hand_out(Position(first))
     assert pages.request_for(Position(first, offset=3), probing=probing) is None
     assert (Position(last) in pages.requested) is probing
+
+
+def test_a_page_that_is_thrown_away_lets_no_other_be_expected() -> None:
+    first, last = windows_of(2)
+    pages = ExpectedPages([first, last], predict)
+    late = pages.request(Position(first))
+    pages.discard_window(first)
+    for result in (page_of(LIMIT), StreamFailedError("refused")):
+        pages.arrive(late, result)
+        assert pages.next_due() == Position(last)
+
+
+def test_a_window_that_went_another_way_than_predicted_is_not_fetched_ahead() -> None:
+    [window] = windows_of(1)
+    pages = ExpectedPages([window], predict)
+    pages.arrive(pages.request(Position(window)), page_of(3))
+    pages.hand_out(Position(window))
+    again = Position(window, reading=2)
+    assert pages.request_for(again) is None
+    pages.arrive(pages.request(again), page_of(LIMIT))
+    assert pages.expected == 0

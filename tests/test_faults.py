@@ -24,6 +24,8 @@ from support import (
     truth,
 )
 
+from tap_litmos.errors import TransientError
+from tap_litmos.patience import Tries
 from tap_litmos.sandbox import FAULT_KINDS, Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -128,6 +130,14 @@ def test_waits_grow_up_to_a_minute_and_last_five_in_all(org: Organisation) -> No
     assert f"in {0.3 / 60:.0f} s" in run.warnings[0]
 
 
+def test_waits_double_up_to_a_minute() -> None:
+    tries = Tries(60)
+    for number in range(12):
+        tries.begin()
+        wait = tries.wait_after(TransientError("refused", 500))
+        assert 1 <= wait / min(2**number, 30) <= 2
+
+
 @pytest.mark.parametrize("status", [429, 503, 500])
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_followed(form: str, status: int, org: Organisation) -> None:
@@ -158,6 +168,23 @@ def test_a_retry_after_that_says_nothing_is_not_followed(after: str, org: Organi
     with Sandbox(org, on_request=failing(1, (429, {"Retry-After": after}, b""))) as box:
         run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.1)
     assert run.status == 0
+    assert run.warnings[-1].endswith("in 0 s")
+
+
+def test_retry_after_lets_everybody_wait(org: Organisation) -> None:
+    concurrency, refused = 4, 5
+
+    def hook(incoming: Incoming) -> Answer | None:
+        return (500, {"Retry-After": "2"}, b"") if incoming.number == refused else None
+
+    with Sandbox(org, on_request=hook, latency=0.15) as box:
+        config = config_for(box, max_concurrent_requests=concurrency, window_days=1)
+        run = run_tap(config=config, catalog=catalog_of("users"), minute=1.0)
+    assert run.status == 0
+    since = box.requests[refused - 1].time
+    pause = [each for each in box.requests if since < each.time < since + 1.8]
+    assert len(pause) <= concurrency  # which were on their way
+    assert len(box.requests) > 10
 
 
 def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(

@@ -34,7 +34,8 @@ def org_of(count: int, tie: int = 1) -> Organisation:
 
 def sync(box: Sandbox, **settings: Any) -> Run:
     settings = {"start_date": days_ago(20), "page_size": 200, **settings}
-    return run_tap(config=config_for(box, **settings), catalog=catalog_of(STREAM))
+    config = config_for(box, **settings)
+    return run_tap(config=config, catalog=catalog_of(STREAM), minute=box.minute)
 
 
 WHOLE: dict[str, dict[str, Any]] = {
@@ -58,7 +59,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "far west": {"zone": -12.0},
     "far east": {"zone": 14.0},
     "days, not moments": {"reading": "day"},
-    "another client": {"requests_per_minute": 100, "others_per_minute": 20, "minute": 1.0},
+    "another client": {"requests_per_minute": 8, "others_per_minute": 2, "minute": 0.6},
 }
 
 
@@ -75,6 +76,7 @@ def test_every_row_comes(habit: str, concurrency: int) -> None:
         }
     assert run.status == 0, run.errors
     assert {key[0] for key in run.rows(STREAM)} == shown
+    assert any(each.status == 503 for each in box.requests) == (habit == "another client")
 
 
 SAID: dict[str, tuple[dict[str, Any], str]] = {

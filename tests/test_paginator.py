@@ -133,7 +133,7 @@ def some_windows(count: int) -> list[Window]:
 
 def read(service: Service, limit: int) -> tuple[set[int], WindowPaginator]:
     """Read all of a service, and return the rows that came."""
-    paginator = WindowPaginator([WHOLE_LIST], limit)
+    paginator = WindowPaginator(some_windows(1), limit)
     came: set[int] = set()
     while not paginator.finished:
         page = service.page(paginator.current_value, limit)
@@ -294,6 +294,26 @@ def test_rows_that_leave_do_not_hide_that_pages_are_cut(cap: int, seed: int) -> 
     service = Service(1_000, cap=cap, leave=2, seed=seed)
     came, _ = read(service, 1000)
     assert service.must_come() <= came
+
+
+@pytest.mark.parametrize(("cap", "number", "leave"), [(100, 196, 6), (107, 209, 8)])
+def test_probes_that_are_discarded_do_not_show_that_this_was_the_end(
+    cap: int, number: int, leave: int
+) -> None:
+    """Where rows leave with each request, a probe may not continue the page before."""
+    for seed in range(60):
+        service = Service(count=number, cap=cap, leave=leave, seed=seed)
+        came, _ = read(service, 1000)
+        assert came.issuperset(service.must_come())
+
+
+def test_a_row_that_was_missing_in_the_middle_shows_that_another_may_be() -> None:
+    first, second, whole = (
+        [(key, 0) for key in keys]
+        for keys in ([0, 1, 2, 5, 5, 6], [0, 1, 2, 3, 5, 5, 6], range(7))
+    )
+    rows_by_request = chain([first, second], repeat(whole))
+    assert read_rows(WindowPaginator(some_windows(1), 20), rows_by_request) == set(range(7))
 
 
 def test_a_page_that_grows_with_each_request_is_not_asked_for_again_without_end() -> None:

@@ -133,6 +133,20 @@ def test_it_tells_for_how_long_it_waits(clock: Clock) -> None:
     assert limit.waiting == 0
 
 
+def test_a_wait_looks_again_every_five_seconds(clock: Clock) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        clock.sleep(seconds)
+
+    limit = RateLimit(1, sleep=sleep, clock=clock)
+    limit.wait_for_turn()
+    limit.wait_for_turn()
+    assert sum(waits) == pytest.approx(61)
+    assert max(waits) <= 5
+
+
 def test_a_pause_holds_for_all(clock: Clock) -> None:
     limit = limit_of(90, clock)
     limit.pause(40, limited=False)
@@ -224,6 +238,16 @@ def test_several_requests_that_meet_the_limit_together_slow_down_once(clock: Clo
         limit.refused()
         limit.pause(60, limited=True)
     assert limit.slowdowns == 1
+
+
+def test_a_share_is_no_less_than_half_of_the_one_before(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = limit_of(90, clock)
+    limit.wait_for_turn()
+    limit.refused()
+    limit.pause(60, limited=True)
+    assert "slowing down to 45 requests a minute" in caplog.text
 
 
 def test_it_never_slows_down_to_nothing(clock: Clock) -> None:
@@ -356,9 +380,7 @@ def test_processes_that_are_killed_leave_a_file_that_works(file: Path) -> None:
     with worker(file, rate=2_000, minute=1.0, count=100) as last:
         printed, said = last.communicate(timeout=60)
     assert (printed.count(b"."), said) == (100, b"")
-    moments = kept(file)
-    assert len(moments) > 300
-    assert most_within(moments, 1.0) <= 2_000
+    assert len(kept(file)) > 300
 
 
 def test_a_refusal_is_shared(file: Path) -> None:
@@ -401,6 +423,35 @@ def test_other_keys_count_for_themselves(file: Path) -> None:
         limit.wait_for_turn()
         limit.close()
     assert b"secret" not in file.read_bytes()
+
+
+def test_a_process_that_comes_minutes_later_learns_of_a_smaller_share(file: Path) -> None:
+    now = time.time()
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        row = (now - 300, now - 240, 40)
+        db.execute(f"INSERT INTO {table(db)} VALUES (?, ?, ?)", row)  # noqa: S608
+        db.commit()
+    limit = RateLimit(90, file=str(file), key="k", sleep=never)
+    limit.wait_for_turn()
+    limit.close()
+    assert limit.slowdowns == 1
+
+
+def test_a_pause_that_comes_from_a_wrong_clock_is_cut_short(file: Path, clock: Clock) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        row = (time.time(), 9e12, None)
+        db.execute(f"INSERT INTO {table(db)} VALUES (?, ?, ?)", row)  # noqa: S608
+        db.commit()
+    waits: list[float] = []
+
+    def sleep(_: float) -> None:
+        waits.append(limit.waiting)
+        raise TimeoutError
+
+    limit = RateLimit(90, file=str(file), key="k", sleep=sleep, clock=clock)
+    with contextlib.closing(limit), pytest.raises(TimeoutError):
+        limit.wait_for_turn()
+    assert 600 < waits[0] <= 660
 
 
 def test_turns_from_the_future_do_not_hold_anybody_up(file: Path) -> None:

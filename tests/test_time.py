@@ -329,6 +329,24 @@ def test_two_endpoints_that_fail_together_do_not_speak_for_the_host(org: Organis
     assert run.stats("total")["requests"] == f"{len(box.requests):,}"
 
 
+@pytest.mark.parametrize(("status", "refusals"), [(429, 1), (503, 1), (500, 0)])
+def test_what_is_refused_for_the_rate_is_noted(
+    status: int, refusals: int, serve: Serve
+) -> None:
+    counts = Counts()
+
+    def answer(connection: socket.socket, _: str) -> None:
+        if counts.requests == 1:
+            head = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(head.encode())
+        else:
+            ok(connection)
+
+    with transport_to(serve(answer)) as door:
+        door.fetch(USERS, QUERY, counts)
+    assert door.rate.refusals == refusals
+
+
 # A host that does not answer
 
 
