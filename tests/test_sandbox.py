@@ -568,3 +568,16 @@ def test_options_that_make_no_sense_are_refused(option: str) -> None:
     )
     assert done.returncode == 2
     assert option.partition("=")[0] in done.stderr.splitlines()[-1]
+
+
+def test_a_folder_in_the_place_of_the_config_keeps_no_key(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    done = subprocess.run(  # noqa: S603 - the project's own command
+        [*COMMAND, "--port=0", "--users=2", "--config", tmp_path / "config.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"cannot use {tmp_path / 'config.json'}: ")
+    assert [each.name for each in tmp_path.iterdir()] == ["config.json"]

@@ -178,7 +178,7 @@ class Report:
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        what = "what the tap assumes, how it was checked, what came"
+        what = "what the tap assumes, how it was checked, what was found"
         rows = [row for finding in self.findings for row in _rows(finding)]
         lines = aligned([("topic", "verdict", what), *rows], left=3)
         end = (
@@ -216,7 +216,7 @@ def _rows(finding: Finding) -> list[tuple[str, str, str]]:
     detail = finding.detail
     if len(detail) > _LONGEST:
         detail = f"{detail[:_LONGEST].rsplit(', ', 1)[0]}, …"
-    texts = [f"{finding.claim}.", f"Checked: {finding.how}. Came: {detail}."]
+    texts = [f"{finding.claim}.", f"Checked: {finding.how}. Found: {detail}."]
     if finding.advice:
         texts.append(f"{finding.advice}.")
     width = _WIDTH - len("Paging  not seen  ")

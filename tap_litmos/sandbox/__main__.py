@@ -106,8 +106,11 @@ def _announce(box: Sandbox, file: Path | None) -> None:
         print(text, flush=True)  # noqa: T201
     else:
         new = file.with_name(f".{file.name}.{os.getpid()}")
-        new.write_text(f"{text}\n", "utf-8")
-        new.replace(file)
+        try:
+            new.write_text(f"{text}\n", "utf-8")
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)  # it holds the key
     print(f"The sandbox listens on {box.url}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -124,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _announce(box, file)
             done.wait()
     except OSError as error:
-        where = error.filename or f"port {options['port']}"
+        where = error.filename2 or error.filename or f"port {options['port']}"
         print(f"cannot use {where}: {os.strerror(error.errno or 0)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
