@@ -393,7 +393,8 @@ class LitmosStream(DeclaredStream):
             accepted = self._advance(page)
             self._sync_log.add(page, tries, accepted=accepted)
             if accepted:
-                yield from _without_repeats(page, last_page)  # pages overlap: see `paginator`
+                # Pages overlap: see `paginator`. Skipped rows are left out too.
+                yield from _without_repeats(page, last_page)
                 last_page = dict(zip(page.versions, page.records, strict=True))
 
     def _advance(self, page: Page) -> bool:

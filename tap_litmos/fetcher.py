@@ -233,8 +233,9 @@ class Fetcher:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
             probing: Whether the page is only to show that nothing follows. Any other page that
-                was not predicted shows that rows may have moved into the open window: if that
-                was requested already, it is requested again.
+                was not predicted shows that rows may have moved into the open window. That
+                waits for predicted pages only: if it was requested already, it is requested
+                again.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
