@@ -156,8 +156,8 @@ class Bookmark(StreamStateManager):
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         # After the span, a missing window leaves a hole, so `extend` ignores all later ones. In
-        # the lookback there is no hole, as the old span covers it: hence this. The first such
-        # window is enough, as those that go on from the span come oldest first.
+        # the lookback there is no hole, as the old span covers it: hence `_blocked_from`. The
+        # first such window is enough, as those that go on from the span come oldest first.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

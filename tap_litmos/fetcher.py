@@ -232,10 +232,10 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether the page is only to show that nothing follows. Any other page that
-                was not predicted shows that rows may have moved into the open window. That
-                waits for predicted pages only: if it was requested already, it is requested
-                again.
+            probing: Whether the page is only to show that nothing follows. The open window
+                waits only for pages that were predicted. So if any other one is asked for, such
+                as a page of a second reading, and the open window was requested already, the
+                open window is requested again: rows may have moved into it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.

@@ -61,9 +61,9 @@ class Window:
 
         It is the time of the request, but at most the end of a closed window, or a day before
         the end of an open one. For example, an open window that is planned on 1 May ends at
-        00:00 on 3 May. In a zone ahead of UTC that moment is still 2 May in UTC; rows that
-        change later on 2 May are not in the window, however late it is requested. So it is
-        complete until 00:00 on 2 May.
+        00:00 on 3 May. Where Litmos reads that in a zone ahead of UTC, it is still 2 May in UTC
+        then; rows that change later on 2 May (UTC) are not in the window, however late it is
+        requested. So it is complete until 00:00 on 2 May.
 
         Args:
             requested_at: When the window's first page was requested, by the earlier of the
