@@ -119,7 +119,7 @@ class Bookmark(StreamStateManager):
                 saved,
             )
             return since, since
-        return self._replicated_from(since, saved), saved
+        return self._replicated_from(since, saved), saved  # as the state has it
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.
@@ -156,8 +156,9 @@ class Bookmark(StreamStateManager):
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
         # After the span, a missing window leaves a hole, so `extend` ignores all later ones. In
-        # the lookback there is no hole, as the old span covers it: hence `_blocked_from`. The
-        # first such window is enough, as those that go on from the span come oldest first.
+        # the lookback there is no hole, as the old span covers it: if the span ends on 10 May,
+        # and a row of 8 May is skipped, no window from 8 May on may extend it. The first such
+        # window is enough, as those that go on from the span come oldest first.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -406,7 +406,7 @@ class LitmosStream(DeclaredStream):
         paginator, stats = self._paginator, self._stats
         window, cut_before = paginator.current_value.window, paginator.cuts
         try:
-            paginator.advance(page)
+            paginator.advance(page)  # it calls `get_next`, and moves on
         except RowsNotProvedError as error:
             raise StreamFailedError(
                 f"GET {self.endpoint.path}: cannot prove that every row of {window} came: "
