@@ -119,7 +119,7 @@ class Bookmark(StreamStateManager):
                 saved,
             )
             return since, since
-        return self._replicated_from(since, saved), saved  # as the state has it
+        return self._replicated_from(since, saved), saved  # `since` if the state lacks it
 
     def extend(self, window: Window, requested_at: DateTime) -> None:
         """Mark a window as read whole, so that the next STATE message says so.

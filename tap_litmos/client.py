@@ -368,8 +368,8 @@ class LitmosStream(DeclaredStream):
     def _read_pages(self, window: Window, reader: RowReader) -> Iterator[Record]:
         """Yield the records of a window.
 
-        They are written before the window is proved, and again where it is read again. Only the
-        bookmark waits for the proof.
+        They are written before the window is proved, and again where it is read again: rows are
+        merged by their keys in the warehouse. Only the bookmark waits for the proof.
         """
         stats = self._stats
         # By version; with the record, as a row may change under the same date.

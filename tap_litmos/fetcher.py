@@ -232,10 +232,9 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether the page is only to show that nothing follows. The open window
-                waits only for pages that were predicted. So if any other one is asked for, such
-                as a page of a second reading, and the open window was requested already, the
-                open window is requested again: rows may have moved into it.
+            probing: Whether it is a probe. A page that was not predicted, such as one of a
+                second reading, and is no probe makes the open window be requested again, if it
+                was requested already: rows may have moved into it.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.

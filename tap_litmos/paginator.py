@@ -294,8 +294,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
     Attributes:
         limit: Rows to ask for at once.
         accepted: Whether the last page was taken in. If not, it does not continue the page
-            before, and is to be discarded: another one is asked for, from further back. Once
-            that does not help, one from the same place is taken in, without a seam.
+            before, and is to be discarded: another one is asked for, from further back. If
+            that never helps, the seam is broken.
         is_probing: Whether the next page is asked for only to see that nothing follows.
         cuts: Whether the service was seen to send fewer rows than it was asked for, although it
             has more.
