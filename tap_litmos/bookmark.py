@@ -155,10 +155,10 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # After the span, a missing window leaves a hole, so `extend` ignores all later ones. In
-        # the lookback there is no hole, as the old span covers it: if the span ends on 10 May,
-        # and a row of 8 May is skipped, no window from 8 May on may extend it. The first such
-        # window is enough, as those that go on from the span come oldest first.
+        # After the span, a missing window leaves a hole, so `extend` ignores all later ones; in
+        # the gap, all older ones. In the lookback there is no hole, as the old span covers it:
+        # if the span ends on 10 May, and a row of 8 May is skipped, no window from 8 May on may
+        # extend it. The first such window is enough, as they come oldest first.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -2,9 +2,12 @@
 
 Every window needs its first page, and every full page its successor. Both can be requested
 before their turn, across windows and across streams. A page that was predicted wrongly costs a
-request, never a row: it is thrown away. Only the open window waits for those before it: a row
-that is updated meanwhile moves from a closed window into the open one, and if the open one had
-been read before that, this sync would miss the row.
+request, never a row: it is thrown away.
+
+Only the open window is different: a row that is updated meanwhile moves from a closed window
+into the open one, and if the open one had been read before that, this sync would miss the row.
+So it waits until all pages that are predicted of the windows before it have come. If one of
+these then needs another page, such as for a second reading, the open window is requested again.
 """
 
 from __future__ import annotations
@@ -232,9 +235,7 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether it is a probe. A page that was not predicted, such as one of a
-                second reading, and is no probe makes the open window be requested again, if it
-                was requested already: rows may have moved into it.
+            probing: Whether it is a probe, for which the open window is not requested again.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
