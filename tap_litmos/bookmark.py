@@ -93,8 +93,8 @@ class Bookmark(StreamStateManager):
         """
         since = start_for(start_date)
         read_from, read_to = self._span = self._saved_span(since, now)
-        # The lookback ends at the span's beginning. A later `start_date` does not shorten it:
-        # the part cut off lies in the span, so it would never be read again.
+        # The lookback reaches back to the span's beginning at most. A later `start_date` does
+        # not shorten it: the state would go on saying that the part cut off was read.
         resumed = max(read_from, midnight(read_to.subtract(hours=lookback_hours)))
         if end is None:
             windows = split_into_windows(resumed, now, days=days)
@@ -155,10 +155,11 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # After the span, a missing window leaves a hole, so `extend` ignores all later ones; in
-        # the gap, all older ones. In the lookback there is no hole, as the old span covers it:
-        # if the span ends on 10 May, and a row of 8 May is skipped, no window from 8 May on may
-        # extend it. The first such window is enough, as they come oldest first.
+        # After the span, a missing window leaves a hole: the later ones do not touch the span,
+        # and `extend` ignores them; in the gap, the older ones. Only in the lookback this mark
+        # is needed, as the old span covers the hole: if the span ends on 10 May, and a row of
+        # 8 May is skipped, no window from 8 May on may extend it. The first such window is
+        # enough, as they come oldest first.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -14,9 +14,10 @@ To read a window once, page by page, is a *reading*. It proves the window if bot
 - **a count**: at least as many different rows came as the service has: the offset of the final
   page plus its rows.
 
-While the window is not proved it is read again, its pages cut at other places. A later reading
-ends early once it has brought what the one before lacked: `WindowPaginator._judge_reading` has
-all the rules. If nothing helps, the stream fails.
+While the window is not proved it is read again, its pages cut at other places. Readings prove
+it together if they agree, or bring as many rows together as there are;
+`WindowPaginator._judge_reading` has the rules, for broken seams too. If nothing helps, the
+stream fails.
 
 A page with fewer rows than were asked for is *short*. It ends the reading unless the service
 may have cut it: then one more page is asked for, a *probe*. Once a probe has brought more than
@@ -369,7 +370,7 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             return replace(position, offset=seam.next_offset)
         # How many of its rows the page before did not have.
         new = self._take_in(response, position.offset, repeated)
-        if self._is_proved_early():
+        if self._is_proved_early():  # by this reading and the one before
             return self._next_window()
         rows = len(response.versions)
         # A page follows a full one, and a short one that may be cut: then it may be a probe.
