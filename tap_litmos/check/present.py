@@ -199,21 +199,25 @@ def lateness(account: Account) -> Outcome:
     age = min(abs(now + zone - newest) for now in _clocks(account, account.now))
     seen = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     latest = max(late, default=timedelta(0))
-    hours = latest.total_seconds() / 3600
-    lookback: int = account.config["lookback_hours"]
     if latest > _SOON:
-        if account.zone is None and hours < -_WEST:
-            raise UnseenError("the zone is not known, nor what is late in it")
-        detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
-        hours += max(0.0, -zone / _HOUR)  # in the west, both add up
-        if hours < lookback:
-            return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
-        return breaks(detail, f"Set lookback_hours to {math.ceil(hours) + 24}")
+        return _judge_late(account, latest.total_seconds() / 3600, seen)
     if late or age <= _SOON:
         return holds(seen)
     return unseen(
         f"{seen}, and none appeared meanwhile", "Log in to Litmos, and run it again at once"
     )
+
+
+def _judge_late(account: Account, hours: float, seen: str) -> Outcome:
+    """Judge that rows appeared so many hours after their date."""
+    if account.zone is None and hours < -_WEST:
+        raise UnseenError("the zone is not known, nor what is late in it")
+    detail = f"{seen}, and rows appeared {hours:,.1f} hours after their date"
+    hours += max(0.0, -(account.zone or 0.0))  # in the west, both add up
+    lookback: int = account.config["lookback_hours"]
+    if hours < lookback:
+        return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
+    return breaks(detail, f"Set lookback_hours to {math.ceil(hours) + 24}")
 
 
 @claim(
