@@ -5,8 +5,8 @@ The state of a stream holds the two keys of the SDK, `replication_key` and
 the end of the span, never a row's date; `replicated_from` is its beginning. A window that was
 read whole extends the span if the two touch. If a window cannot be read whole, the stream
 fails; if rows in it were skipped, the stream goes on, but the bookmark does not move past that
-window. Within a window the state does not change. So a run that was killed or failed resumes
-from the last window that was read whole.
+window. Within a window the state does not change, whenever the SDK writes it. So a run that was
+killed or failed resumes from the last window that was read whole.
 """
 
 from __future__ import annotations
@@ -155,11 +155,10 @@ class Bookmark(StreamStateManager):
 
         If the bookmark is past that window already, as with a lookback, it stays where it is.
         """
-        # After the span, a missing window leaves a hole: the later ones do not touch the span,
-        # and `extend` ignores them; in the gap, the older ones. Only in the lookback this mark
-        # is needed, as the old span covers the hole: if the span ends on 10 May, and a row of
-        # 8 May is skipped, no window from 8 May on may extend it. The first such window is
-        # enough, as they come oldest first.
+        # Needed in the lookback: if the span ends on 10 May, and a row of 8 May is skipped, no
+        # window from 8 May on may extend the span, which would cover the hole. The first such
+        # window is enough, as they come oldest first. Elsewhere the hole itself keeps the
+        # windows behind it from touching the span.
         self._blocked_from = self._blocked_from or window.since
 
     def _read_bookmark(self, now: DateTime) -> DateTime | None:

@@ -235,7 +235,8 @@ class Fetcher:
         Args:
             stream: The stream.
             position: The page. Positions are asked for in the order of the windows.
-            probing: Whether it is a probe, for which the open window is not requested again.
+            probing: Whether it is a probe, for which the open window is not requested again, as
+                it mostly brings nothing.
 
         Raises:
             StreamFailedError: If the endpoint refuses, or keeps failing.
