@@ -83,7 +83,9 @@ def check_that_it_syncs_everything(meltano: Meltano, box: Sandbox, files: Path) 
     assert {each.stream for each in box.requests} == set(DEFAULT_STREAMS)
     for stream in DEFAULT_STREAMS:
         assert fold(stream, loaded(files, stream)) == truth(box.org, stream)
-    assert "deprecat" not in said.lower()
+    # From Python 3.12 on, the target's libraries warn of themselves.
+    others = [line for line in said.lower().splitlines() if " target-jsonl " not in line]
+    assert not any("deprecat" in line for line in others)
     warnings = [line for line in said.splitlines() if "[warning " in line]
     assert all("No state was found" in each for each in warnings), warnings
     assert box.api_key not in said
