@@ -7,9 +7,8 @@ import io
 import tempfile
 import weakref
 from array import array
-from collections import Counter
 from heapq import merge
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from typing import IO, TYPE_CHECKING
 
 from tap_litmos.errors import RunFailedError
@@ -71,29 +70,23 @@ def _close(file: IO[bytes]) -> None:
         file.close()
 
 
-def distinct(*hashes: Hashes) -> int:
-    """Return how many different hashes there are in all."""
+def distinct(*hashes: Hashes, of: int = 1) -> int:
+    """Return how many different hashes at least `of` of several `Hashes` have."""
     parts = 1 + sum(map(len, hashes)) // _AT_ONCE
-    return sum(
-        # Split by value, so that equal hashes meet.
-        _distinct(value for value in chain(*hashes) if value % parts == part)
-        for part in range(parts)
-    )
-
-
-def common(*hashes: Hashes, to: int) -> int:
-    """Return how many different hashes at least `to` of several `Hashes` have."""
-    count, parts = 0, 1 + sum(map(len, hashes)) // _AT_ONCE
+    count = 0
     for part in range(parts):
-        often: Counter[int] = Counter()
-        for each in hashes:
-            often.update({value for value in each if value % parts == part})
-        count += sum(times >= to for times in often.values())
+        # Split by value, so that equal hashes meet.
+        each_once = [
+            _sorted(value for value in each if value % parts == part) for each in hashes
+        ]
+        met = groupby(merge(*each_once))
+        count += sum(len(list(same)) >= of for _, same in met)
     return count
 
 
-def _distinct(hashes: Iterator[int]) -> int:
+def _sorted(hashes: Iterator[int]) -> Iterator[int]:
+    """Yield different hashes, the smallest first."""
     runs: list[array[int]] = []
     while run := array("q", sorted(islice(hashes, _RUN))):
         runs.append(run)
-    return sum(1 for _ in groupby(merge(*runs)))
+    return (value for value, _ in groupby(merge(*runs)))

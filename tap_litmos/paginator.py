@@ -45,7 +45,7 @@ from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
 from tap_litmos.errors import RowsNotProvedError
-from tap_litmos.hashes import Hashes, common, distinct
+from tap_litmos.hashes import Hashes, distinct
 from tap_litmos.windows import WHOLE_LIST, Window
 
 if TYPE_CHECKING:
@@ -480,8 +480,8 @@ class WindowPaginator(BaseAPIPaginator[Position]):
             self._keys_so_far.clear()
             return False
         self._keys_so_far.append(reading.keys)
-        to = _COME_AND_GONE if self.current_value.window.is_open else 1
-        return common(*self._keys_so_far, to=to) >= reading.total
+        of = _COME_AND_GONE if self.current_value.window.is_open else 1
+        return distinct(*self._keys_so_far, of=of) >= reading.total
 
     def _rows_may_have_left(self, before: _Reading) -> bool:
         """Return whether, by its size, rows may have left the window since the reading before.

@@ -136,7 +136,8 @@ class RateLimit:
         with self._lock:
             self.refusals += 1
             self._refused_at.append(self._clock())
-            self._with_file(_SharedTurns.refused, None)
+            # A refusal counts as a pause of no length.
+            self._with_file(lambda shared: shared.pause(0.0, None), None)
 
     def pause(self, seconds: float, *, limited: bool) -> None:
         """Let all requests wait.
@@ -306,26 +307,21 @@ class _SharedTurns:
         """
         self._db.execute(
             f"DELETE FROM {self._table} WHERE at > ? OR at < ? "  # noqa: S608
-            "OR (at < ? AND until IS NULL)",
+            "OR (at < ? AND coalesce(until, at) = at)",
             (now + self._minute / 60, now - 2 * HOLD * self._minute, now - 2 * self._span),
         )
 
     def pause(self, seconds: float, share: float | None) -> None:
-        """Let all processes wait, and go on with a smaller share, if that is given."""
+        """Let all processes wait, and go on with a smaller share, if that is given.
+
+        A pause of no length notes that a request was refused.
+        """
         now = time.time()
         if share is not None:
             self._known_share = now
         self._db.execute(
             f"INSERT INTO {self._table} VALUES (?, ?, ?)",  # noqa: S608
             (now, now + seconds, share),
-        )
-
-    def refused(self) -> None:
-        """Note that a request was refused."""
-        now = time.time()
-        self._db.execute(
-            f"INSERT INTO {self._table} (at, until) VALUES (?, ?)",  # noqa: S608
-            (now, now),
         )
 
     def served(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_litmos.hashes import Hashes, common, distinct
+from tap_litmos.hashes import Hashes, distinct
 
 MANY = 260_000
 
@@ -27,6 +27,6 @@ def test_what_several_have_in_common_is_counted_once_for_each() -> None:
     many.extend([*range(MANY), 5, 5])
     some.extend(range(10, MANY, 2))
     few.extend([5, 12, -7, -7])
-    assert common(many, some, few, to=1) == MANY + 1
-    assert common(many, some, few, to=2) == MANY // 2 - 5 + 1
-    assert common(many, some, few, to=3) == 1
+    assert distinct(many, some, few, of=1) == MANY + 1
+    assert distinct(many, some, few, of=2) == MANY // 2 - 5 + 1
+    assert distinct(many, some, few, of=3) == 1
