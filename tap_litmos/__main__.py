@@ -1,34 +1,64 @@
 """The commands `tap-litmos`, which `python -m tap_litmos` is too, and `tap-litmos-sandbox`."""
 
+from __future__ import annotations
+
+import contextlib
+import logging
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_litmos.tap import TapLitmos
 
 
-def main() -> None:
-    """Run the command line."""
-    from tap_litmos.cli import CommandLineTap  # noqa: PLC0415 - the sandbox does not need it
+def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] | None = None) -> None:
+    """Run the SDK's command line; whatever ends it is logged in one line.
 
-    # Python has none of the two where it is closed.
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    Args:
+        arguments: The arguments; by default those of the process.
+        tap: The tap; by default `TapLitmos`.
+    """
+    from singer_sdk.exceptions import ConfigValidationError
+
+    from tap_litmos.errors import RunFailedError  # noqa: PLC0415
+    from tap_litmos.tap import TapLitmos  # noqa: PLC0415
+
     if sys.stdout is None:
-        sys.exit("stdout is closed, so that no row can be written: pipe it into a target")
+        sys.exit("stdout is closed; pipe the tap into a target")
+    logger: logging.Logger = TapLitmos.logger
     try:
-        command = CommandLineTap.cli
-    except Exception as error:  # noqa: BLE001 - whatever a logging configuration may raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        sys.exit(
-            f"Logging cannot be set up ({reason}): check LOGLEVEL, TAP_LITMOS_LOGLEVEL and "
-            "SINGER_SDK_LOG_CONFIG"
-        )
-    command()
+        (tap or TapLitmos).cli(arguments)
+    except ConfigValidationError as error:
+        for text in error.errors:
+            logger.critical("Invalid setting: %s", text)
+    except RunFailedError as error:
+        logger.critical("%s", error)
+    except SystemExit as stop:
+        if isinstance(stop.code, int) and stop.code > 128:  # noqa: PLR2004 - a signal
+            logger.warning("Interrupted. The next sync resumes from the last saved state")
+            _silence_stdout()
+        raise
+    except Exception as error:
+        is_debug = logger.isEnabledFor(logging.DEBUG)
+        logger.critical("%s: %s", type(error).__name__, error, exc_info=is_debug)
+    _silence_stdout()
+    sys.exit(1)
+
+
+def _silence_stdout() -> None:
+    """Let stdout lead nowhere, so that Python's flush at exit can neither fail nor wait."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def sandbox() -> None:
     """Run the sandbox."""
-    from tap_litmos.sandbox.__main__ import main  # noqa: PLC0415 - the tap does not need it
+    from tap_litmos.sandbox.__main__ import main as run
 
-    sys.exit(main())
+    sys.exit(run())
 
 
 if __name__ == "__main__":

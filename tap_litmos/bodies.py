@@ -9,15 +9,20 @@ import codecs
 import html
 import re
 import sys
-from collections import Counter
-from dataclasses import dataclass, field
 from functools import cache
 from html.entities import html5
+from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from tap_litmos.errors import BadBodyError, HostileBodyError
 
+if TYPE_CHECKING:
+    from tap_litmos.rows import Findings
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+REPAIR = "repair"
+"""What `Findings` call a repair."""
 
 WHITE = " \t\r\n"
 """What XML takes for white space."""
@@ -25,11 +30,20 @@ WHITE = " \t\r\n"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # The first three skip what may hold an ampersand that is text. Where their end is missing they
 # skip all that follows: else it would be searched again from each further beginning.
+_HIGH = r"(?:[xX]0*[dD][89abAB][0-9a-fA-F]{2}|55(?:29[6-9]|[3-9]\d\d)|56(?:[0-2]\d\d|3[01]\d))"
+_LOW = (
+    r"(?:[xX]0*[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|56(?:3[2-9]\d|[4-9]\d\d)|57(?:[0-2]\d\d|3(?:[0-3]\d|4[0-3])))"
+)
 _AMPERSAND = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)"
+    rf"|&#(?P<high>{_HIGH});&#(?P<low>{_LOW});"
     r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
     re.DOTALL,
 )
+_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+"""A character beyond U+FFFF whose two UTF-16 halves were each written in UTF-8."""
+
 _OF_XML = {"amp", "lt", "gt", "quot", "apos"}
 _DECLARATION = re.compile(
     r"""\A(\ufeff|\xef\xbb\xbf)?(<\?xml\s[^>]{0,100}?)\s+encoding\s*=\s*["']([\w.:-]+)["']"""
@@ -43,113 +57,76 @@ _MARKS = (
 )
 """How a body begins that shows its encoding."""
 
-_OF_PYTHON = {"idna", "punycode", "unicode-escape", "raw-unicode-escape"}
-"""Codecs that are no charsets of the web; with punycode, a body could take hours."""
-
-_MOST_ROWS = 100_000
-"""Rows of a page, of which 1,000 at most were asked for: more would fill memory."""
+_MAX_ROWS = 100_000
+"""Rows of a page; the tap asks for 1,000 at most, and more than these would fill memory."""
 
 _BAD_BYTE = "undecodable byte"
 _BAD_CHARACTER = "forbidden character"
+_PAIRS = "character in two halves"
 
 
-@dataclass(slots=True)
-class Body:
-    """A page whose shape was checked, still as bytes.
-
-    Attributes:
-        content: The XML document.
-        rows: How many rows it has, also those without a key.
-        repairs: What was repaired, and how often: forbidden characters and undecodable bytes
-            (replaced), stray ampersands and HTML entities (escaped).
-        encoding: The encoding in which it came.
-    """
-
-    content: bytes
-    rows: int = 0
-    repairs: Counter[str] = field(default_factory=Counter)
-    encoding: str = "utf-8"
-
-
-def clean_body(content: bytes, nesting: tuple[str, ...], charset: str | None = None) -> Body:
+def clean_body(
+    content: bytes, nesting: tuple[str, ...], charset: str | None, findings: Findings
+) -> bytes:
     """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
 
-    Of a well-formed document, only the encoding is changed. In any other, references to control
+    A well-formed document only changes its encoding. In any other, references to control
     characters such as `&#x1F;`, which .NET writes (inferred) and XML 1.0 forbids, become
     U+FFFD; an ampersand that starts no entity is escaped; an entity of HTML becomes its
-    character.
+    character; the two halves of a character are joined.
 
     Args:
         content: The body of the response.
-        nesting: The element names from the expected root down to the row. Empty: they are not
-            known, and any XML will do.
+        nesting: The element names from the expected root down to the row.
         charset: The encoding that the Content-Type header names, for a body that declares none.
+        findings: Receives what was repaired.
 
     Raises:
         BadBodyError: If it is cut short, not XML, or holds anything but rows.
         HostileBodyError: If it declares a document type, or has more than 100,000 rows. The
             document type of HTML is a `BadBodyError`: an error page, which may pass.
     """
-    body = _decode(content, charset)
+    body = _decode(content, charset, findings)
     try:
-        _parse(body.content)
+        _parse(body)
     except expat.ExpatError:
-        _repair(body)
+        body = _repair(body, findings)
         try:
-            _parse(body.content)
+            _parse(body)
         except expat.ExpatError as error:
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
-    if not nesting:
-        return body
-    if _is_plain(body.content, nesting):
-        body.rows = body.content.count(f"</{nesting[-1]}>".encode())
-    else:
-        body.rows = _count_rows(body.content, nesting)
-    if body.rows > _MOST_ROWS:
-        raise HostileBodyError(f"the response has {body.rows:,} rows")
+    is_plain = _is_plain(body, nesting)
+    rows = body.count(f"</{nesting[-1]}>".encode()) if is_plain else _count_rows(body, nesting)
+    if rows > _MAX_ROWS:
+        raise HostileBodyError(f"the response has {rows:,} rows")
     return body
 
 
-def _decode(content: bytes, charset: str | None) -> Body:
+def _decode(content: bytes, charset: str | None, findings: Findings) -> bytes:
     """Return a body in UTF-8, whatever its encoding; UTF-8 is passed through unchanged."""
-    encoding, declared = _encoding(content, charset)
-    if encoding == "utf-8" and declared in {None, "utf-8"}:
-        return Body(content)
-    try:
-        _refuse_codecs_of_python(encoding)
-        text = content.decode(encoding, "replace")
-        lost = _undecodable(content, encoding)
-    except (LookupError, ValueError) as error:
-        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
-    text = _DECLARATION.sub(r"\1\2", text)
-    utf8 = text.encode(errors="surrogatepass")
-    return Body(utf8, repairs=+Counter({_BAD_BYTE: lost}), encoding=encoding)
-
-
-def _encoding(content: bytes, charset: str | None) -> tuple[str, str | None]:
-    """Return the encoding of a body, and the one that it declares."""
     declaration = _DECLARATION.match(content[:200].decode("latin-1"))
-    declared = declaration[3].lower() if declaration else None
-    shown = next((codec for mark, codec in _MARKS if content.startswith(mark)), None)
-    encoding = (shown or declared or charset or "utf-8").lower()
-    # Servers say ASCII and send UTF-8.
-    return ("utf-8" if encoding in {"us-ascii", "ascii"} else encoding), declared
-
-
-def _refuse_codecs_of_python(encoding: str) -> None:
-    if codecs.lookup(encoding).name in _OF_PYTHON:
-        raise LookupError(f"not a charset: {encoding}")
-
-
-def _undecodable(content: bytes, encoding: str) -> int:
-    """Return how many bytes of a text are not valid in its encoding."""
+    declared = declaration[3] if declaration else ""
+    shown = [codec for mark, codec in _MARKS if content.startswith(mark)]
+    encoding = next(filter(None, [*shown, declared, charset, "utf-8"])).lower()
+    encoding = "utf-8" if "ascii" in encoding else encoding  # servers say ASCII and send UTF-8
+    if encoding == "utf-8" and declared.lower() in {"", "utf-8"}:
+        return content
     try:
-        content.decode(encoding)
+        text = _to_text(content, encoding, findings)
+    except (LookupError, ValueError) as error:
+        raise BadBodyError(f"cannot read the response's encoding ({error})") from None
+    return _DECLARATION.sub(r"\1\2", text).encode(errors="surrogatepass")
+
+
+def _to_text(content: bytes, encoding: str, findings: Findings) -> str:
+    """Decode a body; replace what is not valid in its encoding."""
+    try:
+        return content.decode(encoding)
     except UnicodeDecodeError:
-        return max(1, len(content) - len(content.decode(encoding, "ignore").encode(encoding)))
-    return 0
+        findings.add(REPAIR, _BAD_BYTE)
+        return content.decode(encoding, "replace")
 
 
 def _parse(content: bytes) -> None:
@@ -165,15 +142,15 @@ def _parse(content: bytes) -> None:
     try:
         parser.Parse(content, True)  # noqa: FBT003
     except (LookupError, ValueError) as error:  # expat raises these for a malformed encoding
-        raise BadBodyError(f"the response's encoding cannot be read ({error})") from None
+        raise BadBodyError(f"cannot read the response's encoding ({error})") from None
 
 
 def _refuse_document_type(name: str, *_: object) -> None:
     if name.lower() == "html":
         raise BadBodyError("the response is an HTML page")
     raise HostileBodyError(
-        "the response declares a document type, which is refused: it could expand without "
-        "bounds or read files"
+        "the response declares a document type, which could expand without bounds or read "
+        "files. Check that api_url is really Litmos"
     )
 
 
@@ -224,7 +201,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
         if is_row:
             rows += 1
         elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the response has a nil <{name}> in the place of rows")
+            raise BadBodyError(f"the response has a nil <{name}> instead of rows")
 
     def end(_: str) -> None:
         nonlocal depth
@@ -232,9 +209,7 @@ def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
 
     def text(data: str) -> None:
         if depth < len(nesting) and data.strip(WHITE):
-            raise BadBodyError(
-                f"the response has text in the place of rows: {data.strip()[:50]!r}"
-            )
+            raise BadBodyError(f"the response has text instead of rows: {data.strip()[:50]!r}")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -252,40 +227,42 @@ def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
     return f"the response is <{name}> instead of <{expected}>"
 
 
-def _repair(body: Body) -> None:
+def _repair(content: bytes, findings: Findings) -> bytes:
     """Replace what XML forbids, raw or as a reference, and escape other ampersands."""
-    try:
-        text = body.content.decode()
-    except UnicodeDecodeError:
-        text = body.content.decode(errors="replace")
-        body.repairs[_BAD_BYTE] += _undecodable(body.content, "utf-8")
-    text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
-    body.repairs[_BAD_CHARACTER] = replaced
+    content, joined = _PAIR.subn(lambda pair: _joined(pair[0]), content)
+    findings.add(REPAIR, _PAIRS, times=joined)
+    text, replaced = _FORBIDDEN.subn(REPLACEMENT, _to_text(content, "utf-8", findings))
+    findings.add(REPAIR, _BAD_CHARACTER, times=replaced)
 
     def escaped(match: re.Match[str]) -> str:
         found, name = match[0], match["name"]
         if not found.startswith("&") or name in _OF_XML:
             return found
+        if match["high"]:
+            findings.add(REPAIR, _PAIRS)
+            high, low = _code(match["high"]), _code(match["low"])
+            return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
         if digits := match["hex"] or match["decimal"]:
-            character = _character(digits)
-            if character is None:
-                body.repairs[_BAD_CHARACTER] += 1
+            code = _code(digits)
+            if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
+                findings.add(REPAIR, _BAD_CHARACTER)
                 return REPLACEMENT
             if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
                 return found
+            character: str | None = chr(code)
         else:
             character = html5.get(f"{name};") if name else None
-        body.repairs["invalid entity"] += 1
+        findings.add(REPAIR, "invalid entity")
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
-    body.content = _AMPERSAND.sub(escaped, text).encode()
-    body.repairs = +body.repairs  # without what did not happen
+    return _AMPERSAND.sub(escaped, text).encode()
 
 
-def _character(digits: str) -> str | None:
-    """Return the character of a reference such as `31` or `x1F`, None if XML forbids it."""
-    base = 16 if digits[0] in "xX" else 10
-    code = int(digits.lstrip("xX").lstrip("0")[:8] or "0", base)
-    if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
-        return None
-    return chr(code)
+def _joined(pair: bytes) -> bytes:
+    halves = pair.decode(errors="surrogatepass").encode("utf-16", "surrogatepass")
+    return halves.decode("utf-16").encode()
+
+
+def _code(digits: str) -> int:
+    """Return the code point of a reference such as `31` or `x1F`."""
+    return int(digits.lstrip("xX").lstrip("0")[:8] or "0", 16 if digits[0] in "xX" else 10)

@@ -1,231 +1,542 @@
-"""What every stream does: ask for its pages in order, write their rows, keep its bookmark.
+"""What every stream does: a `RESTStream` whose partitions are windows of time.
 
-Where a reader of SDK taps finds what they expect:
-
-- paging: `paginator.WindowPaginator`, a `BaseAPIPaginator`; its token is a `Position`: which
-  window, from which row on, and which reading of the window
-- URL parameters: `paginator.Position.query`, with the dates of `windows.Window.query`
-- authentication, retries and the rate limit: `transport.Transport`, one for all streams
-- parsing: `bodies.clean_body`, then `rows.RowReader`, which types values; no `post_process`
-- state: `bookmark.Bookmark`, in the place of the SDK's `StreamStateManager`
-- schemas and keys: declared in `streams.py`; one class reads all date-range endpoints, and one
-  the full listings
-
-The base class is `Stream`, not `RESTStream`, because pages are requested ahead of their turn.
+`partitions` are the windows of the plan. The SDK asks for the records of each in turn, and
+`get_records` takes them from `Readers`, whose threads read windows ahead through the SDK's
+`request_records`. Its context is the window's `since` and `to`; its token is the offset.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import html
+import random
+import re
+import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import islice
+from http import HTTPStatus
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import Stream
+import backoff
+import requests
+from singer_sdk import RESTStream
+from singer_sdk.authenticators import APIKeyAuthenticator
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.singerlib import RecordMessage, Schema
+from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, Schema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader
 
+from tap_litmos.bodies import clean_body
 from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import (
-    RowsNotProvedError,
+    NO_RESPONSE,
+    BadBodyError,
+    HostileBodyError,
     RunFailedError,
-    StreamFailedError,
-    TransportClosedError,
+    in_one_line,
 )
-from tap_litmos.rows import RowReader
-from tap_litmos.windows import WHOLE_LIST, format_moment, parse_moment
-from tap_litmos.wording import counted, did_you_mean
+from tap_litmos.paginator import PageSizes, WindowPaginator
+from tap_litmos.proof import read_closed, read_open
+from tap_litmos.rows import Findings, RowReader
+from tap_litmos.settings import base_url
+from tap_litmos.windows import WHOLE_LIST, format_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from pendulum import DateTime
-    from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog, CatalogEntry
+    from backoff.types import Details
+    from singer_sdk.helpers._batch import BatchConfig
+    from singer_sdk.helpers.types import Context, Record, RequestFunc
+    from singer_sdk.singerlib import Catalog
+    from singer_sdk.streams.rest import HTTPRequest, PageContext
 
-    from tap_litmos.bodies import Body
-    from tap_litmos.declaration import Declaration, Endpoint
-    from tap_litmos.paginator import WindowPaginator
+    from tap_litmos.declaration import Endpoint
+    from tap_litmos.paginator import Keys
+    from tap_litmos.readers import Job
     from tap_litmos.rows import Page
-    from tap_litmos.run import Run
-    from tap_litmos.summary import StreamStats
-    from tap_litmos.sync_log import SyncLog
+    from tap_litmos.session import LitmosSession
     from tap_litmos.tap import TapLitmos
     from tap_litmos.windows import Window
 
+MAX_BODY = 100 << 20
+"""Bytes of a body, decompressed; a page has some megabytes."""
 
-@contextmanager
-def naming_batch_config() -> Iterator[None]:
-    """Name the setting to correct where a batch cannot be written.
+PATIENCE = 5.0
+"""Minutes to try an endpoint; chosen, not measured."""
 
-    Raises:
-        RunFailedError: In the place of whatever the SDK or a file system raises.
+PATIENCE_UNREACHED = 1.0
+"""The same for a host that was never reached."""
+
+PATIENCE_INTERACTIVE = 0.25
+"""The same with `--test` and `--check`, where somebody waits."""
+
+MAX_RETRY_AFTER = 10.0
+"""Minutes for which `Retry-After` is followed."""
+
+MAX_LIST_READINGS = 5
+"""How often a list of ids is read until one reading is exact."""
+
+_TOO_LARGE = {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
+"""What a gateway returns if Litmos takes too long for a page."""
+
+_TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+
+_CHECK = "Check the settings api_url, region and source"
+REFUSALS = {
+    400: ("Litmos does not accept the parameters", _CHECK),
+    401: (
+        "the API key is not valid, or the account is not enabled for the API",
+        "Check the settings api_key and region",
+    ),
+    403: (
+        "the API key does not belong to an Account Owner, or this feature is not enabled",
+        "Use the key of an Account Owner, or deselect the stream",
+    ),
+    404: ("there is no such endpoint", _CHECK),
+    406: (
+        "Litmos does not accept the dates",
+        "Set window_days to 6: Litmos may count the 7 days of a window otherwise",
+    ),
+}
+"""By final status, what it means (the document, the vendor's other pages) and what to do."""
+
+UNDOCUMENTED = "Litmos does not document this status", _CHECK
+
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class LitmosStream(RESTStream[int]):
+    """A stream of one date-range endpoint.
+
+    Attributes:
+        endpoint: Its declaration.
     """
-    try:
-        yield
-    except (StreamFailedError, TransportClosedError):
-        raise  # rows were read meanwhile
-    except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
-        raise RunFailedError(
-            f"Cannot write a batch ({type(error).__name__}: {error}). Correct batch_config"
-        ) from None
 
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # `RowReader` has typed the values
+    allow_redirects = False  # they would carry the key along
+    payload_as_json = False
 
-class DeclaredStream(Stream):
-    """A stream as it is declared: its catalog entry, its state, how its records are written.
-
-    Records have exactly the selected fields, in the types of the schema, so the SDK need not
-    convert or prune them.
-    """
-
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-
-    def __init__(self, tap: TapLitmos, declaration: Declaration) -> None:
+    def __init__(self, tap: TapLitmos, endpoint: Endpoint) -> None:
         """Make the stream. Discovery does so without settings.
 
         Args:
             tap: The tap.
-            declaration: What its rows are.
+            endpoint: The declaration of the stream.
         """
-        schema = declaration.schema(leave_out=declaration.opted_out(tap.config))
-        super().__init__(tap, schema=schema, name=declaration.stream)
-        self.primary_keys = declaration.primary_key
-        self.replication_key = declaration.replication_key
-        self.selected_by_default = declaration.selected_by_default
-        self._declaration = declaration
-        self._bookmark: Bookmark | None = None
+        schema = endpoint.schema(leave_out=endpoint.opted_out(tap.config))
+        super().__init__(tap, name=endpoint.stream, schema=schema, path=endpoint.path)
+        self.endpoint = endpoint
+        self.primary_keys = endpoint.primary_key
+        self.replication_key = endpoint.replication_key
+        self.selected_by_default = endpoint.selected_by_default
+        self.state_partitioning_keys = []  # one bookmark for all windows
+        self._litmos = tap
+        self._this_thread = threading.local()
+        self._has_failed = False
         self._extracted_at: datetime | None = None
         self._version: int | None = None
-        # Both are set by `_generate_record_messages`.
-        self._map_failure: StreamFailedError | None = None
-        self._has_written = False
 
     # The catalog
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
+        """Apply a catalog, which can select fields, but neither change nor drop the keys."""
         entry = catalog.get_stream(self.name)
         if entry is not None:
-            self._repair_entry(entry)
+            if () not in entry.metadata:  # () is the stream itself
+                entry.metadata.root.selected = True  # as the SDK does without any metadata
+            properties = entry.schema.properties = dict(entry.schema.properties or {})
+            for key in self.endpoint.key_fields:
+                properties[key] = Schema.from_dict(self.schema["properties"][key])
+                entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
+            entry.key_properties = self.endpoint.primary_key
+            entry.replication_key = self.endpoint.replication_key
         super().apply_catalog(catalog)
-        # A catalog cannot change the keys.
-        self.primary_keys = self._declaration.primary_key
-        self.replication_key = self._declaration.replication_key
 
-    def _repair_entry(self, entry: CatalogEntry) -> None:
-        """Correct a catalog entry that would lose rows, and warn of what was changed."""
-        listed = dict(entry.schema.properties or {})
-        entry.schema.properties = listed
-        known: dict[str, Any] = self.schema["properties"]
-        keys = self._declaration.key_fields
-        if () not in entry.metadata:  # () is the stream itself
-            # Without any metadata, the SDK takes a stream for selected; that of the keys, which
-            # is added below, would end this.
-            entry.metadata.root.selected = True
-        selection = entry.metadata.resolve_selection()
-        is_selected = selection[()]
-        self._drop_unknown(listed, warn=is_selected)
-        unselected = sorted(
-            key for key in keys if key not in listed or not selection["properties", key]
-        )
-        for key in keys:
-            listed[key] = Schema.from_dict(known[key])
-            entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
-        entry.key_properties = self._declaration.primary_key
-        missing = sorted(known.keys() - listed.keys())
-        for names, what in (
-            (unselected, "are keys and written although they are not selected"),
-            (missing, "are missing and not written; --discover lists them"),
-        ):
-            if names and is_selected:
-                self.logger.warning(
-                    "%s: these fields of the catalog %s: %s", self.name, what, ", ".join(names)
-                )
+    # Requests
 
-    def _drop_unknown(self, listed: dict[str, Schema], *, warn: bool) -> None:
-        """Drop fields that are not declared from those that a catalog lists."""
-        known = self.schema["properties"]
-        for name in sorted(listed.keys() - known.keys()):
-            del listed[name]
-            if warn:
-                self.logger.warning(
-                    "%s: unknown field %.100r in the catalog ignored%s",
-                    self.name,
-                    name,
-                    did_you_mean(name, known),
-                )
+    @property
+    @override
+    def url_base(self) -> str:
+        return base_url(self.config)
 
-    def selected_fields(self) -> set[str]:
-        """Return the names of the fields that records hold."""
+    @property
+    @override
+    def requests_session(self) -> LitmosSession:
+        return self._litmos.session
+
+    @cached_property
+    def authenticator(self) -> APIKeyAuthenticator:
+        """Sends the key in a header."""
+        return APIKeyAuthenticator(key="apikey", value=self.config["api_key"])
+
+    @property
+    @override
+    def http_headers(self) -> dict[str, str]:
         return {
-            field.name
-            for field in self._declaration.fields
-            if field.name in self.effective_schema["properties"]
-            and self.mask["properties", field.name]
+            "Accept": "application/xml",
+            "Cache-Control": "no-cache",
+            "User-Agent": "tap-litmos",
         }
 
     @property
-    def is_test(self) -> bool:
-        """Whether one record is enough, as with `--test`."""
-        return self.ABORT_AT_RECORD_COUNT is not None
+    @override
+    def timeout(self) -> int:
+        return int(self.config["request_timeout"])
 
-    # The state
+    @override
+    def get_http_request(self, *, page: PageContext[int]) -> HTTPRequest:
+        request = super().get_http_request(page=page)
+        request.params = {
+            "source": self.config["source"],
+            "start": page.next_page_token,
+            "limit": self._reading.limit,
+            **(page.stream_context or {}),
+        }
+        return request
+
+    @override
+    def get_new_paginator(self) -> WindowPaginator:
+        return self._reading  # the SDK passes no context
+
+    @property
+    def _reading(self) -> WindowPaginator:
+        """What this thread reads: see `read`."""
+        reading: WindowPaginator = self._this_thread.reading
+        return reading
+
+    # Responses
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        """Check a response, and leave its rows as its attribute `page`.
+
+        Raises:
+            RetriableAPIError: If another try may return the page.
+            FatalAPIError: If the endpoint refuses.
+            RunFailedError: If the key is refused.
+        """
+        with response:
+            if response.status_code == HTTPStatus.OK:
+                vars(response)["page"] = self._page(self._body(response), response)
+                return
+            status = f"{response.status_code} {response.reason or ''}".strip()
+            if self._may_pass(response):
+                raise RetriableAPIError(f"Litmos returned {status}", response)
+            refusal = self._refusal(response)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise RunFailedError(refusal)
+        raise FatalAPIError(refusal)
+
+    def _page(self, body: bytes, response: requests.Response) -> Page:
+        """Return the rows of a body.
+
+        Raises:
+            BadBodyError: If it is not the requested page.
+        """
+        findings = Findings()
+        content = clean_body(body, self.endpoint.nesting, _charset(response), findings)
+        page = self._row_reader.read(content, findings)
+        if not self._may_belong(page):
+            raise BadBodyError(
+                "no row of the page changed near the requested dates; a proxy or cache may be "
+                "serving a wrong page"
+            )
+        self._reading.findings.update(findings)
+        return page
+
+    def _may_belong(self, page: Page) -> bool:
+        """Return whether a page may be of the window that is read.
+
+        Litmos serves what was created or updated in it (the document); two days allow for any
+        zone, and for dates that are read as days. A row without dates may belong to any window.
+        """
+        window, dates = self._reading.window, self.endpoint.date_fields
+        records = list(filter(None, page.records))
+        first = format_moment(window.since.subtract(days=2))
+        last = format_moment(window.to.add(days=2))
+        found = ([row[name] for name in dates if row.get(name)] for row in records)
+        return not records or any(
+            not row or any(first <= date <= last for date in row) for row in found
+        )
+
+    def _body(self, response: requests.Response) -> bytes:
+        """Read a body of bounded size, in bounded time.
+
+        Raises:
+            HostileBodyError: If it is larger than 100 MB.
+            requests.RequestException: If it does not come whole within `request_timeout`.
+        """
+        content, deadline = bytearray(), time.monotonic() + self.timeout
+        for chunk in response.iter_content(1 << 16):
+            content += chunk
+            if len(content) > MAX_BODY:
+                raise HostileBodyError(
+                    "the response is larger than 100 MB. Check that api_url is really Litmos"
+                )
+            if time.monotonic() > deadline:
+                raise requests.Timeout
+        return bytes(content)
+
+    def _may_pass(self, response: requests.Response) -> bool:
+        """Return whether a refusal may pass: a 403 in HTML between pages is a firewall's."""
+        status, kind = response.status_code, response.headers.get("Content-Type", "")
+        if status == HTTPStatus.FORBIDDEN:
+            return "html" in kind and self._page_sizes.has_any
+        return status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _refusal(self, response: requests.Response) -> str:
+        """Return what a final status means, what the server said, and what to do."""
+        status, target = response.status_code, response.headers.get("Location")
+        meaning, advice = REFUSALS.get(status, UNDOCUMENTED)
+        if target is not None and response.is_redirect:
+            meaning = f"not following the redirect to {target:.200}; it would receive the key"
+        if not self.selected_by_default:
+            advice = "Not every account has this endpoint: if yours does not, deselect it"
+        text = ""
+        with suppress(requests.RequestException):
+            text = html.unescape(
+                _TAGS.sub(" ", self._body(response)[:2000].decode(errors="replace"))
+            )
+        reason = response.reason or ""
+        said = " ".join((text if reason in text else f"{reason} {text}").split())
+        shown = "".join(letter if letter.isprintable() else " " for letter in said)[:200]
+        return f'GET {self.path} returned {status}: {meaning}. Server said: "{shown}". {advice}'
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[Record]:
+        return self._reading.rows_to_write(response)
+
+    @cached_property
+    def _row_reader(self) -> RowReader:
+        fields = self.effective_schema["properties"]
+        return RowReader(self.endpoint, {name for name in fields if self.mask["properties", name]})
+
+    # Retries: a try may end in a broken connection, a status, or a body that is not a page
+
+    @override
+    def request_decorator(self, func: RequestFunc) -> RequestFunc:
+        # As the SDK does, but without a number of tries, and without log lines of `backoff`.
+        decorated: RequestFunc = backoff.on_exception(
+            self.backoff_wait_generator,
+            (RetriableAPIError, *NO_RESPONSE),
+            jitter=None,  # the generator adds it
+            on_backoff=self.backoff_handler,
+            logger=None,
+        )(func)
+        return decorated
+
+    @override
+    def backoff_wait_generator(self) -> Generator[float, Any, None]:
+        """Yield how long to wait after each try, in seconds; end when it is time to give up.
+
+        Patience starts again with each smaller page.
+        """
+        error = yield 0.0  # `backoff` sends each error
+        minute, started, limit = self._litmos.minute, time.monotonic(), self._reading.limit
+        for tries in count():
+            now = time.monotonic()
+            if self._reading.limit < limit:
+                started, limit = now, self._reading.limit
+            trying = now - min(started, self.requests_session.silent_since or now)
+            patience = PATIENCE if self.requests_session.has_answered else PATIENCE_UNREACHED
+            if self._litmos.is_interactive:
+                patience = PATIENCE_INTERACTIVE
+            if tries and trying > patience * minute:
+                return
+            wait = _retry_after(error)
+            if wait is None:
+                wait = min(minute / 60 * 2.0**tries, minute / 2)
+            # Requests that failed together must not come again together.
+            error = yield min(wait, MAX_RETRY_AFTER * minute) * random.uniform(1.0, 1.5)  # noqa: S311
+
+    @override
+    def backoff_handler(self, details: Details) -> None:
+        """Log a failure, and ask for a smaller page or at a lower rate if that may help."""
+        error, request, wait = details["exception"], details["args"][0], details["wait"]
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        reading, session = self._reading, self.requests_session
+        is_too_large = isinstance(error, requests.ReadTimeout) or status in _TOO_LARGE
+        had_shrunk = self._page_sizes.has_shrunk
+        if reading.failed(is_timeout=is_too_large):
+            request.url = re.sub(r"\blimit=\d+", f"limit={reading.limit}", request.url)
+            if not had_shrunk:
+                text = "%s: asking for smaller pages, as Litmos fails; consider page_size %d"
+                self.logger.warning(text, self.name, reading.limit)
+        # Litmos also returns 503 for a moment, for no reason: the first one is not the limit.
+        is_second = status in _RATE_LIMITED and details["tries"] > 1
+        if is_second or status == HTTPStatus.TOO_MANY_REQUESTS:
+            session.rate.refused(wait)
+        text = in_one_line(error)
+        if session.is_news(text, wait):
+            self.logger.warning("%s: %s; trying again in %.0f s", self.name, text, wait)
+
+    # Windows
 
     @property
     @override
     def state_manager(self) -> Bookmark:
-        if self._bookmark is None:
-            incremental = self.replication_method == REPLICATION_INCREMENTAL
-            self._bookmark = Bookmark(
-                replication_key=self.replication_key if incremental else None,
-                logger=self.logger,
-                tap_name=self.tap_name,
-                stream_name=self.name,
-                tap_state=self.tap_state,
-            )
         return self._bookmark
 
-    # Records
+    @cached_property
+    def _bookmark(self) -> Bookmark:
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        return Bookmark(
+            self.replication_key if is_incremental else None,
+            tap_name=self.tap_name,
+            stream_name=self.name,
+            tap_state=self.tap_state,
+            state_partitioning_keys=[],
+        )
 
-    @override
-    def get_batch_config(self, config: Mapping[str, Any]) -> Any:
-        with naming_batch_config():
-            return super().get_batch_config(config)
+    @cached_property
+    def windows(self) -> Sequence[Window]:
+        """The windows of this sync, in their order.
 
-    @override
-    def get_batches(self, batch_config: Any, context: Context | None = None) -> Iterator[Any]:
-        with naming_batch_config():
-            yield from super().get_batches(batch_config, context)
-
-    @override
-    def generate_child_contexts(
-        self, record: Record, context: Context | None
-    ) -> Iterator[Context | None]:
-        """Yield nothing: no stream has children.
-
-        The SDK would evaluate a filter of `stream_maps` here, where its error ends the run.
+        A test reads only the newest, which is the likeliest to have rows.
         """
-        yield from ()
+        windows = self._bookmark.plan(self.config)
+        if self.ABORT_AT_RECORD_COUNT:
+            return sorted(windows, key=lambda window: window.to)[-1:]
+        return windows
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]]:
+        return [dict(window.query()) for window in self.windows]
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        """Yield the records of the next window; then extend the bookmark, and write STATE.
+
+        If the stream fails, the others go on.
+        """
+        if self._has_failed or not self.windows:
+            return
+        job = self._litmos.readers.next_job(self)
+        stats, started = self._litmos.summary.of(self.name), time.monotonic()
+        try:
+            for record in self._records(job):
+                yield record
+                stats.rows += 1
+            if not self.ABORT_AT_RECORD_COUNT:
+                self._finish(job)
+        except (RetriableAPIError, FatalAPIError, *NO_RESPONSE) as error:
+            self._has_failed = True
+            self._litmos.stream_failed(self, self._failure(error))
+        finally:
+            stats.seconds += time.monotonic() - started
+            if self._has_failed or self.ABORT_AT_RECORD_COUNT:
+                self._litmos.readers.drop(self)
+
+    def _records(self, job: Job) -> Iterator[Record]:
+        """Yield the records of a window, and add them to the sync log."""
+        log = self._litmos.sync_log if self._litmos.sync_log.selected else None
+        extracted_at = None
+        for record in islice(self._litmos.readers.rows(job), self.ABORT_AT_RECORD_COUNT):
+            if extracted_at is None:  # a plain date-time is written faster than pendulum's
+                extracted_at = datetime.fromtimestamp(job.requested_at.timestamp(), UTC)
+            self._extracted_at = extracted_at
+            if log is not None:
+                log.add(record, self.endpoint)
+            yield record
+
+    def _finish(self, job: Job) -> None:
+        """Extend the bookmark, now that all rows of a window are written, and write STATE."""
+        self._litmos.summary.add(job)
+        is_whole = job.is_proved and not job.rows_without_key
+        if not job.is_proved:
+            self.logger.info(
+                "%s: rows kept changing in %s; the next sync reads it again",
+                self.name,
+                job.window,
+            )
+        if is_whole:
+            self._bookmark.extend(job.window, job.requested_at)
+        else:
+            self._bookmark.block_at(job.window)
+        if self._litmos.sync_log.selected:
+            self._litmos.sync_log.finish(job, is_whole=is_whole)
+        if self.get_batch_config(self.config) is None:  # else the SDK does, behind each BATCH
+            self._litmos.sync_log.flush()
+            self.finalize_state_progress_markers(self.stream_state)  # this writes a STATE
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterator[Any]:
+        """Yield the batches; the STATE behind each passes the windows logged before it."""
+        for batch in super().get_batches(batch_config, context):
+            self._litmos.sync_log.flush()
+            yield batch
+
+    def _failure(self, error: Exception) -> str:
+        """Return in one line why the stream failed."""
+        text = in_one_line(error)
+        if isinstance(error, FatalAPIError):
+            return text if str(self.path) in text else f"GET {self.path}: {text}"
+        return (
+            f"GET {self.path} keeps failing: {text}. Run the sync again later; it resumes from "
+            "the last bookmark"
+        )
+
+    def read_window(self, job: Job) -> Iterator[Record]:
+        """Yield the rows of a window until it is proved that every row came; in any thread.
+
+        Args:
+            job: The window; receives what the paginator finds out.
+
+        Raises:
+            FatalAPIError: If it cannot be proved.
+        """
+
+        def read(
+            window: Window, keys: Keys | None = None, enough: int | None = None
+        ) -> Generator[Record, None, WindowPaginator]:
+            return (yield from self._read_once(job, window, keys, enough))
+
+        if job.window.is_open:
+            job.is_proved = yield from read_open(read, job.window)
+        else:
+            yield from read_closed(read, job.window)
+            job.is_proved = True
+
+    def _read_once(
+        self, job: Job, window: Window, keys: Keys | None = None, enough: int | None = None
+    ) -> Generator[Record, None, WindowPaginator]:
+        reading = WindowPaginator(window, self._page_sizes, keys, enough)
+        job.readings.append(reading)
+        yield from self.read(reading)
+        return reading
+
+    def read(self, reading: WindowPaginator, **params: Any) -> Iterator[Record]:
+        """Yield the rows that a paginator walks over.
+
+        Args:
+            reading: The paginator.
+            params: Parameters that replace those of its window.
+        """
+        self._this_thread.reading = reading
+        yield from self.request_records({**reading.window.query(), **params})
+
+    @cached_property
+    def _page_sizes(self) -> PageSizes:
+        return PageSizes(self.config["page_size"])
+
+    # The SDK's frame
 
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         """Do as the SDK does, but leave the fields as they are: `RowReader` has typed them."""
         for stream_map in self.stream_maps:
-            try:
-                mapped = stream_map.transform(record)
-            except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
-                # Raised here, outside of `get_records`, the error would end the run.
-                # `get_records` raises it when it resumes, which ends the stream alone.
-                self._map_failure = StreamFailedError(
-                    f"{self.name}: the stream map failed on a row "
-                    f"({type(error).__name__}: {error}). Correct stream_maps"
-                )
-                return
+            mapped = stream_map.transform(record)
             if mapped is not None:
-                self._has_written = True  # `ListingStream` asks it, and sets `_version`
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
@@ -233,303 +544,76 @@ class DeclaredStream(Stream):
                     time_extracted=self._extracted_at,
                 )
 
+    @override
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterable[Context | None]:
+        """Return nothing: no stream has children, and the SDK would evaluate filters for them."""
+        return ()
+
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        """False: `ListingStream` announces its version itself, after the last row.
-
-        The SDK would announce it before the rows. An incremental stream has no version: rows
-        that a sync does not read are not deleted.
-        """
+        """False: an incremental stream has no version, and `ListingStream` writes its own."""
         return False
 
 
-class LitmosStream(DeclaredStream):
-    """A stream of one endpoint.
-
-    Rows are written window by window. The span that was read is extended once a window is
-    written whole, no row of it was skipped, and the window touches what was read before. A
-    STATE message follows if that has changed the state; in batch mode it follows the BATCH that
-    holds the rows.
-
-    Attributes:
-        endpoint: The declaration of the stream.
-    """
-
-    def __init__(self, tap: TapLitmos, endpoint: Endpoint, sync_log: SyncLog) -> None:
-        """Make the stream. Discovery does so without settings.
-
-        Args:
-            tap: The tap.
-            endpoint: The declaration of the stream.
-            sync_log: Takes in each window that is finished.
-        """
-        super().__init__(tap, endpoint)
-        self.endpoint = endpoint
-        self._sync_log = sync_log
-        self._requested_at: DateTime  # when the first page of the window was requested
-        self._prepare_run = tap.prepare_run
-
-    # The plan
-
-    def plan(self, now: DateTime) -> Sequence[Window]:
-        """Return the windows of this sync, in the order in which they are read.
-
-        Args:
-            now: The current moment.
-        """
-        if self.replication_method != REPLICATION_INCREMENTAL:
-            # Its `Bookmark` neither reads nor keeps a state then: see `state_manager`.
-            self.logger.warning(
-                "%s: catalog requests %s: re-reading from start_date; no bookmark is saved",
-                self.name,
-                self.replication_method,
-            )
-        end = self.config.get("end_date")
-        windows = self.state_manager.plan(
-            parse_moment(self.config["start_date"]),
-            now,
-            days=self.config["window_days"],
-            lookback_hours=self.config["lookback_hours"],
-            end=parse_moment(end) if end else None,
-        )
-        # A test reads the newest window, which is the likeliest to have rows.
-        if self.is_test and windows:
-            return [max(windows, key=lambda window: window.to)]
-        return windows
-
-    # The sync
+class ListingStream(LitmosStream):
+    """A full list of ids: read whole each time, without dates or bookmark."""
 
     @cached_property
-    def run(self) -> Run:
-        """The run that the stream is part of.
-
-        It is set before the sync. Where a program calls `Tap.sync_all`, which is final in the
-        SDK, the first stream of the sync prepares it.
-        """
-        return self._prepare_run()
-
-    @property
-    def _stats(self) -> StreamStats:
-        return self.run.summary.of(self.name)
-
-    @property
-    def _paginator(self) -> WindowPaginator:
-        return self.run.paginators[self.name]
-
-    @override
-    def get_records(self, context: Context | None) -> Iterable[Record]:
-        """Yield the records; a failure of this stream alone does not stop the others."""
-        stats = self._stats
-        stats.start()
-        try:
-            # `--test` sets it to 1; to stop here avoids the SDK's error for it. None: no limit.
-            for record in islice(self._read(), self.ABORT_AT_RECORD_COUNT):
-                yield record
-                # `_generate_record_messages` runs during the `yield`. What it raised would end
-                # the run, so it leaves the error of a stream map here.
-                if self._map_failure is not None:
-                    raise self._map_failure
-                stats.rows += 1
-            if stats.rows_without_key:
-                self.run.report_skipped_rows()  # unless it does so at its end
-        except StreamFailedError as error:
-            self.run.fail(self.endpoint, error)
-        finally:
-            stats.stop()
-            self.run.fetcher.finish_stream(self.name)
-
-    def _read(self) -> Iterator[Record]:
-        """Yield the records of all windows.
-
-        The SDK has written a record before it asks for the next one, so a STATE message may be
-        written between two windows. With `batch_config` see `_after_window`.
-        """
-        if self._stats.windows:
-            raise RuntimeError("A tap syncs once: make another one for the next sync")
-        reader = RowReader(self.endpoint, self.selected_fields(), self._stats)
-        for window in self.run.plan[self.endpoint]:
-            yield from self._read_window(window, reader)
-
-    def _read_window(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the records of a window, page by page; then extend or block the bookmark."""
-        stats = self._stats
-        skipped_before = stats.rows_without_key
-        yield from self._read_pages(window, reader)
-        self.run.fetcher.finish_window(self.name, window)
-        stats.windows += 1
-        self._sync_log.finish(window, self._requested_at)
-        if stats.rows_without_key == skipped_before:
-            self._after_window(window)  # extends the bookmark, writes STATE
-        else:
-            # A row without key was not written: the bookmark does not move past its window.
-            self.state_manager.block_at(window)
-
-    def _read_pages(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the records of a window.
-
-        They are written before the window is proved, and again where it is read again: rows are
-        merged by their keys in the warehouse. Only the bookmark waits for the proof.
-        """
-        stats = self._stats
-        # By version; with the record, as a row may change under the same date.
-        last_page: dict[Any, Record | None] = {}
-        is_first = True
-        paginator = self._paginator
-        # `_advance` moves the paginator on: behind the window's last page, to the next window.
-        while not paginator.finished and (position := paginator.current_value).window == window:
-            self.run.progress.reached(self.name, str(window))
-            fetched = self.run.fetcher.page(self.name, position, probing=paginator.is_probing)
-            if is_first:
-                is_first = False
-                self._requested_at = fetched.requested_at
-                self._sync_log.begin(self.endpoint, stats)
-                self._on_first_page(reader)  # for listings
-            self._extracted_at = _plain(fetched.requested_at)  # it becomes `time_extracted`
-            page, tries = reader.read(fetched.body), fetched.requests
-            self._warn_of_repairs_and_old_rows(page, fetched.body, window)
-            del fetched  # the body takes memory while the rows are written
-            # `get_next` of the paginator decides whether it continues the page before.
-            accepted = self._advance(page)
-            self._sync_log.add(page, tries, accepted=accepted)
-            if accepted:
-                # Pages overlap: see `paginator`. Skipped rows are left out too.
-                yield from _without_repeats(page, last_page)
-                last_page = dict(zip(page.versions, page.records, strict=True))
-
-    def _advance(self, page: Page) -> bool:
-        """Let the paginator decide which page is next; return whether it accepts this one.
-
-        Raises:
-            StreamFailedError: If it cannot be proved that all rows of the window came.
-        """
-        paginator, stats = self._paginator, self._stats
-        window, cut_before = paginator.current_value.window, paginator.cuts
-        try:
-            paginator.advance(page)  # it calls `get_next`, and moves on
-        except RowsNotProvedError as error:
-            raise StreamFailedError(
-                f"GET {self.endpoint.path}: cannot prove that every row of {window} came: "
-                f"{error}. The bookmark does not move past it. Run the sync again at a quieter "
-                "time; if that does not help, report it"
-            ) from None
-        stats.pages_reread = paginator.pages_reread
-        stats.distinct_rows = paginator.distinct_rows
-        if paginator.cuts and not cut_before:
-            self.logger.warning(
-                "%s: the service sends fewer rows than asked for although it has more; reading "
-                "on until a page brings nothing new",
-                self.name,
-            )
-        return paginator.accepted
-
-    def _warn_of_repairs_and_old_rows(self, page: Page, body: Body, window: Window) -> None:
-        """Warn of what was repaired, and if all rows of a page last changed before its window.
-
-        Litmos serves what was created or updated in it (the document); two days allow for any
-        zone, and for dates that are read as days.
-        """
-        self._stats.repaired(body, str(window))
-        if self.replication_key is not None and page.records:
-            # A row whose date is not known may belong to the window.
-            dates = ((row or {}).get(self.replication_key) or "unknown" for row in page.records)
-            if max(dates) < format_moment(window.since.subtract(days=2)):
-                self._stats.of_another_window(str(window))
-
-    def _on_first_page(self, reader: RowReader) -> None:
-        """Do what is due when the first page of a window has come, before its rows are read."""
-
-    def _after_window(self, window: Window) -> None:
-        """Extend the bookmark, now that a window is written whole, and no row was skipped."""
-        if self.is_test:  # it has read one row of one window
-            return
-        self.state_manager.extend(window, self._requested_at)
-        # In batch mode the SDK writes STATE, after the BATCH message that holds the rows.
-        if self.get_batch_config(self.config) is None:
-            self._write_state_message()  # the SDK leaves out one that equals the last
-
-    @override
-    def _write_state_message(self) -> None:
-        """Write a STATE message, and before it the sync log's rows of the windows it covers."""
-        self._sync_log.write()
-        super()._write_state_message()
-
-
-class ListingStream(LitmosStream):
-    """A full listing of ids: read whole each time, without dates or bookmark."""
-
-    _is_short = False  # by Litmos' own count
-
-    @override
-    def plan(self, now: DateTime) -> Sequence[Window]:
+    def windows(self) -> Sequence[Window]:
+        """The whole list, as the only window."""
         return [WHOLE_LIST]
 
-    def select_in(self, catalog: Catalog) -> None:
-        """Select the stream in a catalog that does not list it yet."""
-        if catalog.get_stream(self.name) is None:
-            self.selected = True
-            catalog.add_stream(self._singer_catalog_entry)
-
     @override
-    def _read_pages(self, window: Window, reader: RowReader) -> Iterator[Record]:
-        """Yield the ids once all have come, and none of them if one was skipped.
+    def read_window(self, job: Job) -> Iterator[Record]:
+        """Yield the ids once one reading of the list was exact; otherwise none of them.
 
-        The ids of an unfinished list would pass for all that exist.
+        The ids of an incomplete list would pass for all that exist.
         """
-        pages = super()._read_pages(window, reader)
-        if self.is_test:
-            yield from pages
-            return
-        ids = list(pages)
-        self._extracted_at = _plain(self._requested_at)
-        self._is_short = self._lacks_ids(ids)
-        if not self._stats.rows_without_key:
-            yield from ids
-
-    def _lacks_ids(self, records: Sequence[Record]) -> bool:
-        """Return whether fewer ids came than Litmos counts, and warn of it."""
-        total = self._stats.total_count
-        if total is None or (came := len({record["Id"] for record in records})) >= total:
-            return False
-        self.logger.warning(
-            "%s: %s came, but Litmos counts %d: it is not announced which were deleted",
-            self.name,
-            counted(came, "id"),
-            total,
-        )
-        return True
+        for _ in range(MAX_LIST_READINGS):
+            reading = self._read_once(job, job.window)
+            ids = []
+            for record in reading:
+                ids.append(record)
+                if self.ABORT_AT_RECORD_COUNT:
+                    break
+            last = job.readings[-1]
+            job.is_proved = last.is_snapshot or last.is_exact
+            if job.is_proved and not job.rows_without_key:
+                yield from ids
+            if job.is_proved or job.rows_without_key:
+                return
 
     @override
-    def _on_first_page(self, reader: RowReader) -> None:
-        reader.set_constant("ListedAt", format_moment(self._requested_at))
-        if self.is_test:
-            return
-        self._stats.total_count = self.run.fetcher.total_count(self.name)
-        if self.get_batch_config(self.config) is None:  # a BATCH message carries no version
-            self._version = self._requested_at.int_timestamp
-
-    @override
-    def _after_window(self, window: Window) -> None:
-        """Announce the version: rows of earlier ones were deleted.
-
-        Where nothing was written, or ids may be missing, it is not announced: it would mark as
-        deleted who is not.
-        """
-        if self._version is not None and self._has_written and not self._is_short:
-            self._write_activate_version_message(self._version)
-
-
-def _plain(moment: DateTime) -> datetime:
-    """Return a moment as a plain date-time, which is written faster than a pendulum one."""
-    return datetime.fromtimestamp(moment.timestamp(), UTC)
-
-
-def _without_repeats(page: Page, last_page: dict[Any, Record | None]) -> Iterator[Record]:
-    """Yield the records of a page but those that the page before it brought alike.
-
-    A window that is read again writes its rows again, which an upserting target merges. A row
-    that changed meanwhile under the same date is another record, and has to be written.
-    """
-    for version, record in zip(page.versions, page.records, strict=True):
-        if record is not None and last_page.get(version) != record:
+    def _records(self, job: Job) -> Iterator[Record]:
+        """Yield the ids; then announce their version: ids of earlier ones were deleted."""
+        for record in super()._records(job):
+            if self.get_batch_config(self.config) is None:  # a BATCH carries no version
+                self._version = job.requested_at.int_timestamp
+            if "ListedAt" in record:
+                record["ListedAt"] = format_moment(job.requested_at)
             yield record
+        if self.ABORT_AT_RECORD_COUNT:
+            return
+        if not job.is_proved or job.rows_without_key:
+            self.logger.warning("%s: listing incomplete; not reporting deletions", self.name)
+        elif self._version is not None:
+            for stream_map in self.stream_maps:
+                message = ActivateVersionMessage(stream_map.stream_alias, self._version)
+                self._litmos.write_message(message)
+
+
+def _charset(response: requests.Response) -> str | None:
+    """Return the charset that `Content-Type` names; requests' own function has a default."""
+    found = re.search(r"charset=\W?([\w.:-]+)", response.headers.get("Content-Type", ""), re.ASCII)
+    return found[1] if found else None
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Return the seconds that `Retry-After` asks for, None if it is missing or malformed."""
+    response = getattr(error, "response", None)
+    with suppress(InvalidHeader, OverflowError):
+        return None if response is None else Retry().get_retry_after(response.raw)
+    return None

@@ -118,6 +118,11 @@ class Declaration:
         keys = (*self.primary_key, *([self.replication_key] if self.replication_key else []))
         return tuple(dict.fromkeys(keys))
 
+    @property
+    def date_fields(self) -> list[str]:
+        """The names of the fields that hold date-times of Litmos."""
+        return [field.name for field in self.fields if field.kind == "datetime" and field.sent]
+
     def elements(self) -> dict[str, Field]:
         """Return the fields that Litmos sends, by each `plain_name` of their elements."""
         return {

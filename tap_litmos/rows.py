@@ -10,9 +10,10 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xmltodict
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from collections.abc import Set as AbstractSet
 
-    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint
 
     Cast = Callable[[str], Any]
@@ -36,11 +36,50 @@ _MOMENT = re.compile(
 )
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_DEEPEST = 50
-"""Levels below an element that are kept in `OtherFields`; of deeper ones, only the text."""
+INVALID_VALUE = "invalid value"
+UNKNOWN_FIELD = "unknown field"
+DEFAULTED = "default"
+WITHOUT_KEY = "row without key"
+SHARED_KEY = "shared key"
 
 _OTHERS = OTHER_FIELDS.name
 _INT64 = range(-(2**63), 2**63)
+
+
+MAX_FINDINGS = 1000
+"""How many different findings are kept: a hostile body could hold any number."""
+
+
+class Findings:
+    """What did not fit the schema in some rows.
+
+    Attributes:
+        counts: How often something happened, by what it was and which field it concerns.
+        examples: By the same, the first value that was affected, cut to 100 characters.
+    """
+
+    def __init__(self) -> None:
+        """Start without findings."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], str] = {}
+
+    def add(self, what: str, about: str = "", example: str = "", *, times: int = 1) -> None:
+        """Count a finding, such as `"invalid value"` about the field `Score`."""
+        finding = what, about[:100]
+        if times and (finding in self.counts or len(self.counts) < MAX_FINDINGS):
+            self.counts[finding] += times
+            self.examples.setdefault(finding, example[:100])
+
+    def update(self, other: Findings) -> list[tuple[str, str]]:
+        """Add other findings; return those that are new."""
+        new = [finding for finding in other.counts if finding not in self.counts]
+        for (what, about), times in other.counts.items():
+            self.add(what, about, other.examples[what, about], times=times)
+        return [finding for finding in new if finding in self.counts]
+
+    def count(self, what: str) -> int:
+        """Return how often something happened, over all fields."""
+        return sum(times for (each, _), times in self.counts.items() if each == what)
 
 
 @dataclass(slots=True)
@@ -48,31 +87,14 @@ class Page:
     """The rows of a page, in the order in which they were sent.
 
     Attributes:
-        records: The typed rows; None for one that was skipped, as it lacks its primary key.
-        versions: Per row: its primary key and replication value, which identify this version
-            of the row. Of a skipped row: all that was read of it, as text.
-        keys: Per row: its primary key. Of a skipped row: the same as its version.
+        records: The typed rows; None for a row that was skipped, as it lacks its primary key.
+        keys: By row, its primary key; of a skipped row, all that was read of it, as text.
+        dates: By row, its replication value as text; "" if it has none.
     """
 
     records: list[dict[str, Any] | None] = field(default_factory=list)
-    versions: list[tuple[Any, ...]] = field(default_factory=list)
     keys: list[tuple[Any, ...]] = field(default_factory=list)
-
-
-class Reporter(Protocol):
-    """Takes reports of rows that do not fit the schema, as `summary.StreamStats` does."""
-
-    def invalid_value(self, field: str, value: str, kind: str) -> None:
-        """Report a value that is not of its field's kind: the field is null."""
-
-    def unknown_field(self, element: str) -> None:
-        """Report an element that is not in the schema."""
-
-    def defaulted(self, field: str) -> None:
-        """Report that a field was not sent and has its default."""
-
-    def row_without_key(self, ids: dict[str, Any]) -> None:
-        """Report a row that was skipped since its primary key is not complete."""
+    dates: list[str] = field(default_factory=list)
 
 
 def to_datetime(text: str) -> str | None:
@@ -170,21 +192,17 @@ class RowReader:
     or marked as `i:nil` is None or the field's default. Text is as it was sent.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, selected: AbstractSet[str], reporter: Reporter
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, selected: AbstractSet[str]) -> None:
         """Compile the reader.
 
         Args:
             endpoint: The declaration of the stream.
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
-            reporter: Takes reports of what does not fit the schema.
         """
-        self._reporter = reporter
         self._depth = len(endpoint.nesting)
         self._primary_key = endpoint.primary_key
-        self._version_fields = endpoint.key_fields
+        self._replication_key = endpoint.replication_key or ""
         self._hash_field = next(
             (field.name for field in endpoint.fields if field.kind == "hash"), None
         )
@@ -194,38 +212,38 @@ class RowReader:
         # What each record starts from.
         self._blank_record: dict[str, Any] = dict.fromkeys(field.name for field in kept)
         self._hash_only = self._blank_record.keys() - written
-        self._defaults = {
-            field.name: field.default for field in kept if field.default is not None
-        }
-        self._targets = _Targets(endpoint, self._blank_record, reporter)
+        self._defaults = {field.name: field.default for field in kept if field.default is not None}
+        self._targets = _Targets(endpoint, self._blank_record)
 
     def set_constant(self, name: str, value: str) -> None:
         """Give a field that Litmos does not send, if it is written, a value in each record."""
         if name in self._blank_record:
             self._blank_record[name] = value
 
-    def read(self, body: Body) -> Page:
-        """Return the rows of a page that `bodies.clean_body` has passed."""
+    def read(self, content: bytes, findings: Findings) -> Page:
+        """Return the rows of a page that `bodies.clean_body` has passed.
+
+        Args:
+            content: The XML document.
+            findings: Receives what does not fit the schema.
+        """
         page = Page()
-        key_length = len(self._primary_key)
 
         def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
-            record = self._record(_elements(item))
-            version: tuple[Any, ...] = tuple(map(record.__getitem__, self._version_fields))
-            key = version[:key_length]
+            record: dict[str, Any] | None = self._record(_elements(item), findings)
+            assert record is not None
+            key = tuple(map(record.__getitem__, self._primary_key))
+            page.dates.append(record.get(self._replication_key) or "")
             if None in key:
-                self._reporter.row_without_key(_ids(record))
-                page.records.append(None)
-                version = key = (repr(record),)  # so that the paginator tells it from others
-            else:
-                page.records.append(record)
-            page.versions.append(version)
+                findings.add(WITHOUT_KEY, example=str(_ids(record)))
+                key, record = (repr(record),), None  # the paginator still tells it from others
+            page.records.append(record)
             page.keys.append(key)
             return True  # go on to the next row
 
         # xmltodict calls `read_row` with each row, and holds only that one.
         xmltodict.parse(
-            body.content,
+            content,
             item_depth=self._depth,
             item_callback=read_row,
             xml_attribs=False,
@@ -233,7 +251,7 @@ class RowReader:
         )
         return page
 
-    def _record(self, elements: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, elements: dict[str, Any], findings: Findings) -> dict[str, Any]:
         """Return the record of a row, whose elements are given by name as sent."""
         record, others = self._blank_record.copy(), {}
         for element, sent in elements.items():
@@ -243,6 +261,7 @@ class RowReader:
             if sent is None or target is _IGNORED:
                 continue
             if target is _UNKNOWN:
+                findings.add(UNKNOWN_FIELD, element)
                 others[element] = sent
                 continue
             name, cast = target
@@ -255,61 +274,56 @@ class RowReader:
                 else:
                     continue
             # All else: nested or repeated elements, and text that does not fit.
-            if left := self._put_all(record, target, sent):
+            values = sent if isinstance(sent, list) else [sent]
+            if left := [v for v in values if not _try_put(record, target, v, findings)]:
                 others[element] = left
-        return self._complete(record, others)  # with defaults, hash, `OtherFields`
+        return self._complete(record, others, findings)
 
-    def _put_all(self, record: dict[str, Any], target: _Target, sent: Any) -> list[Any]:
-        """Put what was sent into a field; return the values that it does not hold."""
-        values = sent if isinstance(sent, list) else [sent]
-        return [value for value in values if not self._try_put(record, target, value)]
-
-    def _try_put(self, record: dict[str, Any], target: _Target, value: Any) -> bool:
-        """Put a value into its field if that is empty; return whether the field holds it."""
-        name, cast = target
-        text = value if isinstance(value, str) else _as_json(_pruned(value))
-        if not text or (cast is not str and not text.strip()):
-            return True
-        try:
-            fitting = cast(text)
-        except ValueError:
-            if record[name] is None:
-                kind = cast.__name__.removeprefix("to_")
-                self._reporter.invalid_value(name, text.strip(), kind)
-            return False
-        if record[name] is None:
-            record[name] = fitting
-        return fitting is None or fitting == record[name]
-
-    def _complete(self, record: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-        """Return a record with what the tap adds to it.
+    def _complete(
+        self, record: dict[str, Any], others: dict[str, Any], findings: Findings
+    ) -> dict[str, Any]:
+        """Return a record with its defaults, its hash, and `OtherFields`.
 
         Args:
             record: The record.
             others: What no field took, by element.
+            findings: Receives which fields have their default.
         """
         misfits = {self._targets[element].name for element in others}
         for name, default in self._defaults.items():
             # Do not default a field whose value was sent but invalid.
             if record[name] is None and name not in misfits:
                 record[name] = default
-                self._reporter.defaulted(name)
+                findings.add(DEFAULTED, name)
         if self._hash_field:
             record[self._hash_field] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
-            others = self._drop_hash_only(record, others)
+            for name in self._hash_only:
+                del record[name]
+            others = {
+                element: sent
+                for element, sent in others.items()
+                if self._targets[element].name not in self._hash_only
+            }
         if others and _OTHERS in record:
             record[_OTHERS] = _as_json(_pruned(others))
         return record
 
-    def _drop_hash_only(self, record: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-        """Drop the fields that only the hash needed; return the others without theirs."""
-        for name in self._hash_only:
-            del record[name]
-        return {
-            element: sent
-            for element, sent in others.items()
-            if self._targets[element].name not in self._hash_only
-        }
+
+def _try_put(record: dict[str, Any], target: _Target, value: Any, findings: Findings) -> bool:
+    """Put a value into its field if that is empty; return whether the field holds it."""
+    name, cast = target
+    text = value if isinstance(value, str) else _as_json(_pruned(value))
+    if not text or (cast is not str and not text.strip()):
+        return True
+    try:
+        fitting = cast(text)
+    except ValueError:
+        if record[name] is None:
+            findings.add(INVALID_VALUE, name, text.strip())
+        return False
+    if record[name] is None:
+        record[name] = fitting
+    return fitting is None or fitting == record[name]
 
 
 class _Targets(dict[str, _Target]):
@@ -318,9 +332,8 @@ class _Targets(dict[str, _Target]):
     It fills itself as names come.
     """
 
-    def __init__(self, endpoint: Endpoint, kept: Container[str], reporter: Reporter) -> None:
+    def __init__(self, endpoint: Endpoint, kept: Container[str]) -> None:
         super().__init__()
-        self._reporter = reporter
         # Only ids are read of a listing; names and addresses stay out.
         self._unknown = _IGNORED if endpoint.is_listing else _UNKNOWN
         self._known = {
@@ -332,70 +345,40 @@ class _Targets(dict[str, _Target]):
 
     def __missing__(self, element: str) -> _Target:
         target = self._known.get(plain_name(element), self._unknown)
-        if target is _UNKNOWN:
-            self._reporter.unknown_field(element)
         if len(self) < _MOST_NAMES:
             self[element] = target
         return target
 
 
 def _elements(item: Any) -> dict[str, Any]:
-    """Return the elements of a row; text in the place of elements is named `#text`."""
-    if isinstance(item, dict):
-        return item
-    return {"#text": item} if item and item.strip(WHITE) else {}
+    """Return the elements of a row; text instead of elements is named `#text`."""
+    elements: dict[str, Any] = item if isinstance(item, dict) else {"#text": item}
+    if not (elements.get("#text") or "").strip(WHITE):
+        elements.pop("#text", None)  # white space between elements
+    return elements
 
 
 def _ids(record: dict[str, Any]) -> dict[str, Any]:
     """Return the ids by which to find a row whose primary key is incomplete."""
     return {
-        name: value
-        for name, value in record.items()
-        if value is not None and name.endswith("Id")
+        name: value for name, value in record.items() if value is not None and name.endswith("Id")
     }
 
 
-def _pruned(sent: Any, depth: int = 0) -> Any:
-    """Return what an element holds, without secrets and what is empty; None if nothing is left.
-
-    Of what nests deeper than `_DEEPEST` levels, only the text is kept.
-    """
-    if isinstance(sent, dict) and depth <= _DEEPEST:
-        return _pruned_elements(sent, depth)
-    if isinstance(sent, list) and depth <= _DEEPEST:
-        values = [left for each in sent if (left := _pruned(each, depth + 1)) is not None]
+def _pruned(sent: Any) -> Any:
+    """Return what an element holds, without secrets and empty values; None if nothing is left."""
+    if isinstance(sent, list):
+        values = [left for value in sent if (left := _pruned(value)) is not None]
         return values[0] if len(values) == 1 else values or None
-    return _all_text(sent)
-
-
-def _pruned_elements(elements: dict[str, Any], depth: int) -> dict[str, Any] | None:
-    pruned = {name: _pruned(sent, depth + 1) for name, sent in _without_secrets(elements)}
-    return {
-        name: left
-        for name, left in pruned.items()
-        # White space between elements says nothing.
-        if left is not None and (name != "#text" or left.strip(WHITE))
-    } or None
-
-
-def _all_text(sent: Any) -> str | None:
-    """Return all text in an element but secrets, in its order."""
-    texts: list[str] = []
-    waiting = [sent]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            texts.append(value)
-        elif value is not None:
-            is_list = isinstance(value, list)
-            waiting += reversed(
-                value if is_list else [sent for _, sent in _without_secrets(value)]
-            )
-    return "".join(texts) or None
-
-
-def _without_secrets(elements: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, sent) for name, sent in elements.items() if plain_name(name) not in SECRETS]
+    if isinstance(sent, dict):
+        return {
+            name: left
+            for name, value in sent.items()
+            if plain_name(name) not in SECRETS
+            and (left := _pruned(value)) is not None
+            and (name != "#text" or left.strip(WHITE))  # white space between elements
+        } or None
+    return sent or None
 
 
 def _as_json(value: Any) -> str | None:

@@ -77,13 +77,9 @@ _ORIGINAL_LEARNING_PATH_ID = _integer_id("OriginalLearningPathId", "learning pat
 _ORIGINAL_TEAM_ID = _integer_id("OriginalTeamId", "team")
 
 _CREATED_DATE = _datetime("CreatedDate", "When the row was created (UTC)")
-_UPDATED_DATE = _datetime(
-    "UpdatedDate", "When the row last changed (UTC), null if it never did"
-)
+_UPDATED_DATE = _datetime("UpdatedDate", "When the row last changed (UTC), null if it never did")
 _CREATED_BY = _integer("CreatedBy", "Integer id of the creating user, -1: system, 0: nobody")
-_UPDATED_BY = _integer(
-    "UpdatedBy", "Integer id of the last updating user, -1: system, 0: nobody"
-)
+_UPDATED_BY = _integer("UpdatedBy", "Integer id of the last updating user, -1: system, 0: nobody")
 _DATES = (_CREATED_DATE, _UPDATED_DATE)
 _AUDIT = (*_DATES, _CREATED_BY, _UPDATED_BY)
 
@@ -133,12 +129,7 @@ _PERSON = (
     _string("PhoneWork", "Phone number at work"),
     _string("PhoneMobile", "Mobile phone number"),
     _datetime("LastLogin", "Latest login (UTC), null if the user never logged in"),
-    Field(
-        "LoginKey",
-        "string",
-        "Login link: treat as a secret",
-        opt_in="include_login_key",
-    ),
+    Field("LoginKey", "string", "Login link: treat as a secret", opt_in="include_login_key"),
     _boolean("IsCustomUsername", "True if the login name is not the e-mail address"),
     _string("TimeZone", "Time zone that the user sees; has no effect on date-times here"),
     _string("SalesforceId", "Id of the user in Salesforce"),
@@ -263,9 +254,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             _boolean("Completed", "Whether the user has completed the module"),
             _integer("AttemptNumber", "Number of the user's attempt at the module"),
             _CREATED_BY,
-            _datetime(
-                "FinishedDate", "When the user finished the module (UTC), null if not yet"
-            ),
+            _datetime("FinishedDate", "When the user finished the module (UTC), null if not yet"),
             _CREATED_DATE,
             _datetime("StartedDate", "When the user started the module (UTC), null if not yet"),
             _string("TimeTaken", "Time that the user spent, as HH:mm:ss; may exceed a day"),
@@ -297,9 +286,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             _boolean("UpToDate", "False if the course has changed since the user completed it"),
             _boolean("Overdue", "True if the due date has passed without completion"),
             _COMPLIANT_TILL_DATE,
-            _datetime(
-                "DueDate", "When the course is due (UTC), null if never or once completed"
-            ),
+            _datetime("DueDate", "When the course is due (UTC), null if never or once completed"),
             _datetime("LastAttemptDate", "When the user last worked on the course (UTC)"),
             _CREATED_BY,
             _string("Code", "Short code of the course"),
@@ -413,9 +400,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             *_AUDIT,
             _integer("CompliantTillDays", "Days that completion counts, null if no end is set"),
             _datetime("TimeLimitDate", "When the course is due (UTC), null if no date is set"),
-            _integer(
-                "TimeLimitDays", "Days from assignment until due, null if no limit is set"
-            ),
+            _integer("TimeLimitDays", "Days from assignment until due, null if no limit is set"),
             *_LIBRARY,
             _string("CourseImageURL", "Web address of the course's image"),
         ),
@@ -762,12 +747,8 @@ SYNC_LOG = Declaration(
         _integer("Pages", "How many pages came, those that were read again included"),
         _integer("Requests", "How many requests those pages took, retries included"),
         _integer("Retries", "How many of the requests were retries"),
-        _integer(
-            "PagesReread", "How often pages were read again, as rows had moved or came twice"
-        ),
-        _integer(
-            "RowsWithoutKey", "How many rows were not written, as they had no primary key"
-        ),
+        _integer("PagesReread", "How often pages were read again, as rows had moved or came twice"),
+        _integer("RowsWithoutKey", "How many rows were not written, as they had no primary key"),
         _integer(
             "InvalidValues", "How many values were not valid for their field, or were repaired"
         ),

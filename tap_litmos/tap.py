@@ -1,33 +1,44 @@
-"""The tap: its settings, and which streams there are."""
+"""The tap: its command line, its streams, and what all streams of a run share."""
 
 from __future__ import annotations
 
-import fnmatch
-from typing import TYPE_CHECKING, Any, ClassVar
+import io
+import json
+import logging
+import os
+import signal
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-import pendulum
+import click
 from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.metrics import METRICS_LOGGER_NAME
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_litmos import settings
 from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
 from tap_litmos.errors import RunFailedError
-from tap_litmos.rate import MINUTE
-from tap_litmos.run import Run
+from tap_litmos.output import Writer
+from tap_litmos.progress import Progress
+from tap_litmos.rate import RateLimit
+from tap_litmos.readers import Readers
+from tap_litmos.redact import hide_key
+from tap_litmos.session import LitmosSession
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.summary import Summary
 from tap_litmos.sync_log import SyncLog
-from tap_litmos.transport import Transport
-from tap_litmos.windows import parse_moment
-from tap_litmos.wording import did_you_mean
+from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
-    from pendulum import DateTime
-
-    from tap_litmos.client import DeclaredStream
-    from tap_litmos.declaration import Endpoint
+    from singer_sdk import Stream
 
 
 class TapLitmos(Tap):
@@ -36,113 +47,258 @@ class TapLitmos(Tap):
     name = "tap-litmos"
     package_name = "tap-litmos"
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS
-    minute: ClassVar[float] = MINUTE
+    message_writer_class = Writer
+    minute: ClassVar[float] = 60.0
     """How long a minute takes, in seconds; tests shorten it."""
 
+    is_interactive = False
+    """True for `--test` and `--check`: give up sooner."""
+
+    def __init__(self, *, config: Any = None, validate_config: bool = True, **kwargs: Any) -> None:
+        """Check the settings; the arguments are those of the SDK.
+
+        Raises:
+            ConfigValidationError: If a setting is not valid.
+        """
+        config = {name: value for name, value in (config or {}).items() if value is not None}
+        hide_key(config.get("api_key"))
+        if not validate_config:  # discovery needs neither
+            config = {"api_key": "-", "start_date": "2000-01-01", **config}
+        metrics = logging.getLogger(METRICS_LOGGER_NAME)
+        wants_metrics = metrics.level != logging.NOTSET or "LOGLEVEL" in os.environ
+        super().__init__(config=config, validate_config=validate_config, **kwargs)
+        if not wants_metrics:
+            metrics.setLevel(logging.WARNING)
+        if validate_config and (errors := list(settings.broken_rules(self.config))):
+            raise ConfigValidationError("Config validation failed", errors=errors, schema={})
+
     @override
-    def discover_streams(self) -> Sequence[DeclaredStream]:
-        sync_log = SyncLog(self)  # a stream of its own: a row for each window read
+    def discover_streams(self) -> Sequence[Stream]:
         streams = [
-            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint, sync_log)
+            (ListingStream if endpoint.is_listing else LitmosStream)(self, endpoint)
             for endpoint in ENDPOINTS
             if self.config.get("detect_deletes") or not endpoint.is_listing
         ]
-        return [*streams, sync_log]
+        return [*streams, SyncLog(self)]
 
     @property
     def litmos_streams(self) -> list[LitmosStream]:
-        """All streams that are read from Litmos, in the order of a sync."""
-        return [stream for stream in self.streams.values() if isinstance(stream, LitmosStream)]
+        """The selected streams that are read from Litmos, in the order of a sync."""
+        streams = self.streams.values()
+        return [s for s in streams if isinstance(s, LitmosStream) and s.selected]
 
-    @override
-    def setup_mapper(self) -> None:
-        # The mapper registers the catalog's streams, so the catalog is corrected before.
-        catalog = self.input_catalog
-        if catalog is not None:
-            for unknown in sorted(catalog.keys() - self.streams.keys()):
-                self.logger.warning(
-                    "Unknown stream %.100r in the catalog ignored%s",
-                    unknown,
-                    did_you_mean(unknown, self.streams),
-                )
-                del catalog[unknown]
-            for name, entry in catalog.items():
-                if entry.stream not in (None, name):  # which may be a list
-                    self.logger.warning(
-                        "%s: its other name in the catalog, %.100r, ignored; stream_maps can "
-                        "rename a stream",
-                        name,
-                        entry.stream,
-                    )
-                entry.stream = name
-            for stream in self.litmos_streams:
-                if isinstance(stream, ListingStream):
-                    stream.select_in(catalog)
-        try:
-            super().setup_mapper()
-        except Exception as error:  # noqa: BLE001 - the SDK checks only part of them
-            raise RunFailedError(
-                f"Setting 'stream_maps' cannot be used ({type(error).__name__}: {error})"
-            ) from None
-        self._check_maps()
+    # What all streams share
 
-    def _check_maps(self) -> None:
-        """Warn of stream maps for no stream, and refuse keys that are not in the schema."""
-        for name, given in self.config.get("stream_maps", {}).items():
-            source = given.get("__source__", name) if isinstance(given, dict) else name
-            if source != "__else__" and not fnmatch.filter(self.streams, source):
-                self.logger.warning(
-                    "Stream map of the unknown stream %.100r ignored%s",
-                    source,
-                    did_you_mean(source, self.streams),
-                )
-        for stream in self.streams.values():
-            for each in stream.stream_maps if stream.selected else ():
-                keys = set(each.transformed_key_properties or ())
-                if missing := keys - each.transformed_schema["properties"].keys():
-                    raise RunFailedError(
-                        f"{stream.name}: flattening renames the key "
-                        f"{', '.join(sorted(missing))}. "
-                        "Raise flattening_max_key_length, or leave it out"
-                    )
+    @cached_property
+    def session(self) -> LitmosSession:
+        """The one HTTP session of the run, with its rate limit."""
+        config = self.config
+        rate = RateLimit(
+            config["requests_per_minute"],
+            file=config.get("rate_limit_file"),
+            key=config["api_key"],
+            min_burst=len(ENDPOINTS),  # what an up-to-date sync needs
+            minute=self.minute,
+        )
+        connections = config["max_concurrent_requests"]
+        return LitmosSession(settings.base_url(config), rate, connections=connections)
+
+    @cached_property
+    def readers(self) -> Readers:
+        """The windows of all selected streams, some of them read ahead of their turn."""
+        plan = {stream: stream.windows for stream in self.litmos_streams}
+        return Readers(plan, self.config["max_concurrent_requests"])
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What was read so far."""
+        return Summary(self.logger)
+
+    @property
+    def sync_log(self) -> SyncLog:
+        """The stream of what was read."""
+        log = self.streams[SYNC_LOG.stream]
+        assert isinstance(log, SyncLog)
+        return log
+
+    # State and catalog
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        # The sync log has no bookmark, but a target may have saved an entry for it.
-        known = [declaration.stream for declaration in (*ENDPOINTS, SYNC_LOG)]
-        bookmarks, unknown = bookmarks_in(state, known)
-        for name in unknown:
-            self.logger.warning(
-                "Unknown stream %.100r in the state ignored%s", name, did_you_mean(name, known)
-            )
-        super().load_state({"bookmarks": bookmarks})
+        bookmarks = bookmarks_in(state)
+        known = {SYNC_LOG.stream, *(endpoint.stream for endpoint in ENDPOINTS)}
+        if unknown := sorted(bookmarks.keys() - known):
+            self.logger.warning("Unknown streams in the state ignored: %.200s", unknown)
+        super().load_state({"bookmarks": {n: bookmarks[n] for n in known & bookmarks.keys()}})
 
-    def transport(self, endpoints: Sequence[Endpoint], *, fail_fast: bool) -> Transport:
-        """Return a transport for the account; the arguments are those of `Transport`."""
-        return Transport(self.config, endpoints, fail_fast=fail_fast, minute=self.minute)
+    @override
+    def setup_mapper(self) -> None:
+        catalog = self.input_catalog
+        if catalog is not None:
+            if unknown := sorted(catalog.keys() - self.streams.keys()):
+                self.logger.warning("Unknown streams in the catalog ignored: %.200s", unknown)
+            for stream in self.streams.values():
+                if isinstance(stream, ListingStream) and catalog.get_stream(stream.name) is None:
+                    stream.selected = True  # a catalog from before `detect_deletes` was set
+                    catalog.add_stream(stream._singer_catalog_entry)  # noqa: SLF001
+        super().setup_mapper()
+        for stream in self.streams.values():
+            if all(isinstance(each, RemoveRecordTransform) for each in stream.stream_maps):
+                stream.selected = False  # its rows would be dropped, and its bookmark move
 
-    def prepare_run(self) -> Run:
-        """Plan a sync of the selected streams, and hand the run to them."""
-        now = pendulum.now("UTC")
-        self._warn_of_end_after_midnight(now)
-        selected = [stream for stream in self.litmos_streams if stream.selected]
-        plan = {stream.endpoint: stream.plan(now) for stream in selected}
-        is_test = any(stream.is_test for stream in selected)  # `--test`: one record is enough
-        # It takes all endpoints: where one is silent, it asks another whether the host answers.
-        transport = self.transport([*plan], fail_fast=is_test)
-        run = Run(self.config, plan, transport, logger=self.logger, is_test=is_test)
-        for stream in selected:
-            stream.run = run
-        return run
+    # The sync
 
-    def _warn_of_end_after_midnight(self, now: DateTime) -> None:
-        """Warn of an `end_date` after today's midnight (UTC).
+    @override  # type: ignore[misc] # final in the SDK, which offers no hook around a sync
+    def sync_all(self) -> None:
+        """Sync all selected streams; a stream that fails does not stop the others.
 
-        Up to an `end_date` only closed windows are read, so today's midnight is the last end.
+        Raises:
+            RunFailedError: If rows may be missing.
         """
-        end = self.config.get("end_date")
-        if end and parse_moment(end) > now.start_of("day"):
-            self.logger.warning(
-                "end_date is later than 00:00 UTC today, where the sync stops at the latest; "
-                "leave it out to read up to now"
+        windows = [window for stream in self.litmos_streams for window in stream.windows]
+        self.logger.info(
+            "Reading %s of %s, at most %s a minute",
+            pluralize(len(windows), "window"),
+            pluralize(len(self.litmos_streams), "stream"),
+            pluralize(self.config["requests_per_minute"], "request"),
+        )
+        with Progress(self):
+            super().sync_all()
+        self.message_writer.flush()  # type: ignore[attr-defined]
+        if self.is_interactive:
+            self._judge_test()
+            return
+        self.summary.close(self.session.rate.slowdowns)
+        if problem := self.summary.problem:
+            raise RunFailedError(f"Sync incomplete: {problem}")
+
+    def _judge_test(self) -> None:
+        """Log whether all endpoints answer.
+
+        Raises:
+            RunFailedError: If one does not.
+        """
+        count = len(self.litmos_streams)
+        failed = sum(bool(stats.failure) for stats in self.summary.streams.values())
+        verdict = f"{count - failed} of {pluralize(count, 'endpoint')} answer"
+        if failed:
+            raise RunFailedError(f"{verdict}; not ready to sync: {self.summary.problem}")
+        self.logger.info("%s; ready to sync", verdict)
+
+    def stream_failed(self, stream: LitmosStream, failure: str) -> None:
+        """Record that a stream failed; the others go on.
+
+        Raises:
+            RunFailedError: If a second one fails before the host has answered at all.
+        """
+        self.summary.of(stream.name).failure = failure
+        failures = [stats for stats in self.summary.streams.values() if stats.failure]
+        if len(failures) > 1 and not self.session.has_answered:
+            raise RunFailedError(
+                f"{settings.base_url(self.config)} does not answer: {failure}. Check the "
+                "settings api_url and region, and whether this machine can reach it"
             )
+        self.logger.error("%s failed: %s", stream.name, failure)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # The SDK would write a STATE, maybe in the middle of a message, and exit with status 0.
+        signal.signal(signum, signal.SIG_DFL)  # a second signal ends a process that hangs
+        raise SystemExit(128 + signum)
+
+    # The command line
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        for param in command.params:
+            if param.name in {"state", "catalog"}:
+                param.type = _JSONFile()
+            param.is_eager = param.is_eager or param.name == "catalog"  # `--test` needs it
+        text = "Check with at most 150 requests whether the account behaves as the tap assumes."
+        check = click.Option(
+            ["--check"], is_flag=True, help=text, callback=cls.cb_check, expose_value=False
+        )
+        command.params.append(check)
+        return command
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        """Read the settings from files; the environment fills in what they leave out."""
+        schema = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        given = super().cb_config(ctx, param, ())
+        given.config |= settings.from_environment(os.environ, schema)
+        for path in value:
+            if path != "ENV":
+                given.config |= _read_json(path, "--config")
+        for warning in settings.warnings(given.config, schema):
+            cls.logger.warning("%s", warning)
+        return given
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        catalog: IO[str] | None = ctx.params.get("catalog")
+        tap = cls(
+            config=ctx.params["config"].config,
+            catalog=None if catalog is None else json.loads(catalog.read()),
+        )
+        tap.is_interactive = True
+        for stream in tap.litmos_streams:
+            stream.ABORT_AT_RECORD_COUNT = 1
+        tap.sync_all()
+        ctx.exit()
+
+    @classmethod
+    def cb_check(cls, ctx: click.Context, _: click.Option, value: bool) -> None:  # noqa: FBT001
+        """Check whether the account behaves as the tap assumes."""
+        if not value:
+            return
+        from tap_litmos.check import run_check  # noqa: PLC0415 - no sync needs it
+
+        tap = cls(config=ctx.params["config"].config)
+        tap.is_interactive = True
+        ctx.exit(run_check(tap))
+
+
+class _JSONFile(click.ParamType):
+    """A JSON file; the SDK reads its text."""
+
+    name = "filename"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IO[str]:
+        return io.StringIO(json.dumps(_read_json(value, param.opts[0] if param else "")))
+
+
+def _read_json(path: str, option: str) -> dict[str, Any]:
+    """Return the object in a file, which may be UTF-8 or UTF-16, with or without BOM.
+
+    Of several lines of JSON, as a target prints them, the last one counts.
+
+    Raises:
+        RunFailedError: If there is none.
+    """
+    try:
+        data = Path(path).read_bytes()
+        text = data.decode(json.detect_encoding(data)).strip()
+        if not text and option == "--state":
+            TapLitmos.logger.warning("%s is empty: starting from the beginning", path)
+            return {}
+        try:
+            content = json.loads(text)
+        except ValueError:
+            content = json.loads(text.splitlines()[-1] if text else text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFailedError(f"Cannot read {option} {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise RunFailedError(f"{option} {path} is not a JSON object")
+    return content

@@ -88,7 +88,7 @@ class _WholeList(Window):
         return requested_at
 
 
-WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST, is_open=True)
+WHOLE_LIST: Window = _WholeList(EARLIEST, EARLIEST)
 
 
 def midnight(moment: DateTime) -> DateTime:

@@ -1,22 +1,14 @@
-"""How messages are worded: numbers, tables, durations, and hints."""
+"""How messages are worded: numbers, tables and durations."""
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-FILES = {
-    "--config": 'settings such as {"start_date": "2026-01-31"}',
-    "--state": "the last STATE message that the target emitted, or its value",
-    "--catalog": "what --discover prints",
-}
-"""What the files of the command line hold."""
+    from collections.abc import Sequence
 
 
-def counted(number: float, noun: str) -> str:
+def pluralize(number: float, noun: str) -> str:
     """Return a number with its noun: `1 request`, `1,200 requests`, `2 retries`."""
     if number == 1:
         return f"1 {noun}"
@@ -25,9 +17,7 @@ def counted(number: float, noun: str) -> str:
 
 
 def aligned(table: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Return the lines of a table.
-
-    It is plain text: a log has no width that could be known, and may add its own prefix.
+    """Return the lines of a table as plain text, as a log has no known width.
 
     Args:
         table: The cells, row by row.
@@ -49,10 +39,3 @@ def duration(seconds: float) -> str:
         return "less than a minute"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known name that is most alike in any spelling, or nothing."""
-    spellings = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(name.lower(), spellings, n=1)
-    return f"; did you mean {spellings[close[0]]!r}?" if close else ""

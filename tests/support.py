@@ -25,9 +25,10 @@ from unittest import mock
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tap_litmos.cli import CommandLineTap
+from tap_litmos.__main__ import main
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,11 +54,8 @@ NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
 
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:(?P<level>[A-Z]+): )?.*")
-"""A line of the log: a date, a time, the level where it is not INFO, and text."""
-
-SDK_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| .*")
-"""A line of the SDK's own log, for which a level is set."""
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| \S+ +\| .*")
+"""A line of the log: a date, a time, a level, a logger, and text."""
 
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
 ACCOUNT = "Read "
@@ -130,11 +128,8 @@ class Run:
 
     def lines(self, *levels: str) -> list[str]:
         """Return the lines of the log at these levels."""
-        found = [
-            LOG_LINE.fullmatch(line) or SDK_LOG_LINE.fullmatch(line)
-            for line in self.log.splitlines()
-        ]
-        return [line[0] for line in found if line and (line["level"] or "INFO") in levels]
+        found = map(LOG_LINE.fullmatch, self.log.splitlines())
+        return [line[0] for line in found if line and line["level"] in levels]
 
     @property
     def failed(self) -> list[str]:
@@ -218,7 +213,7 @@ def run_tap(
         warnings.catch_warnings(),
     ):
         try:
-            command_line(minute).cli(line)
+            main(line, tap_with_minute(minute))
         except SystemExit as stop:
             status = stop.code
         finally:
@@ -234,11 +229,11 @@ def run_tap(
     return Run(int(status or 0), pipe.getvalue(), log.getvalue())
 
 
-def command_line(minute: float | None) -> type[CommandLineTap]:
-    """Return the tap as a command, for which a minute takes so many seconds."""
+def tap_with_minute(minute: float | None) -> type[TapLitmos]:
+    """Return the tap, for which a minute takes so many seconds."""
     if minute is None:
-        return CommandLineTap
-    return type("CommandLineTap", (CommandLineTap,), {"minute": minute})
+        return TapLitmos
+    return type("TapLitmos", (TapLitmos,), {"minute": minute})
 
 
 def run_process(
@@ -394,28 +389,6 @@ def _discovered(config: str | None) -> dict[str, Any]:
     return catalog
 
 
-def limit_threads(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the machine start so many threads for requests, and no more at a time."""
-    start, running = threading.Thread.start, threading.Semaphore(most)
-
-    def limited(thread: threading.Thread) -> None:
-        if "(_fetch)" in thread.name:
-            if not running.acquire(blocking=False):
-                raise RuntimeError("can't start new thread")
-            run = thread.run
-
-            def run_and_release() -> None:
-                try:
-                    run()
-                finally:
-                    running.release()
-
-            thread.run = run_and_release  # type: ignore[method-assign]
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", limited)
-
-
 # The truth
 
 
@@ -498,42 +471,14 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
     return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
 
 
-@dataclass
-class Notes:
-    """What a `RowReader` reports."""
-
-    invalid_values: list[tuple[str, str]] = field(default_factory=list)
-    unknowns: list[str] = field(default_factory=list)
-    defaults: list[str] = field(default_factory=list)
-    rows_without_key: list[dict[str, Any]] = field(default_factory=list)
-
-    def invalid_value(self, field: str, value: str, kind: str) -> None:
-        assert field
-        assert value
-        assert kind in {"integer", "number", "boolean", "datetime"}
-        self.invalid_values.append((field, value))
-
-    def unknown_field(self, element: str) -> None:
-        assert element
-        self.unknowns.append(element)
-
-    def defaulted(self, field: str) -> None:
-        assert field
-        self.defaults.append(field)
-
-    def row_without_key(self, ids: dict[str, Any]) -> None:
-        json.dumps(ids)
-        self.rows_without_key.append(ids)
-
-
 # The tap in a process of its own, to be interrupted
 
 
 def command_with_minute(seconds: float) -> tuple[str, ...]:
     """Return the command with a minute of that many seconds, in which all waits are counted."""
     code = (
-        "from tap_litmos.cli import CommandLineTap; "
-        f"type('CommandLineTap', (CommandLineTap,), {{'minute': {seconds!r}}}).cli()"
+        "from tap_litmos.__main__ import main; from tap_litmos.tap import TapLitmos; "
+        f"main(tap=type('TapLitmos', (TapLitmos,), {{'minute': {seconds!r}}}))"
     )
     return sys.executable, "-c", code
 

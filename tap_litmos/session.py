@@ -1,0 +1,133 @@
+"""The HTTP session that all streams of a run share."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+import requests
+from requests.adapters import HTTPAdapter
+from typing_extensions import override
+from urllib3.exceptions import LocationParseError
+
+from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
+
+if TYPE_CHECKING:
+    from pendulum import DateTime
+
+    from tap_litmos.rate import RateLimit
+
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_CREDIBLE_YEARS = range(2007, 2100)
+"""Litmos began in 2007, so a clock that shows an earlier year is wrong."""
+
+
+class LitmosSession(requests.Session):
+    """Waits for the rate limit before each request, and records when it was sent.
+
+    `RESTStream` sends each try through it. Responses have two more attributes: `server_time`,
+    when the request was sent by the server's clock, and `requested_at`, the same by the earlier
+    of both clocks: a clock that is ahead would carry the bookmark past rows still to come.
+
+    Attributes:
+        rate: The rate limit.
+        has_answered: Whether any response ever came.
+        silent_since: Since when no response comes, by the monotonic clock. None: one came last.
+    """
+
+    def __init__(self, url: str, rate: RateLimit, *, connections: int) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            url: The base URL of the API.
+            rate: The rate limit.
+            connections: The most requests in flight at once.
+        """
+        super().__init__()
+        self.rate = rate
+        self.has_answered = False
+        self.silent_since: float | None = None
+        self.stream = True  # the streams read bodies up to a bound
+        # On loopback, which is plain http, no proxy may come between: it would read the key.
+        self.trust_env = url.startswith("https")
+        ca_files = (os.environ.get(name) for name in _CA_VARIABLES)  # `send` ignores them
+        self.verify = next(filter(None, ca_files), True)
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+        self._url = url
+        self._lock = threading.Lock()
+        self._logged_until: dict[str, float] = {}
+
+    @override
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        # The SDK encodes a space as `+`, which is a space in forms only.
+        request.url = (request.url or "").replace("+", "%20")
+        self.rate.acquire()
+        sent_at = pendulum.now("UTC")
+        try:
+            response = super().send(request, **{"verify": self.verify, **kwargs})
+        except NO_RESPONSE as error:
+            self._refuse_certificate(error)
+            self.silent_since = self.silent_since or time.monotonic()
+            raise
+        except (OSError, ValueError, LocationParseError) as error:
+            raise RunFailedError(self._explain(error)) from None
+        self.has_answered, self.silent_since = True, None
+        server_time = _server_time(response) or sent_at
+        vars(response)["server_time"] = server_time
+        vars(response)["requested_at"] = min(sent_at, server_time)
+        return response
+
+    def _refuse_certificate(self, error: BaseException | None) -> None:
+        """End the run if a certificate is not accepted; trying again would not help."""
+        while error is not None:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise RunFailedError(
+                    f"Not connecting to {self._url}: its certificate is not accepted "
+                    f"({error.verify_message}). The API key was not sent. Check api_url, or set "
+                    "REQUESTS_CA_BUNDLE to your organization's certificates"
+                ) from None
+            error = error.__cause__ or error.__context__
+
+    def _explain(self, error: Exception) -> str:
+        """Return what is wrong with the set-up of this machine; it never passes by itself."""
+        if isinstance(error, requests.exceptions.InvalidProxyURL) or "SOCKS" in str(error):
+            variable = "HTTPS_PROXY (or ALL_PROXY)"
+        elif "CA certificate" in str(error):
+            variable = next(name for name in _CA_VARIABLES if os.environ.get(name))
+        else:
+            return f"Not connecting to {self._url}: {in_one_line(error)}. Check api_url"
+        return f"Cannot connect: {error}. Check the environment variable {variable}"
+
+    def is_news(self, text: str, wait: float) -> bool:
+        """Return whether to log a failure: not if an equal one was, and still waits.
+
+        Args:
+            text: What happened.
+            wait: Seconds until the next try.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if now < self._logged_until.get(text, now):
+                return False
+            self._logged_until[text] = now + wait
+            return True
+
+
+def _server_time(response: requests.Response) -> DateTime | None:
+    """Return when a request was sent by the server's clock, at the latest; None if unknown."""
+    try:
+        date = pendulum.instance(parsedate_to_datetime(response.headers["Date"]))
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    if date.year not in _CREDIBLE_YEARS:
+        return None
+    # The header has whole seconds.
+    return date.in_timezone("UTC").add(seconds=1) - response.elapsed
