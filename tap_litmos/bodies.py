@@ -1,4 +1,4 @@
-"""Bytes of an answer in, a checked XML document out: rows and nothing else. Pure, no I/O.
+"""Bytes of a response in, well-formed XML out. Pure, no I/O.
 
 Every body is treated as hostile.
 """
@@ -9,7 +9,6 @@ import codecs
 import html
 import re
 import sys
-from functools import cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 from xml.parsers import expat
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-REPAIR = "repair"
+REPAIR = "repairs"
 """What `Findings` call a repair."""
 
 WHITE = " \t\r\n"
@@ -57,18 +56,13 @@ _MARKS = (
 )
 """How a body begins that shows its encoding."""
 
-_MAX_ROWS = 100_000
-"""Rows of a page; the tap asks for 1,000 at most, and more than these would fill memory."""
-
 _BAD_BYTE = "undecodable byte"
 _BAD_CHARACTER = "forbidden character"
 _PAIRS = "character in two halves"
 
 
-def clean_body(
-    content: bytes, nesting: tuple[str, ...], charset: str | None, findings: Findings
-) -> bytes:
-    """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
+def clean_body(content: bytes, charset: str | None, findings: Findings) -> bytes:
+    """Return a body as well-formed XML in UTF-8, repaired where possible.
 
     A well-formed document only changes its encoding. In any other, references to control
     characters such as `&#x1F;`, which .NET writes (inferred) and XML 1.0 forbids, become
@@ -77,14 +71,12 @@ def clean_body(
 
     Args:
         content: The body of the response.
-        nesting: The element names from the expected root down to the row.
         charset: The encoding that the Content-Type header names, for a body that declares none.
         findings: Receives what was repaired.
 
     Raises:
-        BadBodyError: If it is cut short, not XML, or holds anything but rows.
-        HostileBodyError: If it declares a document type, or has more than 100,000 rows. The
-            document type of HTML is a `BadBodyError`: an error page, which may pass.
+        BadBodyError: If it is cut short, HTML, or otherwise not XML.
+        HostileBodyError: If it declares a document type.
     """
     body = _decode(content, charset, findings)
     try:
@@ -97,10 +89,6 @@ def clean_body(
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
-    is_plain = _is_plain(body, nesting)
-    rows = body.count(f"</{nesting[-1]}>".encode()) if is_plain else _count_rows(body, nesting)
-    if rows > _MAX_ROWS:
-        raise HostileBodyError(f"the response has {rows:,} rows")
     return body
 
 
@@ -152,79 +140,6 @@ def _refuse_document_type(name: str, *_: object) -> None:
         "the response declares a document type, which could expand without bounds or read "
         "files. Check that api_url is really Litmos"
     )
-
-
-@cache
-def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return patterns of how a plain page begins, and of a row's end that no row follows."""
-    root, *inner, row = nesting
-    opening = "".join(rf"<{name}>\s*+" for name in inner)
-    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
-    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
-    return (
-        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
-        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
-    )
-
-
-def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
-    """Return whether a well-formed document is rows and nothing else, as nearly all are.
-
-    This takes a tenth of the time of `_count_rows`, which decides where it returns False. Where
-    `<Row>` or the page's end follows each `</Row>`, the rows stand side by side, with nothing
-    between them. Comments, CDATA and processing instructions could hide a tag.
-    """
-    begin, broken_seam = _shape(nesting)
-    head = begin.match(content)
-    return (
-        head is not None
-        and b"nil" not in head[0]
-        and b"<!" not in content
-        and content.find(b"<?", head.end()) < 0
-        and not broken_seam.search(content)
-    )
-
-
-def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
-    """Count the rows of a well-formed document, and refuse what stands in their place."""
-    parser = expat.ParserCreate()
-    depth = rows = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, rows
-        depth += 1
-        if depth > len(nesting):
-            return
-        expected, is_row = nesting[depth - 1], depth == len(nesting)
-        if name.lower() != expected.lower():
-            raise BadBodyError(_not_expected(name[:50], expected, is_row=is_row))
-        if is_row:
-            rows += 1
-        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the response has a nil <{name}> instead of rows")
-
-    def end(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    def text(data: str) -> None:
-        if depth < len(nesting) and data.strip(WHITE):
-            raise BadBodyError(f"the response has text instead of rows: {data.strip()[:50]!r}")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.Parse(content, True)  # noqa: FBT003
-    return rows
-
-
-def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
-    if is_row:
-        return (
-            f"the response has rows <{name}> instead of <{expected}>; "
-            "a newer version of the tap may know them"
-        )
-    return f"the response is <{name}> instead of <{expected}>"
 
 
 def _repair(content: bytes, findings: Findings) -> bytes:

@@ -13,12 +13,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xmltodict
 
 from tap_litmos.bodies import WHITE
 from tap_litmos.declaration import OTHER_FIELDS, plain_name
+from tap_litmos.errors import BadBodyError, HostileBodyError
 from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
@@ -36,15 +38,18 @@ _MOMENT = re.compile(
 )
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-INVALID_VALUE = "invalid value"
-UNKNOWN_FIELD = "unknown field"
-DEFAULTED = "default"
-WITHOUT_KEY = "row without key"
-SHARED_KEY = "shared key"
+INVALID_VALUE = "invalid_values"
+UNKNOWN_FIELD = "unknown_fields"
+DEFAULTED = "defaults"
+WITHOUT_KEY = "rows_without_key"
+SHARED_KEY = "rows_sharing_a_key"
 
 _OTHERS = OTHER_FIELDS.name
 _INT64 = range(-(2**63), 2**63)
 
+
+MAX_ROWS = 100_000
+"""Rows of a page; the tap asks for 1,000 at most, and more than these would fill memory."""
 
 MAX_FINDINGS = 1000
 """How many different findings are kept: a hostile body could hold any number."""
@@ -64,7 +69,7 @@ class Findings:
         self.examples: dict[tuple[str, str], str] = {}
 
     def add(self, what: str, about: str = "", example: str = "", *, times: int = 1) -> None:
-        """Count a finding, such as `"invalid value"` about the field `Score`."""
+        """Count a finding, such as `INVALID_VALUE` about the field `Score`."""
         finding = what, about[:100]
         if times and (finding in self.counts or len(self.counts) < MAX_FINDINGS):
             self.counts[finding] += times
@@ -200,7 +205,7 @@ class RowReader:
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
         """
-        self._depth = len(endpoint.nesting)
+        self._names = tuple(name.lower() for name in endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._replication_key = endpoint.replication_key or ""
         self._hash_field = next(
@@ -221,35 +226,56 @@ class RowReader:
             self._blank_record[name] = value
 
     def read(self, content: bytes, findings: Findings) -> Page:
-        """Return the rows of a page that `bodies.clean_body` has passed.
+        """Return the rows of a page.
 
         Args:
-            content: The XML document.
+            content: XML that `bodies.clean_body` has passed.
             findings: Receives what does not fit the schema.
+
+        Raises:
+            BadBodyError: If it holds anything but rows.
+            HostileBodyError: If it has more than 100,000 rows.
         """
         page = Page()
 
-        def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
-            record: dict[str, Any] | None = self._record(_elements(item), findings)
-            assert record is not None
+        def read_row(path: list[tuple[str, Any]], item: Any) -> bool:
+            names = tuple(name.lower() for name, _ in path)
+            if names != self._names:
+                raise BadBodyError(f"the response has <{path[-1][0]:.50}> instead of rows")
+            record = self._record(_elements(item), findings)
             key = tuple(map(record.__getitem__, self._primary_key))
             page.dates.append(record.get(self._replication_key) or "")
+            page.records.append(None if None in key else record)
             if None in key:
-                findings.add(WITHOUT_KEY, example=str(_ids(record)))
-                key, record = (repr(record),), None  # the paginator still tells it from others
-            page.records.append(record)
+                ids = {name: value for name, value in record.items() if value and name[-2:] == "Id"}
+                findings.add(WITHOUT_KEY, example=str(ids))
+                key = (repr(record),)  # the paginator still tells it from others
             page.keys.append(key)
+            if len(page.keys) > MAX_ROWS:
+                raise HostileBodyError(f"the response has more than {MAX_ROWS:,} rows")
             return True  # go on to the next row
 
         # xmltodict calls `read_row` with each row, and holds only that one.
-        xmltodict.parse(
-            content,
-            item_depth=self._depth,
-            item_callback=read_row,
-            xml_attribs=False,
-            strip_whitespace=False,
-        )
+        parse = partial(xmltodict.parse, content, strip_whitespace=False)
+        parse(item_depth=len(self._names), item_callback=read_row, xml_attribs=False)
+        if not page.keys:
+            self._check_empty(xmltodict.parse(content))
         return page
+
+    def _check_empty(self, document: Any) -> None:
+        """Refuse a document without rows unless it is an empty page.
+
+        Raises:
+            BadBodyError: If it has another root, is marked as nil, or holds text.
+        """
+        for name in [*self._names[:-1], None]:
+            inner = document if isinstance(document, dict) else {"#text": document}
+            found = [key for key in inner if key[0] != "@" or key[-3:] == "nil"]
+            if [key.lower() for key in found] != ([name] if name else []):
+                raise BadBodyError(f"the response has {document!s:.50} instead of rows")
+            document = inner[found[0]] if found else None
+            if document is None:
+                return
 
     def _record(self, elements: dict[str, Any], findings: Findings) -> dict[str, Any]:
         """Return the record of a row, whose elements are given by name as sent."""
@@ -358,27 +384,22 @@ def _elements(item: Any) -> dict[str, Any]:
     return elements
 
 
-def _ids(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the ids by which to find a row whose primary key is incomplete."""
-    return {
-        name: value for name, value in record.items() if value is not None and name.endswith("Id")
-    }
-
-
 def _pruned(sent: Any) -> Any:
     """Return what an element holds, without secrets and empty values; None if nothing is left."""
     if isinstance(sent, list):
         values = [left for value in sent if (left := _pruned(value)) is not None]
         return values[0] if len(values) == 1 else values or None
-    if isinstance(sent, dict):
-        return {
-            name: left
-            for name, value in sent.items()
-            if plain_name(name) not in SECRETS
-            and (left := _pruned(value)) is not None
-            and (name != "#text" or left.strip(WHITE))  # white space between elements
-        } or None
-    return sent or None
+    if not isinstance(sent, dict):
+        return sent or None
+    pruned = {name: _pruned(value) for name, value in sent.items() if is_public(name)}
+    if not (pruned.get("#text") or "").strip(WHITE):
+        pruned.pop("#text", None)  # white space between elements
+    return {name: left for name, left in pruned.items() if left is not None} or None
+
+
+def is_public(element: str) -> bool:
+    """Return whether an element may go to `OtherFields`."""
+    return plain_name(element) not in SECRETS
 
 
 def _as_json(value: Any) -> str | None:
