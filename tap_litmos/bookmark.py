@@ -100,10 +100,11 @@ class Bookmark(Stateless):
             window: The window.
             requested_at: When the window's first page was requested.
         """
+        if self._key is None:
+            return
         read_from, read_to = self._span
-        touches = window.since <= read_to and window.to >= read_from
         is_blocked = self._blocked_from is not None and window.since >= self._blocked_from
-        if self._key is None or is_blocked or not touches:
+        if is_blocked or window.since > read_to or window.to < read_from:
             return
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))

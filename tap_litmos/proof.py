@@ -34,9 +34,6 @@ READINGS_BEFORE_RESTART = 7
 """After how many of them the count starts again if rows have left: a row that left before it
 was read never comes."""
 
-MIN_SECONDS_TO_CUT = 3
-"""Shorter parts are not cut, as parts overlap by a second."""
-
 _SECOND = timedelta(seconds=1)
 
 
@@ -127,12 +124,12 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
         reading: A reading of it.
     """
     dates = sorted(_moments(reading.dates))
-    seconds = (window.to - window.since).total_seconds()
-    if seconds < MIN_SECONDS_TO_CUT or (dates and dates[0] == dates[-1]):
+    if dates and dates[0] == dates[-1]:
         return []
     count = max(3, -(-5 * reading.total // (3 * reading.sizes.largest)))
     places = {dates[len(dates) * number // count] for number in range(1, count) if dates}
-    middle = window.since + timedelta(seconds=seconds // 2)
+    seconds = (window.to - window.since).total_seconds()
+    middle = window.since + timedelta(seconds=max(2, seconds // 2))
     cuts = _inside(window, places) or _inside(window, [middle])
     starts = [window.since, *(pendulum.instance(at - _SECOND) for at in cuts)]
     ends = [*map(pendulum.instance, cuts), window.to]
@@ -140,7 +137,7 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
 
 
 def _inside(window: Window, places: Iterable[datetime]) -> list[datetime]:
-    """Return the places at which a window can be cut, sorted.
+    """Return the places at which a window can be cut, sorted; a part has two seconds at least.
 
     None is a whole minute: the second before it may not exist if clocks are set forward then.
     """

@@ -37,6 +37,7 @@ class Service:
         reads_days: Whether only the days of since and to count.
         includes: Whether since and to are included.
         zone: Hours by which the dates it reads and those it writes are ahead of UTC.
+        late: Hours after its date until a row can be seen.
         touched: Rows that change with each request.
         added: Rows that are added with each request.
         deleted: Rows that are deleted with each request.
@@ -53,6 +54,7 @@ class Service:
     reads_days: bool = False
     includes: tuple[bool, bool] = (True, True)
     zone: float = 0
+    late: float = 0
     touched: int = 0
     added: int = 0
     deleted: int = 0
@@ -88,6 +90,7 @@ class Service:
             )
         if to <= now:  # today's rows come only if `to` lies in the future
             to = min(to, self._midnight(now) - SECOND)
+        to = min(to, now - timedelta(hours=self.late))
         ids = [key for key, at in self.rows.items() if since <= at <= to]
         return self._ordered(ids)
 
@@ -120,14 +123,14 @@ class Service:
         records: list[dict[str, Any] | None] = [
             {"Id": key, "UpdatedDate": date} for key, date in zip(ids, dates, strict=True)
         ]
-        self._churn()
+        self.churn()
         return Page(records, [(key,) for key in ids], dates)
 
     def shows(self, key: int) -> bool:
         """Return whether a row is ever served."""
         return not self.hidden or bool(key * 2_654_435_761 % 4_294_967_291 % self.hidden)
 
-    def _churn(self) -> None:
+    def churn(self) -> None:
         """Change, add and delete rows between two requests."""
         keys = list(self.rows)
         for key in self.chance.sample(keys, min(self.touched, len(keys))):

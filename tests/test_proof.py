@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from services import ORDERS, Client, Service
@@ -42,7 +41,9 @@ services = st.fixed_dictionaries(
     }
 )
 sizes = st.tuples(
-    st.integers(0, 3000), st.sampled_from([1, 1, 2, 7, 50, 400, 3000]), st.sampled_from([100, 250, 1000])
+    st.integers(0, 3000),
+    st.sampled_from([1, 1, 2, 7, 50, 400, 3000]),
+    st.sampled_from([100, 250, 1000]),
 )
 
 
