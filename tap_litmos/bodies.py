@@ -157,16 +157,13 @@ def _repair(content: bytes, findings: Findings) -> bytes:
             findings.add(REPAIR, _PAIRS)
             high, low = _code(match["high"]), _code(match["low"])
             return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
-        if digits := match["hex"] or match["decimal"]:
-            code = _code(digits)
-            if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
-                findings.add(REPAIR, _BAD_CHARACTER)
-                return REPLACEMENT
-            if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
-                return found
-            character: str | None = chr(code)
-        else:
-            character = html5.get(f"{name};") if name else None
+        digits = match["hex"] or match["decimal"]
+        if digits and not _is_allowed(digits):
+            findings.add(REPAIR, _BAD_CHARACTER)
+            return REPLACEMENT
+        if digits and digits[0] != "X":  # `&#X41;` is not XML: only a lower-case x is
+            return found
+        character = chr(_code(digits)) if digits else html5.get(f"{name};")
         findings.add(REPAIR, "invalid entity")
         return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
 
@@ -176,6 +173,11 @@ def _repair(content: bytes, findings: Findings) -> bytes:
 def _joined(pair: bytes) -> bytes:
     halves = pair.decode(errors="surrogatepass").encode("utf-16", "surrogatepass")
     return halves.decode("utf-16").encode()
+
+
+def _is_allowed(digits: str) -> bool:
+    code = _code(digits)
+    return code <= sys.maxunicode and not _FORBIDDEN.match(chr(code))
 
 
 def _code(digits: str) -> int:

@@ -161,17 +161,14 @@ def bookmarks_in(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, Any] = {}
     for part in stored or [state]:
         inner = part.get("value") or part.get("singer_state") or part
-        bookmarks = inner.get("bookmarks", {} if not inner else None)
-        if not isinstance(bookmarks, dict) or not all(
-            isinstance(entry, dict) for entry in bookmarks.values()
-        ):
-            raise RunFailedError(
-                f"Not a Singer state: {state!r:.200}. Pass the last STATE message that the "
-                "target emitted, or its value"
-            )
-        found |= bookmarks
+        found |= inner.get("bookmarks", {} if not inner else {"": None})
+    if not all(isinstance(entry, dict) for entry in found.values()):
+        raise RunFailedError(
+            f"Not a Singer state: {state!r:.200}. Pass the last STATE message that the target "
+            "emitted, or its value"
+        )
     return {
-        stream: {key: entry[key] for key in KEYS if key in entry} for stream, entry in found.items()
+        name: {key: entry[key] for key in KEYS if key in entry} for name, entry in found.items()
     }
 
 

@@ -109,7 +109,7 @@ def _read_again(
             return True
         is_stuck = before.has_seams and len(keys) == known
         if window.is_open and (is_stuck or before.total != total):
-            break
+            return False
     return False
 
 

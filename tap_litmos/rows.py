@@ -24,7 +24,7 @@ from tap_litmos.errors import BadBodyError, HostileBodyError
 from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.declaration import Endpoint
@@ -208,16 +208,16 @@ class RowReader:
         self._names = tuple(name.lower() for name in endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._replication_key = endpoint.replication_key or ""
-        self._hash_field = next(
-            (field.name for field in endpoint.fields if field.kind == "hash"), None
-        )
+        self._hash_field = endpoint.hash_field
+        self._defaults = endpoint.defaults
         written = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected: `_complete` drops the rest.
-        kept = [field for field in endpoint.fields if self._hash_field or field.name in written]
+        kept = [
+            field.name for field in endpoint.fields if self._hash_field or field.name in written
+        ]
         # What each record starts from.
-        self._blank_record: dict[str, Any] = dict.fromkeys(field.name for field in kept)
+        self._blank_record: dict[str, Any] = dict.fromkeys(kept)
         self._hash_only = self._blank_record.keys() - written
-        self._defaults = {field.name: field.default for field in kept if field.default is not None}
         self._targets = _Targets(endpoint, self._blank_record)
 
     def set_constant(self, name: str, value: str) -> None:
@@ -268,12 +268,12 @@ class RowReader:
         Raises:
             BadBodyError: If it has another root, is marked as nil, or holds text.
         """
-        for name in [*self._names[:-1], None]:
+        for name in [*self._names[:-1], ""]:
             inner = document if isinstance(document, dict) else {"#text": document}
-            found = [key for key in inner if key[0] != "@" or key[-3:] == "nil"]
-            if [key.lower() for key in found] != ([name] if name else []):
+            found = "|".join(key for key in inner if key[0] != "@" or key[-3:] == "nil")
+            if found.lower() != name:
                 raise BadBodyError(f"the response has {document!s:.50} instead of rows")
-            document = inner[found[0]] if found else None
+            document = inner.get(found)
             if document is None:
                 return
 
@@ -289,19 +289,7 @@ class RowReader:
             if target is _UNKNOWN:
                 findings.add(UNKNOWN_FIELD, element)
                 others[element] = sent
-                continue
-            name, cast = target
-            if type(sent) is str and record[name] is None:
-                # Fast path: text that fits a field that is still empty.
-                try:
-                    record[name] = cast(sent)
-                except ValueError:
-                    pass
-                else:
-                    continue
-            # All else: nested or repeated elements, and text that does not fit.
-            values = sent if isinstance(sent, list) else [sent]
-            if left := [v for v in values if not _try_put(record, target, v, findings)]:
+            elif left := _put(record, target, sent, findings):
                 others[element] = left
         return self._complete(record, others, findings)
 
@@ -323,16 +311,32 @@ class RowReader:
                 findings.add(DEFAULTED, name)
         if self._hash_field:
             record[self._hash_field] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
+            others = self._without_unselected(others)
             for name in self._hash_only:
                 del record[name]
-            others = {
-                element: sent
-                for element, sent in others.items()
-                if self._targets[element].name not in self._hash_only
-            }
         if others and _OTHERS in record:
             record[_OTHERS] = _as_json(_pruned(others))
         return record
+
+    def _without_unselected(self, others: dict[str, Any]) -> dict[str, Any]:
+        """Return what no field took, without values of fields that are not selected."""
+        unselected = {name for name in others if self._targets[name].name in self._hash_only}
+        return {name: sent for name, sent in others.items() if name not in unselected}
+
+
+def _put(record: dict[str, Any], target: _Target, sent: Any, findings: Findings) -> Sequence[Any]:
+    """Put what was sent into its field; return the values that the field does not hold."""
+    if type(sent) is str and record[target.name] is None:
+        # Fast path: text that fits a field that is still empty.
+        try:
+            record[target.name] = target.cast(sent)
+        except ValueError:
+            pass
+        else:
+            return ()
+    # All else: nested or repeated elements, and text that does not fit.
+    values = sent if isinstance(sent, list) else [sent]
+    return [value for value in values if not _try_put(record, target, value, findings)]
 
 
 def _try_put(record: dict[str, Any], target: _Target, value: Any, findings: Findings) -> bool:
@@ -389,17 +393,13 @@ def _pruned(sent: Any) -> Any:
     if isinstance(sent, list):
         values = [left for value in sent if (left := _pruned(value)) is not None]
         return values[0] if len(values) == 1 else values or None
-    if not isinstance(sent, dict):
-        return sent or None
-    pruned = {name: _pruned(value) for name, value in sent.items() if is_public(name)}
-    if not (pruned.get("#text") or "").strip(WHITE):
-        pruned.pop("#text", None)  # white space between elements
+    return _pruned_elements(sent) if isinstance(sent, dict) else sent or None
+
+
+def _pruned_elements(elements: dict[str, Any]) -> dict[str, Any] | None:
+    public = (item for item in _elements(elements).items() if plain_name(item[0]) not in SECRETS)
+    pruned = {name: _pruned(sent) for name, sent in public}
     return {name: left for name, left in pruned.items() if left is not None} or None
-
-
-def is_public(element: str) -> bool:
-    """Return whether an element may go to `OtherFields`."""
-    return plain_name(element) not in SECRETS
 
 
 def _as_json(value: Any) -> str | None:

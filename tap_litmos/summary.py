@@ -130,10 +130,7 @@ class Summary:
             slowdowns: How often the tap slowed down, as another program uses the key.
         """
         streams = {name: stats.figures() for name, stats in self.streams.items()}
-        totals = {
-            name: round(sum(figures[name] for figures in streams.values()), 3)
-            for name in (*_COLUMNS, *_NOTES)
-        }
+        totals = _totals(list(streams.values()))
         table = [
             [stream, *(f"{figures[name]:{shown}}" for name, shown in _COLUMNS.items())]
             for stream, figures in {**streams, "total": totals}.items()
@@ -147,6 +144,11 @@ class Summary:
         if named := [f"{name}: {', '.join(unknown[name])}" for name in unknown if unknown[name]]:
             text = "Unknown fields, kept in OtherFields if that is selected: %s"
             self._logger.warning(text, "; ".join(named))
+
+
+def _totals(streams: list[dict[str, Any]]) -> dict[str, Any]:
+    names = (*_COLUMNS, *_NOTES)
+    return {name: round(sum(figures[name] for figures in streams), 3) for name in names}
 
 
 def _note(figures: dict[str, Any]) -> str:

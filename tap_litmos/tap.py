@@ -139,7 +139,8 @@ class TapLitmos(Tap):
             for name, entry in Catalog.from_dict(self.catalog_dict).items():
                 stream = self.streams[name]
                 if isinstance(stream, ListingStream) and name not in catalog:
-                    stream.selected = True  # a catalog from before `detect_deletes` was set
+                    # A catalog from before `detect_deletes` was set.
+                    entry.metadata.root.selected = stream.selected = True
                     catalog.add_stream(entry)
         super().setup_mapper()
         for stream in self.litmos_streams:
