@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dbt_litmos"
+_QUERY = Path(__file__).with_name("page.sql")
 
 
 class DbtError(Exception):
@@ -52,18 +53,29 @@ class Marts:
         """
         self._run("run", "--quiet")
 
-    def figures(self) -> dict[str, Rows]:
-        """Return the rows that the page shows, by what they are about.
+    def figures(self, *, names: bool = False) -> dict[str, Rows]:
+        """Return the rows that the page shows, by subject.
+
+        Args:
+            names: Whether to include the names of people who are late.
 
         Raises:
             DbtError: If dbt fails.
         """
-        told = self._run("run-operation", "litmos.page", "--quiet")
-        _, start, rest = told.partition("{")
-        if not start:
-            raise DbtError(f"{self._command} ran, but told nothing of the marts")
-        found: dict[str, Rows] = json.loads(start + rest)
+        found: dict[str, Rows] = self._object("run-operation", "litmos.page", "--quiet")
+        sql = f"{{%- set names = {str(names).lower()} -%}}{_QUERY.read_text('utf-8')}"
+        query = ("show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql)
+        found["facts"] = self._object(*query)["show"]
         return {name: [_readable(row) for row in rows] for name, rows in found.items()}
+
+    def _object(self, *arguments: str) -> dict[str, Any]:
+        """Return the JSON object that a command of dbt prints, possibly after other lines."""
+        printed = self._run(*arguments)
+        _, start, rest = printed.partition("{")
+        if not start:
+            raise DbtError(f"{self._command} {arguments[0]} returned no rows of the marts")
+        found: dict[str, Any] = json.loads(start + rest)
+        return found
 
     def _run(self, *arguments: str) -> str:
         try:

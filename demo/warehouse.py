@@ -37,14 +37,16 @@ class Warehouse:
     def load(self, folders: Iterable[Path]) -> None:
         """Load each stream into a table that holds every row that came, as files do.
 
-        A column `_sdc_sequence` holds the number of the sync.
+        Two columns are added, as Meltano's targets do: `_sdc_sequence`, the number of the
+        sync, and `_sdc_batched_at`, when it wrote the file (UTC).
 
         Args:
             folders: The files of the syncs, oldest sync first.
         """
         for stream, entry in self._catalog.items():
             parts = [
-                f"select *, {number} as _sdc_sequence from {self._file(path, entry)}"  # noqa: S608
+                f"select *, {number} as _sdc_sequence, to_timestamp({path.stat().st_mtime})"  # noqa: S608
+                f" at time zone 'UTC' as _sdc_batched_at from {self._file(path, entry)}"
                 for number, folder in enumerate(folders)
                 if (path := folder / f"{stream}.jsonl").exists()
             ]
