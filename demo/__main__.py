@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     directory: Path = options.directory.resolve()
     _empty(directory)
     with sandbox(users=options.users) as config:
-        _say("Syncing a year of history; at the rate limit of the real Litmos, 10 minutes")
+        _say("Syncing a year of history; the rate limit of Litmos would stretch it to 10 minutes")
         first = sync("first", directory, config, options.target)
         _say(f"Waiting {options.pause:g} s while people go on learning")
         time.sleep(options.pause)
@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
     if not console.is_terminal:
         console = Console(width=100)
     console.print(_syncs(first, second, changes), highlight=False)
-    _say("\n".join(summary(figures)))
+    _say("\n".join(["", *summary(figures)]))
     for figure, meaning in tiles(figures):
         _say(f"  {figure} {meaning}")
     for what, where in (

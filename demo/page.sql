@@ -137,7 +137,7 @@ facts as (
         coalesce(cast(min(late_since) as {{ text }}), ''), count(*)
     from results
     where is_late = 1
-    group by 3, 4, 5
+    group by 3, 4, 5{{ ', user_id' if names }}
     {%- for stream in ('course_results', 'users') if execute %}
       {%- set table = load_relation(source('litmos', stream)) %}
       {%- set columns = adapter.get_columns_in_relation(table) if table else [] %}
