@@ -1,4 +1,4 @@
-"""The pipeline: the sandbox, and syncs of it through the tap into files."""
+"""Runs the sandbox, and syncs it through the tap into files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGGING = "logging.json"
-"""A file that a demo always makes."""
+"""A file in the folder of every demo."""
 
 _PATIENCE = 10
 
@@ -36,7 +36,7 @@ _LOGGING = {
 
 
 class DemoError(Exception):
-    """The demo cannot go on. The message is for the user."""
+    """The demo cannot continue. The message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Sync:
 
 @contextmanager
 def _running(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a program, which is stopped at the end of the block if it still runs."""
+    """Run a program; stop it at the end of the block if it is still running."""
     try:
         process = subprocess.Popen(command, text=True, **options)  # noqa: S603 - our own
     except OSError as error:
@@ -80,7 +80,7 @@ def _module(name: str, *arguments: str | Path) -> list[str | Path]:
 def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     """Serve an organisation on a free port, and yield a config for the tap.
 
-    It has no rate limit, as a year of history would take ten minutes with that of Litmos.
+    It has no rate limit: at that of Litmos, a year of history would take ten minutes.
     """
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
     with _running(*command, stdout=PIPE, stderr=PIPE) as process:
@@ -95,7 +95,7 @@ def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
 
 
 def _first_object(lines: IO[str] | None) -> str:
-    """Return the lines up to the end of a JSON object that is spread over them."""
+    """Return the first JSON object, which ends with a line that starts with `}`."""
     text = ""
     for line in lines or ():
         text += line
@@ -105,7 +105,7 @@ def _first_object(lines: IO[str] | None) -> str:
 
 
 def catalog() -> dict[str, dict[str, Any]]:
-    """Return for each stream what the tap says of it."""
+    """Return the tap's catalog entries, by stream."""
     found = subprocess.run(  # noqa: S603 - our own
         _module("tap_litmos", "--discover"), check=True, capture_output=True, text=True
     )
@@ -116,7 +116,7 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
     """Sync with the tap through target-jsonl into a folder of files.
 
     Args:
-        name: The name of the sync; the state of the one before is used if there is one.
+        name: The name of the sync. It resumes from the state of an earlier one, if any.
         directory: Where everything is kept.
         config: The tap's config.
         target: The command target-jsonl.
