@@ -29,20 +29,11 @@ WHITE = " \t\r\n"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # The first three skip what may hold an ampersand that is text. Where their end is missing they
 # skip all that follows: else it would be searched again from each further beginning.
-_HIGH = r"(?:[xX]0*[dD][89abAB][0-9a-fA-F]{2}|55(?:29[6-9]|[3-9]\d\d)|56(?:[0-2]\d\d|3[01]\d))"
-_LOW = (
-    r"(?:[xX]0*[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|56(?:3[2-9]\d|[4-9]\d\d)|57(?:[0-2]\d\d|3(?:[0-3]\d|4[0-3])))"
-)
 _AMPERSAND = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)"
-    rf"|&#(?P<high>{_HIGH});&#(?P<low>{_LOW});"
-    r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
+    r"|&(?:#(?P<digits>[xX][0-9a-fA-F]+|[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
     re.DOTALL,
 )
-_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
-"""A character beyond U+FFFF whose two UTF-16 halves were each written in UTF-8."""
-
 _OF_XML = {"amp", "lt", "gt", "quot", "apos"}
 _DECLARATION = re.compile(
     r"""\A(\ufeff|\xef\xbb\xbf)?(<\?xml\s[^>]{0,100}?)\s+encoding\s*=\s*["']([\w.:-]+)["']"""
@@ -55,10 +46,6 @@ _MARKS = (
     (b"\0<", "utf-16-be"),
 )
 """How a body begins that shows its encoding."""
-
-_BAD_BYTE = "undecodable byte"
-_BAD_CHARACTER = "forbidden character"
-_PAIRS = "character in two halves"
 
 
 def clean_body(content: bytes, charset: str | None, findings: Findings) -> bytes:
@@ -111,9 +98,9 @@ def _decode(content: bytes, charset: str | None, findings: Findings) -> bytes:
 def _to_text(content: bytes, encoding: str, findings: Findings) -> str:
     """Decode a body; replace what is not valid in its encoding."""
     try:
-        return content.decode(encoding)
+        return content.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:
-        findings.add(REPAIR, _BAD_BYTE)
+        findings.add(REPAIR, "undecodable byte")
         return content.decode(encoding, "replace")
 
 
@@ -144,42 +131,28 @@ def _refuse_document_type(name: str, *_: object) -> None:
 
 def _repair(content: bytes, findings: Findings) -> bytes:
     """Replace what XML forbids, raw or as a reference, and escape other ampersands."""
-    content, joined = _PAIR.subn(lambda pair: _joined(pair[0]), content)
-    findings.add(REPAIR, _PAIRS, times=joined)
-    text, replaced = _FORBIDDEN.subn(REPLACEMENT, _to_text(content, "utf-8", findings))
-    findings.add(REPAIR, _BAD_CHARACTER, times=replaced)
 
     def escaped(match: re.Match[str]) -> str:
-        found, name = match[0], match["name"]
+        found, digits, name = match[0], match["digits"], match["name"]
         if not found.startswith("&") or name in _OF_XML:
             return found
-        if match["high"]:
-            findings.add(REPAIR, _PAIRS)
-            high, low = _code(match["high"]), _code(match["low"])
-            return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
-        digits = match["hex"] or match["decimal"]
-        if digits and not _is_allowed(digits):
-            findings.add(REPAIR, _BAD_CHARACTER)
-            return REPLACEMENT
-        if digits and digits[0] != "X":  # `&#X41;` is not XML: only a lower-case x is
-            return found
-        character = chr(_code(digits)) if digits else html5.get(f"{name};")
+        if digits:
+            return _resolved(found, digits)
         findings.add(REPAIR, "invalid entity")
-        return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
+        character = html5.get(f"{name};")
+        return html.escape(character) if character else found.replace("&", "&amp;", 1)
 
-    return _AMPERSAND.sub(escaped, text).encode()
-
-
-def _joined(pair: bytes) -> bytes:
-    halves = pair.decode(errors="surrogatepass").encode("utf-16", "surrogatepass")
-    return halves.decode("utf-16").encode()
-
-
-def _is_allowed(digits: str) -> bool:
-    code = _code(digits)
-    return code <= sys.maxunicode and not _FORBIDDEN.match(chr(code))
+    text = _AMPERSAND.sub(escaped, _to_text(content, "utf-8", findings))
+    # This joins the two halves of a character beyond U+FFFF; half a character stays one.
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
+    findings.add(REPAIR, "forbidden character", times=replaced)
+    return text.encode()
 
 
-def _code(digits: str) -> int:
-    """Return the code point of a reference such as `31` or `x1F`."""
-    return int(digits.lstrip("xX").lstrip("0")[:8] or "0", 16 if digits[0] in "xX" else 10)
+def _resolved(reference: str, digits: str) -> str:
+    """Return a reference such as `&#31;`, as its character if XML does not allow it."""
+    code = int(digits.lstrip("xX").lstrip("0")[:8] or "0", 16 if digits[0] in "xX" else 10)
+    character = chr(code) if code <= sys.maxunicode else "\uffff"
+    is_xml = digits[0] != "X" and not _FORBIDDEN.match(character)  # `&#X41;` is not XML
+    return reference if is_xml else html.escape(character)

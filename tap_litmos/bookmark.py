@@ -157,19 +157,22 @@ def bookmarks_in(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         RunFailedError: If it is not a Singer state.
     """
-    stored = [state[name] for name in ("completed", "partial") if state.get(name)]
-    found: dict[str, Any] = {}
-    for part in stored or [state]:
-        inner = part.get("value") or part.get("singer_state") or part
-        found |= inner.get("bookmarks", {} if not inner else {"": None})
+    found = _bookmarks(state.get("completed", state)) | _bookmarks(state.get("partial", {}))
     if not all(isinstance(entry, dict) for entry in found.values()):
         raise RunFailedError(
             f"Not a Singer state: {state!r:.200}. Pass the last STATE message that the target "
             "emitted, or its value"
         )
     return {
-        name: {key: entry[key] for key in KEYS if key in entry} for name, entry in found.items()
+        stream: {key: entry[key] for key in KEYS if key in entry} for stream, entry in found.items()
     }
+
+
+def _bookmarks(state: dict[str, Any]) -> dict[str, Any]:
+    for wrapper in ("value", "singer_state"):
+        state = state.get(wrapper, state)
+    bookmarks = state.get("bookmarks", {"": None} if state else {})
+    return bookmarks if isinstance(bookmarks, dict) else {"": bookmarks}
 
 
 def _moment(value: Any) -> DateTime | None:

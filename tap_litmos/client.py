@@ -548,14 +548,8 @@ class ListingStream(LitmosStream):
         The ids of an incomplete list would pass for all that exist.
         """
         for _ in range(MAX_LIST_READINGS):
-            reading = self._read_once(job, job.window)
-            ids = []
-            for record in reading:
-                ids.append(record)
-                if self.ABORT_AT_RECORD_COUNT:
-                    break
-            last = job.readings[-1]
-            job.is_proved = last.is_snapshot or last.is_exact
+            ids = list(islice(self._read_once(job, job.window), self.ABORT_AT_RECORD_COUNT))
+            job.is_proved = job.readings[-1].is_intact
             if job.is_proved and not job.rows_without_key:
                 yield from ids
             if job.is_proved or job.rows_without_key:

@@ -187,6 +187,11 @@ class WindowPaginator(BaseAPIPaginator[int]):
         return not self._has_more and self.has_seams and not self.held_back
 
     @property
+    def is_intact(self) -> bool:
+        """Whether nothing moved while it was read."""
+        return self.is_snapshot or self.is_exact
+
+    @property
     def is_proved(self) -> bool:
         """Whether every row of a closed window came; asked when the reading is over.
 

@@ -105,7 +105,7 @@ def _read_again(
             keys, total = Keys(), before.total
         known = len(keys)
         before = yield from read(window, keys)
-        if before.is_snapshot or before.is_exact or len(keys) >= total:
+        if before.is_intact or len(keys) >= total:
             return True
         is_stuck = before.has_seams and len(keys) == known
         if window.is_open and (is_stuck or before.total != total):
