@@ -39,12 +39,7 @@ def _flag(name: str, description: str) -> th.Property[Any]:
 
 
 SETTINGS = th.PropertiesList(
-    _text(
-        "api_key",
-        "The key of an Account Owner: in Litmos, My profile & settings",
-        required=True,
-        secret=True,
-    ),
+    _text("api_key", "Key of an Account Owner (My profile & settings)", required=True, secret=True),
     _text(
         "start_date",
         "Read rows that changed since this ISO date or date-time (UTC unless it names a zone)",
@@ -146,10 +141,11 @@ def warnings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[s
     known = schema["properties"]
     for name in config:
         if name not in known:
-            close = difflib.get_close_matches(name.lower(), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            yield f"Unknown setting {name:.50} ignored{hint}"
-    if config.get("api_url") and config.get("region"):
+            hint = [
+                f"; did you mean {n}?" for n in difflib.get_close_matches(name.lower(), known, 1)
+            ]
+            yield f"Unknown setting {name:.50} ignored{''.join(hint)}"
+    if {"api_url", "region"} <= config.keys():
         yield "Setting region ignored, as api_url is set"
 
 
@@ -162,8 +158,6 @@ def broken_rules(config: Mapping[str, Any]) -> Iterator[str]:
     key = config["api_key"]
     if not key.strip() or not key.isprintable() or not key.isascii():
         yield "'api_key' is blank or contains characters that no key has; copy it again"
-    if not config["source"].isprintable():
-        yield "'source' contains characters that cannot be printed; remove them"
     if config.get("rate_limit_file") == ":memory:":
         yield "'rate_limit_file' must be the path of a file"
     yield from _broken_by_dates(config)

@@ -79,6 +79,8 @@ class SyncLog(Stream):
         window, requested_at, stats = job.window, job.requested_at, StreamStats()
         stats.add(job)
         complete_to = format_moment(window.complete_until(requested_at))
+        # Every warehouse has MD5; it shows what is missing, and is no proof against forgery.
+        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
         self._waiting.append(
             {
                 "Stream": job.stream.name,
@@ -93,19 +95,10 @@ class SyncLog(Stream):
                 "PagesReread": stats.pages_reread,
                 "RowsWithoutKey": job.rows_without_key,
                 "InvalidValues": sum(map(stats.findings.count, (INVALID_VALUE, REPAIR))),
-                "Digest": self._digest(),
+                "Digest": hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest(),
             }
         )
         self._hashes.clear()
-
-    def _digest(self) -> str:
-        """Return the MD5 of the sorted hashes of all rows, as 32 hexadecimal digits.
-
-        The hashes are hexadecimal digits too, without anything in between. Every warehouse has
-        MD5; it shows what is missing, and is no proof against forgery.
-        """
-        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
-        return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
 
     def flush(self) -> None:
         """Write the rows of all windows that are finished."""

@@ -210,10 +210,13 @@ class TapLitmos(Tap):
                 param.type = _JSONFile()
             param.is_eager = param.is_eager or param.name == "catalog"  # `--test` needs it
         text = "Check with at most 150 requests whether the account behaves as the tap assumes."
-        check = click.Option(
-            ["--check"], is_flag=True, help=text, callback=cls.cb_check, expose_value=False
-        )
-        command.params.append(check)
+        check: Any = {
+            "is_flag": True,
+            "expose_value": False,
+            "callback": cls.cb_check,
+            "help": text,
+        }
+        command.params.append(click.Option(["--check"], **check))
         return command
 
     @classmethod
