@@ -105,9 +105,10 @@ def _read_again(
             keys, total = Keys(), before.total
         known = len(keys)
         before = yield from read(window, keys)
-        if before.is_intact or len(keys) >= total:
+        brought_more = window.is_open and len(keys) > known  # a new row may hide a missing one
+        if before.is_intact or (len(keys) >= total and not brought_more):
             return True
-        is_stuck = before.has_seams and len(keys) == known
+        is_stuck = before.has_seams and not brought_more
         if window.is_open and (is_stuck or before.total != total):
             return False
     return False
