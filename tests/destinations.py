@@ -33,12 +33,14 @@ class Destination:
         group: The dependency group of the target.
         target: The name of its command.
         config: The target's config.
+        env: What the documentation adds to the target's environment.
         upserts: Whether it holds one row for each primary key.
     """
 
     group: str
     target: str
     config: Mapping[str, Any]
+    env: Mapping[str, str] = {}  # noqa: RUF012
     upserts = False
 
     def rows(self, stream: str) -> list[Record]:
@@ -115,6 +117,7 @@ def from_text(field: Field, text: str) -> Any:
 
 class Postgres(Destination):
     group = target = "target-postgres"
+    env = {"PGTZ": "UTC"}  # noqa: RUF012
     upserts = True
     types = {  # noqa: RUF012
         "string": "text",
@@ -191,6 +194,7 @@ class Postgres(Destination):
 
 class PipelinewisePostgres(Postgres):
     group = "pipelinewise-target-postgres"
+    env = {}  # noqa: RUF012
     types = Postgres.types | {
         "string": "character varying",
         "integer": "numeric",
@@ -324,7 +328,7 @@ def programs_of_postgres() -> list[Path]:
 
 @contextmanager
 def postgres() -> Iterator[dict[str, Any]]:
-    """Run a PostgreSQL of its own, and yield how to reach it."""
+    """Run a PostgreSQL of its own, whose zone is not UTC, and yield how to reach it."""
     folders = programs_of_postgres()
     if not folders:
         pytest.skip("there is no PostgreSQL here")
@@ -354,7 +358,7 @@ def postgres() -> Iterator[dict[str, Any]]:
         secret.write_text(password)
         options = ("--username=tap", "--auth=scram-sha-256", f"--pwfile={secret}")
         run("initdb", *options, "--encoding=UTF8", "--no-locale", "--no-sync")
-        server = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c timezone=UTC"
+        server = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c timezone=America/New_York"
         run("pg_ctl", "start", "-w", "-l", Path(folder, "log"), "-o", server)
         try:
             yield {

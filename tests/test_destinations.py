@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -93,6 +94,7 @@ class Pipeline:
         self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
         self._command = environment(destination.group) / destination.target
+        self._env = {**os.environ, "TZ": "America/New_York", **destination.env}
         self._recover = destination.recover
         self._log = folder / "log"
 
@@ -117,6 +119,7 @@ class Pipeline:
                 stdin=source.stdout,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=self._env,
             ) as sink,
         ):
             assert source.stdout

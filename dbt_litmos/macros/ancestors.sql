@@ -13,11 +13,11 @@ nullif(nullif({{ column }}, '0'), '')
   Args:
     nodes: A relation.
     id: Its column with the id of a node.
-    parent: Its column with the id of the node above; as `parent_id` says, it may be none.
+    parent: Its column with the id of the node above; null if none.
     name: Its column with the name of a node.
     parent_name: Its column with the name of the node above, for one that was not loaded.
 
-  Columns: node_id, ancestor_id, distance (1: directly above), path: the names from the
+  Columns: account, node_id, ancestor_id, distance (1: directly above), path: the names from the
   ancestor down to the node's parent, and is_top: whether nobody is above the ancestor.
 #}
 {% macro ancestors(nodes, id, parent, name, parent_name=none) %}
@@ -25,6 +25,7 @@ nullif(nullif({{ column }}, '0'), '')
 with recursive nodes as (
 
     select
+        node.account,
         cast(node.{{ id }} as {{ text }}) as id,
         cast(node.{{ parent }} as {{ text }}) as parent_id,
         cast(
@@ -33,15 +34,17 @@ with recursive nodes as (
             ) as {{ text }}
         ) as parent_name
     from {{ nodes }} as node
-    left join {{ nodes }} as above on above.{{ id }} = node.{{ parent }}
-    where {{ litmos.parent_id('node.' ~ parent) }} <> node.{{ id }}
+    left join {{ nodes }} as above
+        on above.{{ id }} = node.{{ parent }}{{ litmos.same_account('above', 'node') }}
+    where node.{{ parent }} <> node.{{ id }}
 
 ),
 
 {# Redshift wants the columns named; not every other database takes that. -#}
-climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'redshift' }} as (
+climb {{ '(account, node_id, ancestor_id, distance, path, passed)' if target.type == 'redshift' }} as (
 
     select
+        account,
         id as node_id,
         parent_id as ancestor_id,
         1 as distance,
@@ -52,23 +55,26 @@ climb {{ '(node_id, ancestor_id, distance, path, passed)' if target.type == 'red
     union all
 
     select
+        climb.account,
         climb.node_id,
         nodes.parent_id as ancestor_id,
         climb.distance + 1 as distance,
         cast({{ dbt.concat(["nodes.parent_name", "' > '", "climb.path"]) }} as {{ text }}) as path,
         cast({{ dbt.concat(["climb.passed", "nodes.parent_id", "'/'"]) }} as {{ text }}) as passed
     from climb
-    inner join nodes on nodes.id = climb.ancestor_id
+    inner join nodes
+        on nodes.id = climb.ancestor_id{{ litmos.same_account('nodes', 'climb') }}
     where climb.distance < {{ var('litmos__max_depth') }}
         and {{ dbt.position(dbt.concat(["'/'", "nodes.parent_id", "'/'"]), 'climb.passed') }} = 0
 
 )
 
 select
+    account,
     node_id,
     ancestor_id,
     distance,
     path,
-    row_number() over (partition by node_id order by distance desc) = 1 as is_top
+    row_number() over (partition by account, node_id order by distance desc) = 1 as is_top
 from climb
 {% endmacro %}

@@ -11,6 +11,15 @@
 {% endmacro %}
 
 
+{# A date-time, or null on the days that databases write for "no date". #}
+{% macro date_time(moment) -%}
+  case
+      when cast({{ moment }} as date) not in (cast('1900-01-01' as date), cast('9999-12-31' as date))
+          then {{ moment }}
+  end
+{%- endmacro %}
+
+
 {% macro without_zone(column) %}
   {{- return(adapter.dispatch('without_zone', 'litmos')(column)) -}}
 {% endmacro %}

@@ -10,8 +10,7 @@
     ) -%}
   {%- endif -%}
   {%- set queries = {
-      'overall': "select compliance.*, " ~ var('litmos__expiring_days')
-          ~ " as expiring_days from " ~ ref('litmos__compliance') ~ " as compliance",
+      'overall': litmos.overall(),
       'courses': "select * from " ~ ref('litmos__compliance_by_course'),
       'teams': "select * from " ~ ref('litmos__compliance_by_team') ~ " where people > 0",
       'managers': "select * from " ~ ref('litmos__compliance_by_manager') ~ " where people > 0",
@@ -38,6 +37,18 @@
     {%- do found.update({name: rows}) -%}
   {%- endfor -%}
   {%- do print(tojson(found)) -%}
+{% endmacro %}
+
+
+{# The figures of all accounts together. #}
+{% macro overall() %}
+  select
+      {{ litmos.today() }} as as_of,
+      {{ litmos.compliance_figures() }},
+      max(latest_change) as latest_change,
+      {{ var('litmos__expiring_days') }} as expiring_days
+  from {{ ref('litmos__course_results') }}
+  where is_current
 {% endmacro %}
 
 
@@ -75,5 +86,5 @@
       {{ litmos.compliance_figures(due_dates=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
-  group by learning_path_id
+  group by account, learning_path_id
 {% endmacro %}

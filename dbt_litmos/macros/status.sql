@@ -47,8 +47,9 @@ end
     due_dates: Whether there are any: learning paths have none.
 #}
 {% macro compliance_figures(due_dates=true) -%}
-    count(distinct user_id) as people,
-    count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
+    {%- set person = litmos.key(['user_id']) -%}
+    count(distinct {{ person }}) as people,
+    count(distinct case when status in ('overdue', 'lapsed') then {{ person }} end) as people_behind,
     count(*) as assigned,
     count(case when status in ('completed', 'expiring') then 1 end) as completed,
     count(case when status = 'expiring' then 1 end) as expiring,
@@ -62,6 +63,10 @@ end
         as percent_compliant
   {%- if due_dates %},
     count(case when is_due_soon then 1 end) as due_soon,
+    count(case when status in ('not_started', 'in_progress') and due_on is null then 1 end)
+        as open_without_due_date,
+    count(case when status in ('overdue', 'lapsed') and not is_assigned then 1 end)
+        as late_without_assignment,
     {{ litmos.percent("count(case when is_on_time then 1 end)", "count(is_on_time)") }}
         as percent_on_time
   {%- endif %}
@@ -83,7 +88,8 @@ end
 {% macro figures_beside_those_of_all(direct, all) -%}
   {%- for name in [
       'people', 'people_behind', 'assigned', 'completed', 'expiring', 'in_progress',
-      'not_started', 'overdue', 'lapsed', 'due_soon',
+      'not_started', 'overdue', 'lapsed', 'due_soon', 'open_without_due_date',
+      'late_without_assignment',
   ] %}
     coalesce({{ direct }}.{{ name }}, 0) as {{ name }},
   {%- endfor %}
@@ -91,7 +97,8 @@ end
     {{ direct }}.percent_compliant,
     {{ direct }}.percent_on_time,
   {%- for name in [
-      'people', 'people_behind', 'assigned', 'overdue', 'lapsed', 'percent_compliant',
+      'people', 'people_behind', 'assigned', 'completed', 'overdue', 'lapsed',
+      'percent_completed', 'percent_compliant',
   ] %}
     {{ all }}.{{ name }} as {{ name }}_in_tree{{ ',' if not loop.last }}
   {%- endfor %}
