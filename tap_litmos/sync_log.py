@@ -137,7 +137,8 @@ class Entry:
         self._are_dates = [name in dates for name in endpoint.key_fields]
         # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
         # The hash is that of the key's text, as hash(-1) is hash(-2).
-        self._rows: dict[int, bytes] = {}
+        self._rows: dict[int, tuple[bytes, str | None]] = {}
+        self._replication_key = endpoint.replication_key
 
     def add(self, page: Page, requests: int, *, accepted: bool) -> None:
         """Add a page: see `SyncLog.add`."""
@@ -145,12 +146,16 @@ class Entry:
         self._requests += requests
         if accepted:
             self._rows.update(
-                (hash(str(key)), self._hashed(version))
+                (hash(str(key)), (self._hashed(version), self._dated(record)))
                 for key, version, record in zip(
                     page.keys, page.versions, page.records, strict=True
                 )
                 if record is not None
             )
+
+    def _dated(self, record: Record) -> str | None:
+        """Return when a row last changed, by its own date."""
+        return record.get(self._replication_key or "") or record.get("CreatedDate")
 
     def _hashed(self, version: Iterable[Any]) -> bytes:
         """Return the MD5 of a row's key and replication value.
@@ -174,6 +179,12 @@ class Entry:
         counts = {
             name: count - self._before[name] for name, count in _counts(self._stats).items()
         }
+        dated = [
+            line
+            for line, date in self._rows.values()
+            if window is WHOLE_LIST
+            or (date and window.since <= datetime.fromisoformat(date) <= window.to)
+        ]
         complete_to = None if counts["RowsWithoutKey"] else window.complete_until(requested_at)
         return {
             "Stream": self._stats.stream,
@@ -182,22 +193,24 @@ class Entry:
             "CompleteTo": complete_to and format_moment(complete_to),
             "RequestedAt": format_moment(requested_at),
             "Rows": len(self._rows),
+            "RowsDatedInWindow": len(dated),
             "TotalCount": self._stats.total_count,
             "Pages": self._pages,
             "Requests": self._requests,
             "Retries": self._requests - self._pages,
             **counts,
-            "Digest": self.digest(),
+            "Digest": digest(dated),
         }
 
-    def digest(self) -> str:
-        """Return the MD5 of the sorted hashes of all rows, as 32 hexadecimal digits.
 
-        The hashes are written as hexadecimal digits too, without anything in between. MD5, as
-        every warehouse has it: it shows what is missing, and is no proof against forgery.
-        """
-        lines = "".join(sorted(row.hex() for row in self._rows.values()))
-        return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
+def digest(rows: Iterable[bytes]) -> str:
+    """Return the MD5 of the sorted hashes of rows, as 32 hexadecimal digits.
+
+    The hashes are written as hexadecimal digits too, without anything in between. MD5, as
+    every warehouse has it: it shows what is missing, and is no proof against forgery.
+    """
+    lines = "".join(sorted(row.hex() for row in rows))
+    return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
 
 
 def _counts(stats: StreamStats) -> dict[str, int]:

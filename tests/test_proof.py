@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -24,13 +24,14 @@ from support import (
     config_for,
     days_ago,
     fold,
+    page,
     run_tap,
     truth,
 )
 from test_destinations import Pause, Pipeline, statements
 
 from scripts.environment import ROOT
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -360,22 +361,60 @@ def test_a_row_that_is_missing_is_counted(warehouse: Warehouse, stream: str) -> 
     assert missing(warehouse, stream) == 1
 
 
-def test_rows_can_be_counted_however_litmos_reads_dates() -> None:
+def created_or_updated(org: Organisation) -> Callable[[Incoming], tuple[int, Any, bytes] | None]:
+    """Return a service that serves a user in the windows of creation and of the last change."""
+    rows = org.rows("users")
+
+    def answer(incoming: Incoming) -> tuple[int, Any, bytes] | None:
+        if incoming.stream != "users" or incoming.since is None or incoming.to is None:
+            return None
+        found = [
+            "".join(
+                f"<{name}>{row[name]:%Y-%m-%dT%H:%M:%S.%f}</{name}>"
+                for name in ("CreatedDate", "UpdatedDate")
+                if row[name]
+            )
+            + f"<Id>{row['Id']}</Id>"
+            for row in rows
+            if any(
+                date and incoming.since <= date <= incoming.to
+                for date in (row["CreatedDate"], row["UpdatedDate"])
+            )
+        ]
+        start, limit = incoming.start or 0, incoming.limit or 0
+        return 200, {}, page("users", *found[start : start + limit])
+
+    return answer
+
+
+@pytest.mark.parametrize("means", ["updated", "created or updated", "by day, in another zone"])
+def test_nothing_is_called_missing_whatever_the_service_means(means: str) -> None:
     org = Organisation(users=60, years=0.25, live=False)
-    with Sandbox(org, reading="day", zone=-8) as box:
-        catalog = catalog_of("sync_log", "course_results")
-        run = run_tap(config=config_for(box), catalog=catalog)
+    for number, row in enumerate(org.rows("users")):
+        if number % 2:
+            changed = row["CreatedDate"] + timedelta(days=10)
+            org.touch("users", row["Id"], UpdatedDate=min(changed, org.now()))
+    habits: dict[str, Any] = {
+        "updated": {},
+        "created or updated": {"on_request": created_or_updated(org)},
+        "by day, in another zone": {"reading": "day", "zone": -8},
+    }[means]
+    with Sandbox(org, **habits) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of("sync_log", "users"))
     assert run.status == 0
-    loaded = {stream: run.records(stream) for stream in ("sync_log", "course_results")}
-    [wide] = re.findall(r"`(\"Since\" - [^`]*)`", PROOF)
-    widened = adapted(
-        MISSING.replace('"Since" as since, "To" as until', wide), "course_results"
-    )
-    with in_duckdb(upserted(loaded)) as warehouse:
-        assert missing(warehouse, "course_results") > 0
-        assert warehouse.query(widened)[0]["Missing"] == 0
-        warehouse.run("delete from course_results")
-        assert warehouse.query(widened)[0]["Missing"] == warehouse.query(widened)[0]["Rows"]
+    log = run.records("sync_log")
+    twice = sum(row["Rows"] for row in log) - sum(row["RowsDatedInWindow"] for row in log)
+    assert (twice > 20) == (means == "created or updated")
+    with in_duckdb(upserted({"sync_log": log, "users": run.records("users")})) as warehouse:
+        assert missing(warehouse, "users") == 0
+        if means != "by day, in another zone":
+            assert differing(warehouse, "users") == []
+        for number, row in enumerate(run.records("users")[:3], 1):
+            warehouse.run(f"delete from users where \"Id\" = '{row['Id']}'")  # noqa: S608
+            assert missing(warehouse, "users") == number or "zone" in means
+        warehouse.run("delete from users")
+        [counted] = warehouse.query(MISSING)
+        assert counted["Missing"] == counted["Rows"]
 
 
 def test_a_row_that_was_altered_changes_the_digest(records: dict[str, list[Record]]) -> None:
