@@ -105,7 +105,8 @@ def _sources() -> dict[str, Any]:
                 "name": "litmos",
                 "description": "The tables into which tap-litmos is loaded",
                 "database": "{{ var('litmos__database', target.database) }}",
-                "schema": "{{ (var('litmos__schemas', []) or [var('litmos__schema', 'litmos')])[0] }}",
+                "schema": "{{ (var('litmos__schemas', []) or [none])[0] "
+                "or var('litmos__schema', 'litmos') }}",
                 "config": {
                     "loaded_at_field": "{{ var('litmos__loaded_at_field', '_sdc_batched_at') }}"
                 },
@@ -118,7 +119,10 @@ def _sources() -> dict[str, Any]:
 def _key(endpoint: Endpoint, *, every_version: bool) -> list[str]:
     """Return the columns that identify a row of a staging model."""
     version = [endpoint.replication_key] if every_version and endpoint.replication_key else []
-    return ["account", *(_renamed(endpoint, name) for name in (*endpoint.primary_key, *version))]
+    return [
+        "account",
+        *(_renamed(endpoint, name) for name in (*endpoint.primary_key, *version)),
+    ]
 
 
 def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, An
     if not endpoint.is_listing:
         config["where"] = f"not is_deleted and {name} <> '0'"
     arguments = {"to": f"ref('stg_litmos__{of}')", "field": f"{of.removesuffix('s')}_id"}
-    return {"relationships": {"arguments": arguments, "config": config}}
+    return {"litmos.refers_to": {"arguments": arguments, "config": config}}
 
 
 def _name(endpoint: Endpoint, *, every_version: bool = False) -> str:

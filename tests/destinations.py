@@ -40,7 +40,7 @@ class Destination:
     group: str
     target: str
     config: Mapping[str, Any]
-    env: Mapping[str, str] = {}  # noqa: RUF012
+    env: Mapping[str, str] = {}
     upserts = False
 
     def rows(self, stream: str) -> list[Record]:

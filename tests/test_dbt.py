@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
@@ -35,7 +34,7 @@ from scripts.staging import column
 from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 # All wait for the packages and builds of dbt, which take minutes on a slow machine.
@@ -56,8 +55,7 @@ drop schema litmos cascade;
 create schema litmos;
 create table litmos.users (
     id text, fullname text, active boolean, createddate timestamptz, updateddate timestamptz,
-    _sdc_batched_at timestamp, _sdc_deleted_at timestamp,
-    _sdc_sequence bigint, _sdc_received_at timestamp
+    _sdc_batched_at timestamp, _sdc_deleted_at timestamp
 );
 insert into litmos.users values
     ('a', 'Old', true, '2025-01-01 00:00Z', null, '2026-03-12', null),
@@ -67,6 +65,8 @@ insert into litmos.users values
     ('c', 'Not listed any more', true, '2025-01-01 00:00Z', null, '2026-03-11', null),
     ('d', 'Joined during the listing', true, '2026-03-12 00:00:01Z', null, '2026-03-12', null),
     ('e', 'Marked by the target', true, '2025-01-01 00:00Z', null, '2026-03-11', '2026-03-12');
+alter table litmos.users add column _sdc_sequence bigint;
+alter table litmos.users add column _sdc_received_at timestamp;
 update litmos.users set _sdc_sequence = 1773230400000, _sdc_received_at = '2026-03-11 08:00';
 create table litmos.user_logins (id text, lastlogin timestamp);
 insert into litmos.user_logins values ('a', '2026-03-11 00:00'), ('b', '1900-01-01 05:00');
@@ -164,15 +164,14 @@ def build_accounts(made: Built, folder: Path) -> None:
     place = folder / "accounts"
     place.mkdir()
     shutil.copy(folder / "warehouse.duckdb", place)
-    variables = {"litmos__schemas": ["litmos", "litmos_eu"]}
+    variables: dict[str, Any] = {"litmos__schemas": ["litmos", "litmos_eu"]}
     dbt = InDuckDB(place, made.today, litmos__test_relationships=False, **variables)
     tables = dbt.query("from information_schema.tables where table_schema = 'litmos'", "main")
     dbt.execute("create schema litmos_eu")
     for name in [row["table_name"] for row in tables]:
-        dbt.execute(f"create table litmos_eu.{name} as from litmos.{name}")  # noqa: S608
-    dbt.execute(
-        'delete from litmos_eu.users where "Id" = (select min("UserId") from litmos.course_results)'
-    )
+        dbt.execute(f"create table litmos_eu.{name} as from litmos.{name}")
+    someone = 'select min("UserId") from litmos.course_results'
+    dbt.execute(f'delete from litmos_eu.users where "Id" = ({someone})')  # noqa: S608
     dbt("build", "--warn-error", "--exclude-resource-type", "unit_test")
     made.accounts = dbt.models()
     warning = InDuckDB(place, made.today, "warning", **variables)
@@ -300,9 +299,7 @@ class InDuckDB(Dbt):
 
     database = "duckdb"
 
-    def __init__(
-        self, folder: Path, today: date, name: str = "dbt", **variables: Any
-    ) -> None:
+    def __init__(self, folder: Path, today: date, name: str = "dbt", **variables: Any) -> None:
         self._file, its = folder / "warehouse.duckdb", folder / name
         super().__init__(
             *("--project-dir", PACKAGE, "--profiles-dir", PACKAGE / "profiles"),
@@ -369,7 +366,7 @@ def test_everything_builds_and_every_test_passes(built: Built, database: str) ->
     [summary] = re.findall(r"Done\. (PASS=.*)", said)
     figures_of = dict(re.findall(r"([A-Z-]+)=(\d+)", summary))
     assert figures_of["WARN"] == figures_of["ERROR"] == figures_of["SKIP"] == "0"
-    assert ("unit tests" in said) == (database == "duckdb")
+    assert bool(re.search("Finished .* unit tests", said)) == (database == "duckdb")
     assert "eprecat" not in said
 
 
@@ -390,7 +387,7 @@ def test_a_load_whose_date_times_are_shifted_fails(built: Built) -> None:
 def test_rows_that_refer_to_nothing_fail_with_warn_error_unless_switched_off(
     built: Built,
 ) -> None:
-    assert re.findall(r"(?m)^.*FAIL \d+ relationships", built.orphans) or "relationships" in built.orphans
+    assert "litmos_refers_to_stg_litmos__course_results_user_id" in built.orphans
     assert built.accounts
 
 
@@ -526,22 +523,27 @@ def test_everybody_stands_where_the_dates_say(built: Built, marts: Marts) -> Non
 
 
 def test_a_result_says_whose_it_is_in_readable_names(built: Built, marts: Marts) -> None:
-    members = links(built.truth, "team_users", "TeamId", "teams")
-    team = {row["Id"]: html.unescape(row["Name"]).strip() for row in built.truth["teams"]}
     people = {row["Id"]: row for row in built.truth["users"]}
+    names = {row["Id"]: row["Name"] for row in built.truth["teams"]}
+    of = teams_of(built)
     for row in marts["course_results"]:
         person = people[row["user_id"]]
         assert row["email"] == person["Email"]
-        manager = people.get(person["ManagerId"])
-        assert row["manager_name"] == (manager["FullName"] if manager else person["ManagerName"])
-        teams = [
-            team[owner]
-            for owner, links_of in members.items()
-            if row["user_id"] in {link["Id"] for link in links_of}
-        ]
-        assert sorted((row["team_names"] or "").split(", ")) == sorted(teams if person["Active"] and teams else [""])
-    assert "&amp;" in json.dumps([row["Name"] for row in built.truth["teams"]])
+        manager = people.get(person["ManagerId"], {"FullName": person["ManagerName"]})
+        assert row["manager_name"] == manager["FullName"]
+        teams = sorted(names[team] for team in of[row["user_id"]]) if person["Active"] else []
+        assert sorted(filter(None, (row["team_names"] or "").split(", "))) == teams
+    assert "&amp;" in json.dumps([row["Name"] for row in built.truth["courses"]])
     assert "&amp;" not in json.dumps(marts)
+
+
+def teams_of(built: Built) -> dict[str, set[str]]:
+    """Return for each person the active teams of which they are members."""
+    found = defaultdict(set)
+    for team, members in links(built.truth, "team_users", "TeamId", "teams").items():
+        for row in members:
+            found[row["Id"]].add(team)
+    return found
 
 
 def test_the_figures_are_those_of_the_results(built: Built, marts: Marts) -> None:
@@ -550,61 +552,53 @@ def test_the_figures_are_those_of_the_results(built: Built, marts: Marts) -> Non
     assert overall.items() >= figures(current).items()
     assert overall["as_of"] == str(built.today)
     assert overall["assigned"] > 0
-    by_course = grouped(current, lambda row: [row["course_id"]])
-    assert {row["course_id"] for row in marts["compliance_by_course"]} == set(by_course)
     for row in marts["compliance_by_course"]:
-        results = by_course[row["course_id"]]
+        results = [result for result in current if result["course_id"] == row["course_id"]]
         assert row.items() >= figures(results).items()
         assert row["is_required"] == any(result["is_required"] for result in results)
+    assert sum(row["assigned"] for row in marts["compliance_by_course"]) == len(current)
 
 
-def grouped(rows: Rows, keys: Callable[[dict[str, Any]], Iterable[str]]) -> dict[str, Rows]:
-    groups = defaultdict(list)
-    for row in rows:
-        for key in keys(row):
-            groups[key].append(row)
-    return groups
-
-
-@pytest.mark.parametrize("key", ["team_id", "manager_id"])
-def test_the_figures_of_teams_and_managers_are_those_of_their_people(
-    built: Built, marts: Marts, key: str
+@pytest.mark.parametrize("mart", ["team", "manager"])
+def test_the_figures_of_groups_are_those_of_their_people(
+    built: Built, marts: Marts, mart: str
 ) -> None:
-    stream, parent = {
-        "team_id": ("teams", "ParentTeamId"),
-        "manager_id": ("users", "ManagerId"),
-    }[key]
-    above = lines({row["Id"]: row[parent] for row in built.truth[stream]})
-    if key == "team_id":
+    if mart == "team":
+        direct = teams_of(built)
+        above = lines({row["Id"]: row["ParentTeamId"] for row in built.truth["teams"]})
         active = {row["Id"] for row in in_force(built.truth["teams"])}
-        members = links(built.truth, "team_users", "TeamId", "teams")
-        direct = grouped(
-            [{"user": row["Id"], "team": team} for team in members for row in members[team]],
-            lambda row: [row["user"]],
-        )
-        of = {user: {row["team"] for row in rows} for user, rows in direct.items()}
         tree = {
-            user: active.intersection(*[{team, *above[team]} for team in teams][:1]).union(
-                *[active.intersection({team, *above[team]}) for team in teams]
-            )
-            for user, teams in of.items()
+            user: active & teams.union(*(above[team] for team in teams))
+            for user, teams in direct.items()
         }
     else:
-        of = {user: set(line[:1]) for user, line in above.items()}
+        above = lines({row["Id"]: row["ManagerId"] for row in built.truth["users"]})
+        direct = {user: set(line[:1]) for user, line in above.items()}
         tree = {user: set(line) for user, line in above.items()}
-        assert max(map(len, above.values())) > 1
+    assert max(map(len, above.values())) > 1
     current = [row for row in marts["course_results"] if row["is_current"]]
-    directly, in_all = (
-        grouped(current, lambda row, groups=groups: groups.get(row["user_id"], ()))  # type: ignore[misc]
-        for groups in (of, tree)
+    directly, whole = (
+        {key: figures(rows) for key, rows in grouped(current, groups).items()}
+        for groups in (direct, tree)
     )
-    rows = marts[f"compliance_by_{key.removesuffix('_id')}"]
-    assert {row[key] for row in rows} == set(in_all)
-    for row in rows:
-        assert row.items() >= figures(directly.get(row[key], [])).items()
-        whole = figures(in_all[row[key]])
-        for name in {name for name in row if name.endswith("_in_tree")}:
-            assert row[name] == whole[name.removesuffix("_in_tree")]
+    found = marts[f"compliance_by_{mart}"]
+    assert {row[f"{mart}_id"] for row in found} == set(whole)
+    for row in found:
+        key = row[f"{mart}_id"]
+        assert row.items() >= directly.get(key, figures([])).items()
+        in_tree = {name for name in row if name.endswith("_in_tree")}
+        assert len(in_tree) == 8
+        for name in in_tree:
+            assert row[name] == whole[key][name.removesuffix("_in_tree")]
+
+
+def grouped(results: Rows, groups: Mapping[str, Iterable[str]]) -> dict[str, Rows]:
+    """Return results by the groups of their people."""
+    found = defaultdict(list)
+    for row in results:
+        for key in groups.get(row["user_id"], ()):
+            found[key].append(row)
+    return found
 
 
 def test_recertifications_fall_due_in_their_months(built: Built, marts: Marts) -> None:
