@@ -45,7 +45,6 @@
   select
       {{ litmos.today() }} as as_of,
       {{ litmos.compliance_figures() }},
-      max(latest_change) as latest_change,
       {{ var('litmos__expiring_days') }} as expiring_days
   from {{ ref('litmos__course_results') }}
   where is_current

@@ -101,7 +101,6 @@ paired as (
             as assigned_date,
         {{ litmos.readable('result.name') }} as course_name,
         result.user_name,
-        coalesce(result.updated_date, result.created_date) as latest_change,
         result.created_date,
         result.started_date,
         result.completed_date,
@@ -127,7 +126,6 @@ valid as (
         course_id,
         course_name,
         user_name,
-        latest_change,
         is_assigned,
         is_active or is_assigned_anew as is_active,
         has_result and not is_assigned_anew as has_result,
@@ -159,7 +157,6 @@ facts as (
         coalesce(course.name, valid.course_name) as course_name,
         course.compliant_till_days is not null or valid.compliant_till_date is not null
             as is_recurring,
-        valid.latest_change,
         valid.is_assigned,
         valid.has_result,
         valid.is_active
@@ -293,6 +290,5 @@ select
         as days_lapsed,
     case when is_completed then {{ litmos.days_between('assigned_on', 'completed_on') }} end
         as days_to_complete,
-    latest_change,
     {{ litmos.today() }} as as_of
 from told
