@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
 
 Row = dict[str, Any]
 Rows = list[Row]
 LATE = {"overdue", "lapsed"}
-
-
-def assignments(rows: Mapping[str, Rows]) -> Iterator[tuple[Any, ...]]:
-    """Yield person, course, reason, team, path, and when that last changed."""
-    members = links(rows, "team_users", "TeamId", "teams")
-    courses = links(rows, "learning_path_courses", "LearningPathId", "learning_paths")
-    for row in in_force(rows["user_courses"]):
-        yield row["UserId"], row["Id"], "user", None, None, changed(row)
-    for row in in_force(rows["team_courses"]):
-        if row["IsInTeamLibrary"] or row["LearningPathAssignment"]:
-            continue
-        for member in members[row["TeamId"]]:
-            since = changed(row, member)
-            yield member["Id"], row["Id"], "team", row["TeamId"], None, since
-    for row in in_force(rows["learning_path_users"]):
-        path = row["LearningPathId"]
-        for course in courses[path]:
-            yield row["Id"], course["Id"], "learning_path", None, path, changed(row, course)
-    for row in in_force(rows["team_learning_paths"]):
-        if row["IsInTeamLibrary"]:
-            continue
-        team, path = row["TeamId"], row["Id"]
-        for member, course in product(members[team], courses[path]):
-            since = changed(row, member, course)
-            yield member["Id"], course["Id"], "team_learning_path", team, path, since
 
 
 def links(rows: Mapping[str, Rows], stream: str, key: str, owners: str) -> dict[str, Rows]:
@@ -53,12 +26,6 @@ def links(rows: Mapping[str, Rows], stream: str, key: str, owners: str) -> dict[
 def in_force(rows: Iterable[Row]) -> Rows:
     """Return the rows that are active."""
     return [row for row in rows if row["Active"]]
-
-
-def changed(*rows: Row) -> datetime:
-    """Return when the last of some rows changed."""
-    moments: list[datetime] = [row["UpdatedDate"] or row["CreatedDate"] for row in rows]
-    return max(moments)
 
 
 def lines(parents: Mapping[str, str | None]) -> dict[str, list[str]]:

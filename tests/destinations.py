@@ -132,38 +132,17 @@ class Postgres(Destination):
         self.server = server
         self.config = {**server, "default_target_schema": f"litmos_{secrets.token_hex(4)}"}
 
-    def query(self, sql: str) -> list[Record]:
-        """Return the rows that a query finds."""
-        found = self.psql(f"select row_to_json(found) from ({sql}) found")  # noqa: S608
-        return [json.loads(line) for line in found.splitlines()]
+    def query(self, sql: str, schema: str = "public") -> list[Record]:
+        """Return the rows that a query finds, which need not name the schema."""
+        query = f"set search_path to {schema}; select row_to_json(found) from ({sql}) found"  # noqa: S608
+        return [json.loads(line) for line in self.psql(query).splitlines()[1:]]
 
     def psql(self, sql: str) -> str:
         """Run a statement; return what it prints."""
-        server = self.server
-        done = subprocess.run(  # noqa: S603
-            [
-                programs_of_postgres()[0] / "psql",
-                "-X",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                sql,
-            ],
-            env={
-                **os.environ,
-                "PGHOST": server["host"],
-                "PGPORT": str(server["port"]),
-                "PGUSER": server["user"],
-                "PGPASSWORD": server["password"],
-                "PGDATABASE": server["database"],
-                "PGCLIENTENCODING": "UTF8",
-            },
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
+        url = "postgresql://{user}:{password}@{host}:{port}/{database}?client_encoding=UTF8"
+        options = ("-X", "-At", "-v", "ON_ERROR_STOP=1", "-d", url.format(**self.server))
+        psql = programs_of_postgres()[0] / "psql"
+        return subprocess.check_output([psql, *options, "-c", sql], encoding="utf-8")  # noqa: S603
 
     def rows(self, stream: str) -> list[Record]:
         found = self.query(f"select * from {self.config['default_target_schema']}.{stream}")  # noqa: S608

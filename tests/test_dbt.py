@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 import yaml
-from compliance import assignments, figures, in_force, lines, links, status
+from compliance import figures, in_force, lines, links, status
 from destinations import Postgres, postgres
 from shared import once
 from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_tap
@@ -97,30 +97,21 @@ class Built:
         today: The day as of which statuses are told.
         password: The password of PostgreSQL.
         truth: The rows of the organisation, with typed values.
-        models: For each database and model the rows.
-        said: For each database what dbt said, or Meltano for it.
+        models: For each database and model the rows; "accounts": with two accounts, of which
+            the second lacks a user; "odd duckdb": from tables as no target of ours makes them.
+        said: For each database what dbt said, or Meltano for it; "orphans": of results without
+            that user; "shifted duckdb": of the odd tables; "nothing": when nothing was loaded.
         page: For each database what the page is told.
         asked: For each database what the statements of the package's README find.
-        odd: For each database and staging model what became of tables as no target of ours
-            makes them.
-        shifted: What dbt said of these users.
-        accounts: The models with two accounts, of which the second lacks a user.
-        orphans: What dbt said of results without that user.
-        nothing: What dbt said when nothing was loaded at all.
     """
 
     today: date
     password: str
-    truth: dict[str, Rows] = field(default_factory=dict)
+    truth: dict[str, Rows]
     models: dict[str, dict[str, Rows]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     page: dict[str, dict[str, Rows]] = field(default_factory=dict)
     asked: dict[str, list[Rows]] = field(default_factory=dict)
-    odd: dict[str, dict[str, Rows]] = field(default_factory=dict)
-    shifted: str = ""
-    accounts: dict[str, Rows] = field(default_factory=dict)
-    orphans: str = ""
-    nothing: str = ""
 
 
 @pytest.fixture(scope="session")
@@ -139,8 +130,10 @@ def build(folder: Path) -> Built:
             load(org, box, folder, destination)
             said = project(*RUN_JOB)
         [overall] = destination.query(f"select as_of from {MARTS}.litmos__compliance")  # noqa: S608
-        made = Built(date.fromisoformat(overall["as_of"]), server["password"])
-        made.truth = {stream: org.rows(stream) for stream in DEFAULT_STREAMS}
+        truth: dict[str, Rows] = {
+            stream: list(map(dict, org.rows(stream))) for stream in DEFAULT_STREAMS
+        }
+        made = Built(date.fromisoformat(overall["as_of"]), server["password"], truth)
         made.said["postgres"] = said
         in_duckdb = InDuckDB(folder, made.today)
         build_accounts(made, folder)
@@ -173,10 +166,10 @@ def build_accounts(made: Built, folder: Path) -> None:
     someone = 'select min("UserId") from litmos.course_results'
     dbt.execute(f'delete from litmos_eu.users where "Id" = ({someone})')  # noqa: S608
     dbt("build", "--warn-error", "--exclude-resource-type", "unit_test")
-    made.accounts = dbt.models()
+    made.models["accounts"] = dbt.models()
     warning = InDuckDB(place, made.today, "warning", **variables)
     chosen = ("--select", "stg_litmos__course_results")
-    made.orphans = warning("test", "--warn-error", *chosen, status=1)
+    made.said["orphans"] = warning("test", "--warn-error", *chosen, status=1)
 
 
 def ask(made: Built, dbt: Dbt) -> None:
@@ -192,11 +185,12 @@ def ask(made: Built, dbt: Dbt) -> None:
     chosen = ("users", "user_logins", "courses", "course_results", "user_ids")
     names = [f"stg_litmos__{name}" for name in chosen]
     dbt("run", "--select", *names)
-    made.odd[database] = dbt.models(*names)
-    made.shifted += dbt("test", "--select", "date_times_are_utc", status=1)
+    made.models[f"odd {database}"] = dbt.models(*names)
+    shifted = dbt("test", "--select", "date_times_are_utc", status=1)
+    made.said[f"shifted {database}"] = shifted
     if database == "duckdb":
         dbt.execute("drop schema litmos cascade")
-        made.nothing = dbt("run", "--select", "stg_litmos__users", status=1)
+        made.said["nothing"] = dbt("run", "--select", "stg_litmos__users", status=1)
 
 
 def load(org: Organisation, box: Sandbox, folder: Path, destination: Postgres) -> None:
@@ -284,11 +278,7 @@ class InPostgres(Dbt):
         self._destination = destination
 
     def query(self, sql: str, schema: str = MARTS) -> Rows:
-        sql = sql.strip().removesuffix(";")
-        lines = self._destination.psql(
-            f"set search_path to {schema};select row_to_json(found) from ({sql}) found"  # noqa: S608
-        ).splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return self._destination.query(sql.strip().removesuffix(";"), schema)
 
     def execute(self, sql: str) -> None:
         self._destination.psql(sql)
@@ -377,23 +367,28 @@ def test_an_empty_project_of_meltano_ends_in_answers(built: Built) -> None:
 
 
 def test_where_nothing_is_loaded_it_says_so_and_fails(built: Built) -> None:
-    assert "No table of tap-litmos in warehouse.litmos: load it first, or set" in built.nothing
+    assert (
+        "No table of tap-litmos in warehouse.litmos: load it first, or set"
+        in built.said["nothing"]
+    )
 
 
-def test_a_load_whose_date_times_are_shifted_fails(built: Built) -> None:
-    assert built.shifted.count("Got 1 result, configured to fail if != 0") == len(DATABASES)
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_load_whose_date_times_are_shifted_fails(built: Built, database: str) -> None:
+    assert "Got 1 result, configured to fail if != 0" in built.said[f"shifted {database}"]
 
 
 def test_rows_that_refer_to_nothing_fail_with_warn_error_unless_switched_off(
     built: Built,
 ) -> None:
-    assert "litmos_refers_to_stg_litmos__course_results_user_id" in built.orphans
-    assert built.accounts
+    orphans = built.said["orphans"]
+    assert "Failure in test litmos_refers_to_stg_litmos__course_results_user_id" in orphans
+    assert built.models["accounts"]  # built with --warn-error
 
 
 def test_accounts_keep_apart(built: Built) -> None:
     alone = built.models["duckdb"]
-    for name, rows in built.accounts.items():
+    for name, rows in built.models["accounts"].items():
         first = [
             {
                 column: value.removeprefix("litmos/") if isinstance(value, str) else value
@@ -404,7 +399,9 @@ def test_accounts_keep_apart(built: Built) -> None:
         ]
         assert in_order(first) == in_order(alone[name]), name
         assert len(rows) > len(first) or not rows
-    [us, eu] = sorted(built.accounts["litmos__compliance"], key=lambda row: row["account"])
+    [us, eu] = sorted(
+        built.models["accounts"]["litmos__compliance"], key=lambda row: row["account"]
+    )
     assert eu["people"] == us["people"] > 0
 
 
@@ -431,7 +428,7 @@ def test_staging_holds_each_row_once_as_it_is_now(
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_staging_takes_tables_as_they_are(built: Built, database: str) -> None:
-    odd = built.odd[database]
+    odd = built.models[f"odd {database}"]
     people = {row["user_id"]: row for row in odd["stg_litmos__users"]}
     assert {
         user: row["full_name"] for user, row in people.items() if not row["is_deleted"]
@@ -478,14 +475,6 @@ def test_history_holds_what_a_target_has_kept(built: Built) -> None:
     before = [row for row in appended if not row["is_latest"]]
     assert len(before) == 2
     assert all(row["is_active"] and row["valid_to"] > row["valid_from"] for row in before)
-
-
-def test_everybody_has_what_there_is_a_reason_for(built: Built, marts: Marts) -> None:
-    names = ("user_id", "course_id", "reason", "team_id", "learning_path_id", "last_changed")
-    found = [tuple(row[name] for name in names) for row in marts["assignments"]]
-    expected = [(*known, _plain(since)) for *known, since in assignments(built.truth)]
-    assert Counter(found) == Counter(expected)
-    assert {reason for _, _, reason, *_ in found} >= {"user", "team", "team_learning_path"}
 
 
 def test_everybody_stands_where_the_dates_say(built: Built, marts: Marts) -> None:
@@ -601,36 +590,15 @@ def grouped(results: Rows, groups: Mapping[str, Iterable[str]]) -> dict[str, Row
     return found
 
 
-def test_recertifications_fall_due_in_their_months(built: Built, marts: Marts) -> None:
-    found = {
-        (row["due_month"], row["course_id"]): row["people"]
-        for row in marts["recertifications_due"]
-    }
-    end = (built.today.replace(day=1) + timedelta(days=400)).replace(day=1)
-    expected = Counter(
-        (f"{row['compliant_till_on'][:7]}-01", row["course_id"])
-        for row in marts["course_results"]
-        if row["is_current"] and str(built.today) <= (row["compliant_till_on"] or "") < str(end)
-    )
-    assert found == expected
-    assert len(found) > 5
-
-
 def test_training_hours_add_up(built: Built, marts: Marts) -> None:
-    hours: dict[tuple[str, str], float] = defaultdict(float)
-    unknown: Counter[tuple[str, str]] = Counter()
-    for row in built.truth["module_results"]:
-        trained = row["FinishedDate"] or row["UpdatedDate"] or row["CreatedDate"]
-        of = row["UserId"], f"{trained:%Y-%m}-01"
-        hour, minute, second = map(float, (row["TimeTaken"] or "0:0:0").split(":"))
-        hours[of] += hour + minute / 60 + second / 3600
-        unknown[of] += not row["TimeTaken"]
-    found = {(row["user_id"], row["month"]): row for row in marts["training_hours"]}
-    assert {key: row["hours"] for key, row in found.items()} == {
-        key: pytest.approx(total, abs=0.006) for key, total in hours.items()
-    }
-    assert {key: row["modules_without_time"] for key, row in found.items()} == unknown
-    assert sum(hours.values()) > 100
+    times = [row["TimeTaken"] for row in built.truth["module_results"]]
+    parts = [map(int, time.split(":")) for time in times if time]
+    hours = sum(hour + minute / 60 + second / 3600 for hour, minute, second in parts)
+    assert sum(row["hours"] for row in marts["training_hours"]) == pytest.approx(
+        hours, rel=0.01
+    )
+    unknown = sum(row["modules_without_time"] for row in marts["training_hours"])
+    assert (unknown, hours > 100) == (len(times) - len(parts), True)
 
 
 # Where it runs

@@ -109,16 +109,13 @@ class InPostgres(Warehouse):
 
     def __init__(self, destination: Postgres) -> None:
         self._destination = destination
-        self._path = f"set search_path to {destination.config['default_target_schema']};"
+        self._schema = destination.config["default_target_schema"]
 
     def query(self, sql: str) -> list[Record]:
-        said = self._destination.psql(
-            f"{self._path} select row_to_json(found) from ({sql}) found"  # noqa: S608
-        )
-        return [json.loads(line) for line in said.splitlines() if line != "SET"]
+        return self._destination.query(sql, self._schema)
 
     def run(self, sql: str) -> None:
-        self._destination.psql(f"{self._path} {sql}")
+        self._destination.psql(f"set search_path to {self._schema}; {sql}")
 
 
 @contextmanager
