@@ -156,7 +156,7 @@ def _columns(endpoint: Endpoint, *, every_version: bool) -> list[dict[str, Any]]
 
 
 def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, Any]:
-    """Return a test that warns of rows that refer to a row that is not there.
+    """Return a test that warns of rows that refer to a missing row.
 
     The row may have changed last before the `start_date`, or be deleted for good.
 

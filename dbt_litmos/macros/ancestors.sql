@@ -1,24 +1,24 @@
-{# The id of a manager or a parent team: Litmos says 0 for none. #}
+{# The id of a manager or parent team; Litmos sends 0 for none. #}
 {% macro parent_id(column) -%}
 nullif(nullif({{ column }}, '0'), '')
 {%- endmacro %}
 
 
 {#
-  Who stands above whom: a row for each node and each of those above it.
+  A row for each node and each node above it.
 
-  The climb ends at a node that was passed already, and after `litmos__max_depth` steps:
-  an account can hold circles, as nothing is known to forbid them.
+  The climb stops at a node it has visited, and after `litmos__max_depth` steps, because Litmos may
+  allow circles.
 
   Args:
     nodes: A relation.
     id: Its column with the id of a node.
-    parent: Its column with the id of the node above; null if none.
+    parent: Its column with the id of the node above, null if none.
     name: Its column with the name of a node.
-    parent_name: Its column with the name of the node above, for one that was not loaded.
+    parent_name: Its column with the name of the node above, in case that node was not loaded.
 
-  Columns: account, node_id, ancestor_id, distance (1: directly above), path: the names from the
-  ancestor down to the node's parent, and is_top: whether nobody is above the ancestor.
+  Columns: account, node_id, ancestor_id, distance (1: directly above), path (names from the
+  ancestor down to the node's parent), is_top (whether nobody is above the ancestor).
 #}
 {% macro ancestors(nodes, id, parent, name, parent_name=none) %}
 {%- set text = dbt.type_string() -%}

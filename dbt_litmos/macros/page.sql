@@ -1,5 +1,5 @@
 {#
-  Print what the page shows, as one JSON object of lists of rows. It asks the marts alone.
+  Print what the page shows, as a JSON object of lists of rows from the marts.
 
     dbt run-operation litmos.page --quiet
 #}
@@ -51,7 +51,7 @@
 {% endmacro %}
 
 
-{# What happened within the last 7 and the last 30 days, today included. #}
+{# What happened within the last 7 and 30 days, including today. #}
 {% macro changes() %}
   {%- set events = {
       'assigned': ('assigned_on', "true"),
@@ -60,7 +60,7 @@
       'lapsed': ('compliant_till_on', "status = 'lapsed'"),
   } -%}
   {%- for event, (day, condition) in events.items() -%}
-    {#- What was due on a day is overdue from the next day on. -#}
+    {#- What was due on a day is overdue from the next day. -#}
     {%- set until = 1 if event in ('overdue', 'lapsed') else 0 -%}
     {%- set age = litmos.days_between(day, 'as_of') -%}
     select
@@ -77,7 +77,7 @@
 {% endmacro %}
 
 
-{# Learning paths, told like courses: one for each person and path. #}
+{# The figures of learning paths, per person and path. #}
 {% macro paths() %}
   select
       learning_path_id,

@@ -1,4 +1,4 @@
-{# Return where a stream was loaded: for each account that has the table, account and relation. #}
+{# Return pairs of account and relation, one for each account that has the stream's table. #}
 {% macro loaded(stream) %}
   {% set table = source('litmos', stream) %}
   {% set found = [] %}
@@ -13,8 +13,8 @@
 
 
 {#
-  Fail if a schema holds no table of the tap: then the variables name another place than the
-  target loads into. One table that is missing was not selected.
+  Fail if a schema contains no table of the tap: the variables must be wrong. A single missing
+  table was not selected.
 #}
 {% macro fail_if_nothing_is_loaded() %}
   {% set tables = graph.sources.values() | selectattr('package_name', 'equalto', 'litmos') | list %}
@@ -35,7 +35,7 @@
 {% endmacro %}
 
 
-{# Return the columns of a table by their names in small letters: targets differ in case. #}
+{# Return the columns of a table by lowercase name, because targets differ in case. #}
 {% macro columns_by_name(relation) %}
   {% set found = {} %}
   {% if relation is not none %}
@@ -57,7 +57,7 @@
 {% endmacro %}
 
 
-{# A column as the kind says, null if the table does not have it. #}
+{# A column cast to the type of its kind; null if the table does not have it. #}
 {% macro typed(columns, name, kind) %}
   {%- set column = columns.get(name | lower) -%}
   {%- if column is none -%}
@@ -71,18 +71,18 @@
 
 
 {#
-  Select from a table as the tap's rows were loaded: snake case, typed, each key once.
+  Select the rows of a stream: snake case, typed, one row per key.
 
-  Of the rows with one key the one that changed last counts, and of those the one that was
-  loaded last: so a target that appends gives the same as one that replaces. Of the listings
-  of ids the latest one counts.
+  Of several rows with one key, the one that changed last counts, then the one loaded last. So a
+  target that appends gives the same result as one that upserts. Of several listings of ids, the
+  latest counts.
 
   Args:
     stream: The name of the stream.
-    fields: For each field its name as loaded, its name here, and its kind.
+    fields: Name as loaded, name here, and kind of each field.
     key: The fields that identify a row.
     changed: The field that says when a row last changed.
-    listing: The stream that lists the ids of all that exist, if there is one.
+    listing: The stream that lists all ids that exist, if there is one.
     every_version: Whether to keep a row for each moment of change.
 #}
 {% macro stage(stream, fields, key, changed=none, listing=none, every_version=false) %}
@@ -137,7 +137,7 @@ select
 {%- if changed %}
     loaded.is_marked
     {%- if listing %}
-    -- What was created while the list was read need not be in it.
+    -- A row created while the list was read may be missing from it.
     or (
         listed.listed_at is null
         and coalesce(
@@ -158,7 +158,7 @@ left join (
 {%- endif %}
 where loaded.latest = 1
 {%- if not changed %}
-    -- What only an earlier list has was deleted since.
+    -- Ids that only an earlier list has were deleted since.
     and (loaded.listed_at = loaded.last_listed_at or loaded.last_listed_at is null)
 {%- endif %}
 {%- for name, alias, kind in fields if name in key and kind == 'datetime' %}
@@ -167,7 +167,7 @@ where loaded.latest = 1
 {% endmacro %}
 
 
-{# A number with fractions, of 64 bits: what DuckDB calls a float has 32. #}
+{# A 64-bit floating-point type: DuckDB's float has 32 bits. #}
 {% macro type_double() %}
   {{- return(adapter.dispatch('type_double', 'litmos')()) -}}
 {% endmacro %}

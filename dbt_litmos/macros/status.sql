@@ -1,6 +1,6 @@
 {#
-  When the last of some rows changed that together make an assignment; those without any date
-  do not count. In some databases one null would make the greatest null.
+  When the rows behind an assignment last changed, ignoring rows without a date. In some
+  databases, `greatest` returns null if any argument is null.
 #}
 {% macro last_change_of(rows) -%}
   {%- set dates = [] -%}
@@ -16,10 +16,10 @@
 
 
 {#
-  The status of a result. It is told by days, not by the flags that Litmos sends: a flag is
-  as old as the row's last change, and a row does not change when a date passes.
+  The status of a result, from its days and not from Litmos' flags: a flag is as old as the row's
+  last change, and a row does not change when a date passes.
 
-  On the day on which something is due, or lapses, all is still well.
+  Nothing is overdue or lapsed on the day itself.
 
   Reads: is_completed, is_started, is_flagged_overdue, due_on, compliant_till_on.
 #}
@@ -41,10 +41,10 @@ end
 
 
 {#
-  The figures of compliance over results, which are told the same way everywhere.
+  The compliance figures of a group of results.
 
   Args:
-    due_dates: Whether there are any: learning paths have none.
+    due_dates: False for learning paths, which have no due dates.
 #}
 {% macro compliance_figures(due_dates=true) -%}
     {%- set person = litmos.key(['user_id']) -%}
@@ -79,11 +79,11 @@ end
 
 
 {#
-  The figures of those directly below beside some of all below.
+  The figures of people directly below, and some figures of everybody below.
 
   Args:
-    direct: The CTE of those directly below; it may lack a row.
-    all: The CTE of all.
+    direct: The CTE for people directly below; it may lack a row.
+    all: The CTE for everybody below.
 #}
 {% macro figures_beside_those_of_all(direct, all) -%}
   {%- for name in [

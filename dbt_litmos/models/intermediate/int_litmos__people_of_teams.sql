@@ -1,6 +1,6 @@
 {#
-  Who is in which team, directly or in a team below it; only people and teams that are there.
-  Somebody who was not loaded counts, as everywhere.
+  Who is in which team, directly or through a team below it. Only active people and teams;
+  people who were not loaded count.
 #}
 with members as (
 

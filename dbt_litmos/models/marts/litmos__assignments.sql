@@ -14,7 +14,7 @@ with direct as (
 
 ),
 
--- A team or a learning path that was not loaded counts, as everywhere.
+-- Teams and learning paths that were not loaded count.
 members as (
 
     select
@@ -58,7 +58,7 @@ through_team as (
     from {{ ref('stg_litmos__team_courses') }} as link
     inner join members
         on members.team_id = link.team_id{{ litmos.same_account('members', 'link') }}
-    -- What a library offers need not be done. Paths' courses come with their paths, below.
+    -- Courses in a library are optional. Courses of learning paths follow below.
     where {{ in_force.format('link') }}
         and not coalesce(link.is_in_team_library, false)
         and not coalesce(link.learning_path_assignment, false)

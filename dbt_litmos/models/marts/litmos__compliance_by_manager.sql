@@ -40,7 +40,7 @@ line as (
 
 ),
 
--- For managers who were not loaded: those whom they lead name them.
+-- For managers who were not loaded, their people's rows have the name.
 names as (
 
     select account, manager_id, max(manager_name) as manager_name

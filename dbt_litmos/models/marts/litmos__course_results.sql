@@ -37,8 +37,8 @@ versions as (
 
 ),
 
--- Litmos empties DueDate once a course is completed; an earlier version may still tell it. What was
--- due before an earlier completion was due for that one.
+-- Litmos clears DueDate when a course is completed; an earlier version may still have it. A due date
+-- before an earlier completion belongs to that completion.
 earlier as (
 
     select
@@ -62,8 +62,8 @@ earlier as (
 
 ),
 
--- A course that recurs may have been completed before, when it was due at another date. One
--- achievement says that it was not, if older achievements were loaded too.
+-- A recurring course may have been completed before, with another due date. If there is exactly one
+-- achievement, it was not, provided that older achievements were loaded too.
 completions as (
 
     select account, user_id, course_id, count(*) as completions
@@ -90,13 +90,13 @@ paired as (
         assigned.user_id is not null as is_assigned,
         result.user_id is not null as has_result,
         coalesce(result.is_active, true) as is_active,
-        -- Assigned anew after the result was deactivated: what was done before is void.
+        -- Assigned again after the result was deactivated: earlier progress is void.
         result.user_id is not null
             and not coalesce(result.is_active, true)
             and coalesce(
                 assigned.last_changed > coalesce(result.updated_date, result.created_date), false
-            ) as is_assigned_anew,
-        -- Without a result it is due from the first assignment on: a later one puts nothing off.
+            ) as is_assigned_again,
+        -- Without a result, the first assignment sets the due date; a later one does not move it.
         case when result.user_id is null then assigned.first_changed else assigned.last_changed end
             as assigned_date,
         {{ litmos.readable('result.name') }} as course_name,
@@ -117,7 +117,7 @@ paired as (
 
 ),
 
--- What was done before an assignment anew does not count.
+-- Progress before a new assignment does not count.
 valid as (
 
     select
@@ -127,18 +127,18 @@ valid as (
         course_name,
         user_name,
         is_assigned,
-        is_active or is_assigned_anew as is_active,
-        has_result and not is_assigned_anew as has_result,
-        case when has_result and not is_assigned_anew then created_date else assigned_date end
+        is_active or is_assigned_again as is_active,
+        has_result and not is_assigned_again as has_result,
+        case when has_result and not is_assigned_again then created_date else assigned_date end
             as assigned_date,
-        coalesce(completed, false) and not is_assigned_anew as is_completed,
-        coalesce(overdue, false) and not is_assigned_anew as is_flagged_overdue,
-        case when not is_assigned_anew then started_date end as started_date,
-        case when not is_assigned_anew then completed_date end as completed_date,
-        case when not is_assigned_anew then percentage_complete end as percentage_complete,
-        case when not is_assigned_anew then compliant_till_date end as compliant_till_date,
-        case when not is_assigned_anew then up_to_date end as is_up_to_date,
-        case when not is_assigned_anew then due_date end as due_date
+        coalesce(completed, false) and not is_assigned_again as is_completed,
+        coalesce(overdue, false) and not is_assigned_again as is_flagged_overdue,
+        case when not is_assigned_again then started_date end as started_date,
+        case when not is_assigned_again then completed_date end as completed_date,
+        case when not is_assigned_again then percentage_complete end as percentage_complete,
+        case when not is_assigned_again then compliant_till_date end as compliant_till_date,
+        case when not is_assigned_again then up_to_date end as is_up_to_date,
+        case when not is_assigned_again then due_date end as due_date
     from paired
 
 ),

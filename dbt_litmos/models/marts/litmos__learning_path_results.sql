@@ -31,7 +31,7 @@ facts as (
         coalesce(result.completed, false)
             or result.start_date is not null
             or coalesce(result.percentage_complete, 0) > 0 as is_started,
-        -- A path has no due date of its own.
+        -- A path has no due date.
         false as is_flagged_overdue,
         cast(null as date) as due_on,
         result.percentage_complete,
@@ -60,7 +60,7 @@ facts as (
 
 told as (
 
-    -- Also one that was completed: a course that recurs, or came later, may be due again.
+    -- Even if completed: a course may recur, or may have been added later.
     select
         facts.*,
         case when courses_overdue > 0 then 'overdue' else {{ litmos.status() }} end as status

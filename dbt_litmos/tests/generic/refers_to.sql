@@ -1,4 +1,4 @@
-{# The rows that refer to a row that is not there, in their account. #}
+{# Rows that refer to a row that is missing in their account. #}
 {% test refers_to(model, column_name, to, field) %}
 with referring as (
 
