@@ -96,9 +96,9 @@ class Csv(Destination):
                     assert None not in row
                     rows.append(
                         {
-                            each.name: from_text(each, row[each.name])
-                            for each in ENDPOINT[stream].fields
-                            if each.name in row
+                            field.name: from_text(field, row[field.name])
+                            for field in ENDPOINT[stream].fields
+                            if field.name in row
                         }
                     )
         return rows
@@ -154,15 +154,15 @@ class Postgres(Destination):
         columns = self.query(
             f"select column_name, data_type from information_schema.columns {where}"  # noqa: S608
         )
-        types = {each["column_name"]: each["data_type"] for each in columns}
-        for each in endpoint.fields:
-            if not each.opt_in:
-                assert types[self.column(each.name)] == self.types[each.kind]
+        types = {column["column_name"]: column["data_type"] for column in columns}
+        for field in endpoint.fields:
+            if not field.opt_in:
+                assert types[self.column(field.name)] == self.types[field.kind]
         keys = self.query(
             "select column_name from information_schema.key_column_usage "  # noqa: S608
             f"{where} order by ordinal_position"
         )
-        assert [each["column_name"] for each in keys] == [
+        assert [key["column_name"] for key in keys] == [
             self.column(name) for name in endpoint.primary_key
         ]
 
@@ -294,15 +294,10 @@ def as_moment(value: str | None) -> str | None:
 
 def programs_of_postgres() -> list[Path]:
     """Return the folders in which PostgreSQL's programs may be, the newest first."""
+    packaged = [file.parent for file in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    packaged.sort(key=lambda folder: float(folder.parent.name), reverse=True)
     on_path = shutil.which("initdb")
-    packaged = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
-        key=lambda each: float(each.parts[-3]),
-        reverse=True,
-    )
-    return [
-        each.resolve().parent for each in (*packaged, *([Path(on_path)] if on_path else []))
-    ]
+    return packaged + ([Path(on_path).resolve().parent] if on_path else [])
 
 
 @contextmanager
@@ -352,10 +347,10 @@ def postgres() -> Iterator[dict[str, Any]]:
 
 
 IN_FOLDERS: dict[str, Callable[[Path], Destination]] = {
-    each.group: each for each in (Jsonl, Csv, Sqlite, Parquet, DuckDB)
+    kind.group: kind for kind in (Jsonl, Csv, Sqlite, Parquet, DuckDB)
 }
 IN_POSTGRES: dict[str, Callable[[Mapping[str, Any]], Destination]] = {
-    each.group: each for each in (Postgres, PipelinewisePostgres)
+    kind.group: kind for kind in (Postgres, PipelinewisePostgres)
 }
 USUAL = ("target-jsonl", "target-csv", "target-postgres")
 """The groups that are tried without `--all-targets`."""

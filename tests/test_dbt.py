@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -50,43 +49,7 @@ STATEMENTS = re.findall(
     r"```sql\n(.*?)```", (PACKAGE / "README.md").read_text("utf-8"), re.DOTALL
 )
 
-ODD = """
-drop schema litmos cascade;
-create schema litmos;
-create table litmos.users (
-    id text, fullname text, active boolean, createddate timestamptz, updateddate timestamptz,
-    _sdc_batched_at timestamp, _sdc_deleted_at timestamp
-);
-insert into litmos.users values
-    ('a', 'Old', true, '2025-01-01 00:00Z', null, '2026-03-12', null),
-    ('a', 'New', true, '2025-01-01 00:00Z', '2026-03-10 23:30:00-05:00', '2026-03-11', null),
-    ('b', 'Last loaded', true, '2025-01-01 00:00Z', '2026-01-01 00:00Z', '2026-03-12', null),
-    ('b', 'First loaded', true, '2025-01-01 00:00Z', '2026-01-01 00:00Z', '2026-03-11', null),
-    ('c', 'Not listed any more', true, '2025-01-01 00:00Z', null, '2026-03-11', null),
-    ('d', 'Joined during the listing', true, '2026-03-12 00:00:01Z', null, '2026-03-12', null),
-    ('e', 'Marked by the target', true, '2025-01-01 00:00Z', null, '2026-03-11', '2026-03-12');
-alter table litmos.users add column _sdc_sequence bigint;
-alter table litmos.users add column _sdc_received_at timestamp;
-update litmos.users set _sdc_sequence = 1773230400000, _sdc_received_at = '2026-03-11 08:00';
-create table litmos.user_logins (id text, lastlogin timestamp);
-insert into litmos.user_logins values ('a', '2026-03-11 00:00'), ('b', '1900-01-01 05:00');
-create table litmos.user_ids ("Id" text, "ListedAt" timestamptz);
-insert into litmos.user_ids values
-    ('a', '2026-03-11 00:00:00Z'), ('b', '2026-03-11 00:00:00Z'), ('c', '2026-03-11 00:00:00Z'),
-    ('a', '2026-03-12 00:00:00Z'), ('b', '2026-03-12 00:00:00Z'), ('e', '2026-03-12 00:00:00Z');
-create table litmos.course_results (
-    "ID" text, "USERID" text, "UPDATEDDATE" text, "COMPLETED" text, "DUEDATE" text,
-    "COMPLIANTTILLDATE" text
-);
-insert into litmos.course_results values
-    ('c', 'a', '2026-03-10T23:30:00.250000Z', 'true', '1900-01-01T05:00:00Z',
-     '9999-12-31T23:59:59.999Z'),
-    ('c', 'a', '2026-03-10T23:30:00Z', 'false', null, null);
-"""
-"""Other case, other types, rows that were appended, columns and a table that are not there.
-
-The users were loaded at 12:00 UTC, and their date-times shifted to 08:00.
-"""
+ODD = (PACKAGE.parent / "tests/odd_tables.sql").read_text("utf-8")
 
 
 @dataclass
@@ -127,7 +90,7 @@ def build(folder: Path) -> Built:
         destination = Postgres(server)
         with Sandbox(org) as box:
             project = Project(folder / "project", box, server)
-            load(org, box, folder, destination)
+            load(org, box, folder, project)
             said = project(*RUN_JOB)
         [overall] = destination.query(f"select as_of from {MARTS}.litmos__compliance")  # noqa: S608
         truth: dict[str, Rows] = {
@@ -180,7 +143,7 @@ def ask(made: Built, dbt: Dbt) -> None:
     made.models[database] = dbt.models()
     told = dbt("run-operation", "litmos.page", "--quiet")
     made.page[database] = json.loads(told[told.index("{") :])
-    made.asked[database] = [dbt.query(each, MARTS) for each in STATEMENTS]
+    made.asked[database] = [dbt.query(statement, MARTS) for statement in STATEMENTS]
     dbt.execute(ODD)
     chosen = ("users", "user_logins", "courses", "course_results", "user_ids")
     names = [f"stg_litmos__{name}" for name in chosen]
@@ -193,14 +156,11 @@ def ask(made: Built, dbt: Dbt) -> None:
         made.said["nothing"] = dbt("run", "--select", "stg_litmos__users", status=1)
 
 
-def load(org: Organisation, box: Sandbox, folder: Path, destination: Postgres) -> None:
+def load(org: Organisation, box: Sandbox, folder: Path, project: Project) -> None:
     """Sync once into PostgreSQL, where rows are replaced, and twice into DuckDB.
 
     The second sync into PostgreSQL is that of Meltano's job.
     """
-    target = environment(destination.group) / destination.target
-    config = folder / "target.json"
-    config.write_text(json.dumps({**destination.server, "default_target_schema": "litmos"}))
     state = None
     for name in ("first", "second"):
         run = run_tap(config=config_for(box), state=state)
@@ -211,13 +171,7 @@ def load(org: Organisation, box: Sandbox, folder: Path, destination: Postgres) -
             lines = [f"{json.dumps(record)}\n" for record in run.records(stream)]
             (folder / name / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
         if name == "first":
-            subprocess.run(  # noqa: S603
-                [target, "--config", config],
-                input=run.output,
-                check=True,
-                capture_output=True,
-                env={**os.environ, **destination.env},
-            )
+            project("run", "tap-litmos", "target-postgres")
             change(org)
     warehouse = Warehouse(folder / "warehouse.duckdb", catalog())
     warehouse.load([folder / "first", folder / "second"])
@@ -623,7 +577,7 @@ def test_every_column_is_described_and_no_other(models: dict[str, Rows]) -> None
     for file in PACKAGE.glob("models/*/_*.yml"):
         for model in yaml.safe_load(file.read_text("utf-8")).get("models", ()):
             rows = models[model["name"]]
-            described = [each["name"] for each in model.get("columns", ())]
+            described = [entry["name"] for entry in model.get("columns", ())]
             assert model["description"]
             if rows and described:
                 assert set(rows[0]) == set(described), model["name"]
@@ -631,8 +585,8 @@ def test_every_column_is_described_and_no_other(models: dict[str, Rows]) -> None
 
 def test_every_mart_says_its_grain_and_its_question() -> None:
     described = yaml.safe_load((PACKAGE / "models/marts/_marts.yml").read_text("utf-8"))
-    names = {each["name"] for each in described["models"]}
-    assert names == {each.stem for each in (PACKAGE / "models/marts").glob("*.sql")}
+    names = {model["name"] for model in described["models"]}
+    assert names == {file.stem for file in (PACKAGE / "models/marts").glob("*.sql")}
     readme = (PACKAGE / "README.md").read_text("utf-8")
     for model in described["models"]:
         assert "**Grain:**" in model["description"]

@@ -180,7 +180,7 @@ def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
     """Return the SQL statements of a document that name a table."""
     text = (ROOT / document).read_text("utf-8")
     found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    return [" ".join(each.split()) for each in found if about in each]
+    return [" ".join(statement.split()) for statement in found if about in statement]
 
 
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
         def kill(number: int) -> Callable[[Sequence[subprocess.Popen[bytes]]], None]:
             def killed(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 assert pause.reached.wait(60), pipeline.said()
-                for each in processes[-number:]:
-                    each.kill()
+                for process in processes[-number:]:
+                    process.kill()
                 pause.over.set()
 
             return killed
@@ -259,5 +259,5 @@ def test_rows_that_were_deleted_for_good_are_marked(tmp_path: Path) -> None:
         marked = destination.query(
             f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
         )
-        assert {(each["Id"],) for each in marked} == gone
+        assert {(row["Id"],) for row in marked} == gone
         assert len(gone) == 3

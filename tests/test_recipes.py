@@ -41,7 +41,7 @@ RECIPES, README, SANDBOX = (
 def block(document: str, containing: str, language: str = "bash") -> str:
     """Return the one block of a document, in a language, that contains a text."""
     blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", document, re.DOTALL | re.MULTILINE)
-    [found] = [each for each in blocks if containing in each]
+    [found] = [text for text in blocks if containing in text]
     return "\n".join(line.strip() for line in found.splitlines()) if language == "sh" else found
 
 
@@ -158,7 +158,7 @@ def test_a_backfill_beside_the_daily_sync_reads_the_rest(
     check_all(folder, long_box)
     assert (folder.path / "rate.db").exists()
     begins = {
-        name: {each["replicated_from"] for each in bookmarks_of(folder, name).values()}
+        name: {bookmark["replicated_from"] for bookmark in bookmarks_of(folder, name).values()}
         for name in ("daily", "backfill")
     }
     assert max(begins["backfill"]) < min(begins["daily"]) < middle
