@@ -741,6 +741,11 @@ SYNC_LOG = Declaration(
         _datetime("RequestedAt", "When the first page of the window was requested (UTC)"),
         _integer("Rows", "How many different rows came"),
         _integer(
+            "RowsDatedInWindow",
+            "How many of these rows last changed within the window, by their own date; for a "
+            "list, all of them",
+        ),
+        _integer(
             "TotalCount",
             "How many rows there are by Litmos' own count, null where it gives none",
         ),
@@ -752,7 +757,7 @@ SYNC_LOG = Declaration(
         _integer(
             "InvalidValues", "How many values were not valid for their field, or were repaired"
         ),
-        _string("Digest", "Hash of the keys and replication values of all rows"),
+        _string("Digest", "Hash of the keys and replication values of RowsDatedInWindow"),
     ),
     selected_by_default=False,
 )
