@@ -1,25 +1,94 @@
-"""What rows look like: names, shapes and counts, never a value."""
+"""What rows look like (names, shapes and counts, never a value), and what the tap makes of it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
+import xmltodict
+from singer_sdk.exceptions import FatalAPIError
+
+from tap_litmos.bodies import clean_body
 from tap_litmos.declaration import plain_name
+from tap_litmos.rows import INVALID_VALUE, Findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint, Field
-    from tap_litmos.rows import Page
 
-_MOST_NAMES = 200
-_LONGEST_NAME = 50
-_LONGEST_DATE = 40
+MAX_NAMES = 200
+MAX_NAME = 50
+_MAX_DATE = 40
+_MAX_DEPTH = 20
+
+_ZONE = re.compile(r":\d\d(?:\.\d+)? ?(?:[Zz]|[+-]\d\d:?\d\d)\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row as it was sent: its fields, with the name and the text of each element."""
+
+    elements: list[tuple[Field, str, str]]
+
+    def names_zone(self, name: str | None) -> bool:
+        """Return whether a date is written with its zone."""
+        return any(
+            field.name == name and bool(_ZONE.search(text)) for field, _, text in self.elements
+        )
+
+
+def raw_rows(body: bytes, charset: str | None, endpoint: Endpoint) -> list[RawRow]:
+    """Return the rows of a page that the tap could read, as they were sent."""
+    known, rows = endpoint.elements(), []
+
+    def take(_: list[tuple[str, Any]], item: Any) -> bool:
+        elements = item.items() if isinstance(item, dict) else ()
+        rows.append(
+            RawRow(
+                [
+                    (known[plain_name(name)], name[:MAX_NAME], str(text or ""))
+                    for name, text in elements
+                    if plain_name(name) in known
+                ]
+            )
+        )
+        return True
+
+    content = clean_body(body, endpoint.nesting, charset, Findings())
+    xmltodict.parse(
+        content, item_depth=len(endpoint.nesting), item_callback=take, xml_attribs=False
+    )
+    return rows
+
+
+def element_names(body: bytes) -> list[str]:
+    """Return the names of the elements of any document that hold text, each with its parents.
+
+    Raises:
+        FatalAPIError: If it is not XML.
+    """
+    try:
+        document = xmltodict.parse(body, xml_attribs=False)
+    except (expat.ExpatError, ValueError) as error:
+        raise FatalAPIError("the response is not XML") from error
+    if "html" in {name.lower() for name in document}:
+        raise FatalAPIError("the response is an HTML page")
+    return list(islice(dict.fromkeys(_paths(document, ())), MAX_NAMES))
+
+
+def _paths(node: Any, path: tuple[str, ...]) -> Iterator[str]:
+    for item in node if isinstance(node, list) else [node]:
+        if isinstance(item, dict) and len(path) < _MAX_DEPTH:
+            for name, child in item.items():
+                if name != "#text":
+                    yield from _paths(child, (*path, name[:MAX_NAME]))
+        else:
+            yield "/".join(path)
 
 
 @dataclass(slots=True)
@@ -27,141 +96,61 @@ class Survey:
     """What was met in the rows that were looked at.
 
     Attributes:
+        pages: How many pages came.
         rows: How many rows there were.
-        filled: How many elements had a text.
         spelled: Elements whose name is not the field's own, as `stream.Field as Element`.
-        unknown: Elements that no field knows, as `stream.Element`.
-        invalid_values: Values that are not valid for their field, as `stream.Field (kind)`.
         shapes: How date-times are written, with 9 for a digit and a for a letter.
-        rows_without_key: Rows without their primary key, by stream.
-        defaulted: Parts of keys that were missing and have a default, as `stream.Field`.
-        repairs: What had to be repaired in bodies.
-        encodings: The encodings of bodies.
-        oldest: The earliest `CreatedDate`, as the tap writes it; for a month only.
+        findings: What did not fit the schema, by what it was, as `stream.Field`.
+        repeated: Rows that came once more, exactly the same, by stream.
+        shared: Rows that differ from another with their key, by stream.
     """
 
+    pages: int = 0
     rows: int = 0
-    filled: int = 0
     spelled: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-    invalid_values: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
-    rows_without_key: Counter[str] = field(default_factory=Counter)
-    defaulted: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[str] = field(default_factory=Counter)
-    encodings: Counter[str] = field(default_factory=Counter)
-    oldest: str | None = None
+    findings: dict[str, Counter[str]] = field(default_factory=dict)
+    repeated: Counter[str] = field(default_factory=Counter)
+    shared: Counter[str] = field(default_factory=Counter)
 
-    def reporter(self, endpoint: Endpoint) -> _Reporter:
-        """Return what a `RowReader` of the stream's rows reports to."""
-        return _Reporter(self, endpoint.stream)
+    def add(
+        self,
+        endpoint: Endpoint,
+        findings: Findings,
+        rows: Sequence[RawRow],
+        repeated: int,
+        shared: int,
+    ) -> None:
+        """Add a page.
 
-    def take(self, endpoint: Endpoint, body: Body, page: Page) -> None:
-        """Look at a page of rows."""
-        self.rows += len(page.records)
-        self.repairs.update(body.repairs)
-        self.encodings[body.encoding] += 1
-        created = (record.get("CreatedDate") for record in page.records if record)
-        self.oldest = min(filter(None, [self.oldest, *created]), default=None)
-        known = endpoint.elements()
-        for element in _elements(body.content, depth=len(endpoint.nesting) + 1):
-            self._take_element(endpoint.stream, element, known.get(plain_name(element.name)))
+        Args:
+            endpoint: Where it came from.
+            findings: What did not fit the schema.
+            rows: Its rows.
+            repeated: How many of them came once more, exactly the same.
+            shared: How many differ from another with their key.
+        """
+        stream, kinds = endpoint.stream, {field.name: field.kind for field in endpoint.fields}
+        self.pages += 1
+        self.rows += len(rows)
+        self.repeated += Counter({stream: repeated})
+        self.shared += Counter({stream: shared})
+        for (what, about), times in findings.counts.items():
+            name = f"{stream}.{about[:MAX_NAME]}" if about else stream
+            kind = f" ({kinds[about]})" if what == INVALID_VALUE else ""
+            self.met(what)[name + kind] += times
+        for known, element, text in (element for row in rows for element in row.elements):
+            if known.name != element:
+                self.spelled[f"{stream}.{known.name} as {element}"] += 1
+            if known.kind == "datetime" and text.strip():
+                self.shapes[shape(text.strip())] += 1
 
-    def _take_element(self, stream: str, element: Element, field: Field | None) -> None:
-        text = element.text.strip()
-        self.filled += bool(text)
-        if field is not None and field.name != element.name:
-            self.spelled[f"{stream}.{field.name} as {element.name}"] += 1
-        if field is not None and field.kind == "datetime" and text:
-            self.shapes[shape(text)] += 1
-
-
-class _Reporter:
-    """Counts for one stream what does not fit the schema."""
-
-    def __init__(self, survey: Survey, stream: str) -> None:
-        self._survey = survey
-        self._stream = stream
-
-    def invalid_value(self, field: str, value: str, kind: str) -> None:  # noqa: ARG002
-        self._survey.invalid_values[f"{self._stream}.{field} ({kind})"] += 1
-
-    def unknown_field(self, element: str) -> None:
-        if len(self._survey.unknown) < _MOST_NAMES:
-            self._survey.unknown[f"{self._stream}.{element[:_LONGEST_NAME]}"] += 1
-
-    def defaulted(self, field: str) -> None:
-        self._survey.defaulted[f"{self._stream}.{field}"] += 1
-
-    def row_without_key(self, ids: dict[str, Any]) -> None:  # noqa: ARG002 - they are values
-        self._survey.rows_without_key[self._stream] += 1
-
-
-@dataclass(slots=True)
-class Element:
-    """An element of a document.
-
-    Attributes:
-        name: Its name.
-        text: Its text.
-    """
-
-    name: str
-    text: str = ""
-
-
-def _elements(content: bytes, depth: int) -> Iterator[Element]:
-    """Yield all elements at a depth of a well-formed document; its root is at depth 1."""
-    found: list[Element] = []
-    parser = expat.ParserCreate()
-    at = 0
-
-    def start(name: str, _: dict[str, str]) -> None:
-        nonlocal at
-        at += 1
-        if at == depth:
-            found.append(Element(name[:_LONGEST_NAME]))
-
-    def end(_: str) -> None:
-        nonlocal at
-        at -= 1
-
-    def text(data: str) -> None:
-        if at >= depth and len(found[-1].text) < _LONGEST_DATE:
-            found[-1].text += data
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.Parse(content, True)  # noqa: FBT003
-    return iter(found)
-
-
-def element_paths(content: bytes) -> list[str]:
-    """Return the names of the elements of a well-formed document, each below its parent's.
-
-    Those that hold nothing but others are left out, as they begin the names of these.
-    """
-    parser = expat.ParserCreate()
-    path: list[str] = []
-    found: dict[str, None] = {}
-
-    def start(name: str, _: dict[str, str]) -> None:
-        found.pop("/".join(path), None)
-        path.append(name[:_LONGEST_NAME])
-        if len(found) < _MOST_NAMES:
-            found["/".join(path)] = None
-
-    def end(_: str) -> None:
-        path.pop()
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.Parse(content, True)  # noqa: FBT003
-    return list(found)
+    def met(self, what: str) -> Counter[str]:
+        """Return what was met of a kind, by `stream.Field`."""
+        return self.findings.setdefault(what, Counter())
 
 
 def shape(text: str) -> str:
     """Return how a date-time is written: `9999-99-99T99:99:99.9`, whatever the fraction."""
     text = re.sub(r"[^\W\d_]", lambda letter: letter[0] if letter[0] in "TZ" else "a", text)
-    return re.sub(r"\.9+", ".9", re.sub(r"\d", "9", text))[:_LONGEST_DATE]
+    return re.sub(r"\.9+", ".9", re.sub(r"\d", "9", text))[:_MAX_DATE]

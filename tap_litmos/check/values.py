@@ -1,12 +1,15 @@
-"""Whether rows are what their declarations say."""
+"""Whether rows are as declared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds
+from tap_litmos.bodies import REPAIR
+from tap_litmos.check.account import UnseenError
+from tap_litmos.check.findings import breaks, claim, combine, harmless, holds
+from tap_litmos.rows import DEFAULTED, INVALID_VALUE, UNKNOWN_FIELD, WITHOUT_KEY
 from tap_litmos.streams import ENDPOINTS
-from tap_litmos.wording import counted
+from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -15,134 +18,121 @@ if TYPE_CHECKING:
     from tap_litmos.check.findings import Outcome
     from tap_litmos.check.survey import Survey
 
-_MOST = 40
-"""How many names are listed."""
+_MAX_LISTED = 40
+"""Names that are listed."""
 
-_MANY = 5
-"""Streams that are counted, not listed."""
+_MAX_STREAMS = 4
+"""Streams that are listed; more are counted."""
 
-_IN_DOCUMENT = {"module_results.OriginalModuleId as OrginalModuleId".lower()}
-"""How Litmos' own document misspells a field, in small letters."""
+_IN_DOCUMENT = {"module_results.originalmoduleid as orginalmoduleid"}
+"""How Litmos' own document misspells a field, in lower case."""
 
 _KEYS = {f"{endpoint.stream}.{name}" for endpoint in ENDPOINTS for name in endpoint.primary_key}
-"""The fields by which rows are told apart."""
 
 
-def _surveyed(account: Account) -> Survey:
-    """Return what was met, if anything was.
+def _survey(account: Account) -> Survey:
+    """Return what was met.
 
     Raises:
-        UnseenError: If no row came.
+        UnseenError: If no rows came.
     """
     if not account.survey.rows:
-        raise UnseenError("no row came")
+        raise UnseenError("no rows came")
     return account.survey
 
 
 def _listed(names: Counter[str]) -> str:
     """Return names with how often each was met, the most frequent first."""
-    shown = [f"{name} {count:,}x" for name, count in names.most_common(_MOST)]
-    more = [f"and {len(names) - _MOST:,} more"] if len(names) > _MOST else []
+    shown = [f"{name} {count:,}x" for name, count in names.most_common(_MAX_LISTED)]
+    more = [f"and {len(names) - _MAX_LISTED:,} more"] if len(names) > _MAX_LISTED else []
     return ", ".join(shown + more)
 
 
-@claim("Values", "Rows have the fields that are declared", "read all")
-def unknown_fields(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    if not survey.unknown:
-        return holds(f"no unknown field in {counted(survey.rows, 'row')}")
+@claim("Values", "Every row has its own primary key, and comes once in a window")
+def keys(account: Account) -> Outcome:
+    survey = _survey(account)
+    outcomes = []
+    if missing := survey.met(WITHOUT_KEY):
+        outcomes.append(_judge_missing(missing, survey))
+    if shared := +survey.shared:
+        outcomes.append(
+            breaks(
+                f"different rows have the same key: {_listed(shared)}. A target that upserts "
+                "keeps only the newest of them",
+                "Report the streams in which rows share a key; until then load them into a target "
+                "that appends",
+            )
+        )
+    if repeated := +survey.repeated:
+        outcomes.append(
+            harmless(
+                f"the same row came more than once: {_listed(repeated)}. A target that upserts "
+                "keeps one"
+            )
+        )
+    if defaulted := survey.met(DEFAULTED):
+        outcomes.append(harmless(f"{_listed(defaulted)} missing; the tap takes false"))
+    return combine(outcomes or [holds(f"so it is for all {pluralize(survey.rows, 'row')}")])
+
+
+def _judge_missing(missing: Counter[str], survey: Survey) -> Outcome:
+    """Judge rows without key."""
+    detail = (
+        f"rows without key: {_listed(missing)}. The tap skips them, and the bookmark stays "
+        "before them"
+    )
+    invalid = sorted(name for name in survey.met(INVALID_VALUE) if name.split()[0] in _KEYS)
+    if invalid:
+        return breaks(
+            f"{detail}. Not valid: {', '.join(invalid)}",
+            "Report the keys whose values are not valid: no setting helps",
+        )
+    return breaks(detail, "Correct the rows without key in Litmos; a sync names them")
+
+
+@claim("Values", "Rows fit the schema")
+def schema(account: Account) -> Outcome:
+    survey = _survey(account)
+    outcomes = []
+    if unknown := survey.met(UNKNOWN_FIELD):
+        outcomes.append(
+            harmless(
+                f"unknown elements: {_by_element(unknown)}. They are kept in OtherFields",
+                "Report the unknown elements, so that they become fields",
+            )
+        )
+    if invalid := survey.met(INVALID_VALUE):
+        outcomes.append(
+            harmless(
+                f"values that do not fit: {_listed(invalid)}. The field is null then, and the "
+                "text is in OtherFields",
+                "Report the fields whose values do not fit",
+            )
+        )
+    if spelled := sorted(filter(_is_misspelled, survey.spelled)):
+        outcomes.append(harmless(f"other spellings, which the tap knows: {', '.join(spelled)}"))
+    if repairs := survey.met(REPAIR):
+        outcomes.append(harmless(f"repaired, as the tap does: {_listed(repairs)}"))
+    fits = holds(f"{pluralize(survey.rows, 'row')} of {pluralize(survey.pages, 'page')} were read")
+    shapes = holds(f"dates are written as {_listed(survey.shapes) or 'nothing'}")
+    return combine([*(outcomes or [fits]), shapes])
+
+
+def _by_element(unknown: Counter[str]) -> str:
+    """Return unknown elements with the streams in which they were met."""
     streams: dict[str, list[str]] = {}
-    for name in sorted(survey.unknown):
+    for name in sorted(unknown):
         stream, _, element = name.partition(".")
         streams.setdefault(element, []).append(stream)
     met = [
-        f"{element} in {', '.join(found) if len(found) < _MANY else f'{len(found)} streams'}"
+        f"{element} in "
+        f"{', '.join(found) if len(found) <= _MAX_STREAMS else pluralize(len(found), 'stream')}"
         for element, found in streams.items()
     ]
-    return harmless(
-        f"also {'; '.join(met[:_MOST])}. They are kept in OtherFields",
-        "Report the unknown fields, so that they are declared",
-    )
+    return ", ".join(met[:_MAX_LISTED])
 
 
-@claim("Values", "Fields are spelled as in the document", "read all names")
-def spelling(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    other = sorted(
-        name
-        for name in survey.spelled
-        if len(set(_spellings(name))) > 1 and name.lower() not in _IN_DOCUMENT
-    )
-    if not other:
-        names = ", ".join(sorted(survey.spelled)) or "none"
-        return holds(f"all as the document has them, or in another case: {names}")
-    return harmless(f"{', '.join(other)}; the tap knows these spellings")
-
-
-def _spellings(name: str) -> tuple[str, str]:
-    """Return the two spellings of a field, in small letters."""
-    field, _, element = name.partition(" as ")
-    return field.rpartition(".")[2].lower(), element.lower()
-
-
-@claim("Values", "Values fit their fields", "read all of them")
-def fit(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    if not survey.invalid_values:
-        return holds(f"all {survey.filled:,} do")
-    return harmless(
-        f"all but {_listed(survey.invalid_values)}; the field is null then, and the text is in "
-        "OtherFields",
-        "Report the fields whose values do not fit",
-    )
-
-
-@claim("Values", "Date-times are written as ISO 8601", "read all of them")
-def date_shapes(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    if not survey.shapes:
-        raise UnseenError("no row has a date")
-    detail = f"{_listed(survey.shapes)} (9 is a digit, .9 any fraction)"
-    if any(name.endswith("(datetime)") for name in survey.invalid_values):
-        return harmless(
-            f"{detail}; null where they are not dates", "Report how dates are written"
-        )
-    return holds(detail)
-
-
-@claim("Values", "Rows have their primary key", "read all rows")
-def keys(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    if survey.rows_without_key:
-        detail = (
-            f"all but {_listed(survey.rows_without_key)}; such rows are skipped, and the "
-            "bookmark stays before them"
-        )
-        invalid = sorted(name for name in survey.invalid_values if name.split()[0] in _KEYS)
-        if invalid:
-            return breaks(
-                f"{detail}. Not valid: {', '.join(invalid)}",
-                "Report the keys whose values are not valid: no setting helps",
-            )
-        return breaks(detail, "Correct the rows without key in Litmos; a sync names them")
-    if survey.defaulted:
-        return harmless(f"{_listed(survey.defaulted)} missing; false is taken")
-    return holds(f"all of {counted(survey.rows, 'row')} do")
-
-
-@claim("Values", "Pages are in UTF-8", "read their headers")
-def encoding(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    others = sorted(survey.encodings.keys() - {"utf-8"})
-    if others:
-        return harmless(f"also {', '.join(others)}, which the tap reads")
-    return holds("all are")
-
-
-@claim("Values", "Pages are well-formed XML", "parsed them")
-def repairs(account: Account) -> Outcome:
-    survey = _surveyed(account)
-    if survey.repairs:
-        repairs = [counted(count, what) for what, count in survey.repairs.items()]
-        return harmless(f"{', '.join(repairs)} in the pages; the tap repairs and logs them")
-    return holds("all are")
+def _is_misspelled(name: str) -> bool:
+    """Return whether the two spellings of a field differ by more than case."""
+    field, _, element = name.lower().partition(" as ")
+    return field.rpartition(".")[2] != element and name.lower() not in _IN_DOCUMENT
