@@ -12,42 +12,33 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.check import boundaries, connectivity, paging, recency, values
 from tap_litmos.check.account import BUDGET, Account
-from tap_litmos.check.findings import Check, Finding, Report, Verdict
+from tap_litmos.check.findings import Report, find
 from tap_litmos.errors import RunFailedError
 from tap_litmos.redact import HideKey
 
 if TYPE_CHECKING:
     from tap_litmos.tap import TapLitmos
 
-__all__ = ["BUDGET", "CHECKS", "Check", "Finding", "Report", "Verdict", "run_check"]
-
-CHECKS: tuple[Check, ...] = (
-    connectivity.endpoints,
-    connectivity.clock,
-    boundaries.seven_days,
-    paging.limit,
-    paging.pages,
-    paging.order,
-    boundaries.windows,
-    recency.today,
-    connectivity.optional_endpoints,
-    connectivity.listings,
-    connectivity.other_endpoints,
-    recency.lateness,
-    values.keys,
-    values.schema,
+CHECKS = (
+    ("Reach", "Every endpoint that a sync reads by default answers", connectivity.endpoints),
+    ("Reach", "This machine's clock agrees with the server's", connectivity.clock),
+    ("Dates", "A window may have exactly 7 days", boundaries.seven_days),
+    ("Paging", "A page has as many rows as requested, up to 1,000", paging.limit),
+    ("Paging", "Several pages bring the same rows as one, and then nothing", paging.pages),
+    ("Paging", "Rows come in the same order every time", paging.order),
+    ("Dates", "since and to are moments in UTC, one of them included", boundaries.windows),
+    ("Dates", "Today's rows come only if to lies in the future", recency.today),
+    ("Reach", "The endpoints that are off by default answer", connectivity.optional_endpoints),
+    ("Reach", "The tap reads all that the account offers", connectivity.other_endpoints),
+    ("Dates", "Rows appear within minutes", recency.lateness),
+    ("Values", "Every row has a primary key of its own, and comes once", values.keys),
+    ("Values", "Rows fit the schema", values.schema),
 )
-"""All checks, in the order in which they are made: some learn what later ones need."""
+"""Topic, claim and check, in the order in which they are made: some learn what later ones need."""
 
 _SETTINGS = (
-    "region",
-    "page_size",
-    "window_days",
-    "lookback_hours",
-    "requests_per_minute",
-    "max_concurrent_requests",
-    "request_timeout",
-    "detect_deletes",
+    *("region", "page_size", "window_days", "lookback_hours", "requests_per_minute"),
+    *("max_concurrent_requests", "request_timeout", "detect_deletes"),
 )
 """The settings that a bug report needs; none of them identifies the account."""
 
@@ -74,11 +65,10 @@ def run_check(tap: TapLitmos) -> int:
 
 
 def _report(tap: TapLitmos) -> Report:
-    account = Account(tap)
-    findings: list[Finding] = []
+    account, findings = Account(tap), []
     tap.logger.info("Sending at most %d requests; this takes some minutes", BUDGET)
-    for check in CHECKS:
-        findings.append(check.find(account))
+    for topic, claim, look in CHECKS:
+        findings.append(find(account, topic, claim, look))
         if not account.survey.pages:  # no endpoint answers
             break
     about: dict[str, object] = {
@@ -86,7 +76,7 @@ def _report(tap: TapLitmos) -> Report:
         "checked_at": f"{account.now:%Y-%m-%dT%H:%M:%SZ}",
         "requests": account.requests,
         "retries": account.retries,
-        "refused_for_rate": tap.session.rate.slowdowns,
+        "slowdowns": tap.session.rate.slowdowns,
         "rows": account.survey.rows,
         "settings": {name: tap.config.get(name) for name in _SETTINGS},
         "undocumented_endpoints": account.elements,

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pendulum
-import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_litmos.check.survey import RawRow, Survey, element_names, raw_rows
+from tap_litmos.check.survey import REPEATED, Survey, element_names, names_zone, raw_rows
 from tap_litmos.client import LitmosStream
 from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
-from tap_litmos.rows import Page, RowReader
+from tap_litmos.rows import SHARED_KEY, Page, RowReader
 from tap_litmos.windows import LONGEST_DAYS, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import requests
     from backoff.types import Details
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
@@ -39,9 +39,8 @@ LIMIT = 1000
 _MAX_RETRIES = 6
 """How often a page is requested again; a quarter of all requests may fail."""
 
-_MAX_RETRIES_AFTER_FAILURES = 1
 _MAX_FAILURES = 3
-"""After so many pages that never came, other pages get few retries: each takes a while."""
+"""After so many pages that never came, others are requested again only once: each takes a while."""
 
 _PAGES_TO_SEARCH = 4
 """In how many pages to look for a row."""
@@ -53,21 +52,24 @@ _MARGIN = timedelta(hours=62)
 class UnseenError(Exception):
     """There is not enough to look at; the message says what is missing."""
 
+    advice = "Run it again when more has changed in Litmos"
 
-class BudgetSpentError(Exception):
+
+class BudgetSpentError(UnseenError):
     """No more requests may be sent."""
 
-    def __str__(self) -> str:
-        """Return why something could not be seen."""
-        return f"the budget of {BUDGET} requests was spent before"
+    advice = "Run it again when fewer requests fail"
 
 
-class NoAnswerError(Exception):
+class NoAnswerError(UnseenError):
     """A page did not come; `status` is the final status if the endpoint refused."""
+
+    advice = "Run it again later"
 
     def __init__(self, status: int | None) -> None:
         """Make the error."""
-        super().__init__(f"status {status}" if status else "it keeps failing")
+        why = f"status {status}" if status else "it keeps failing"
+        super().__init__(f"a request was not answered ({why})")
         self.status = status
 
 
@@ -77,15 +79,15 @@ class Row:
 
     Attributes:
         key: Its primary key.
-        date: When it last changed, as the tap reads it; None if it does not say.
-        created: When it was created, likewise.
+        date: When it last changed, as the tap reads it; the earliest moment if it does not say.
+        created: When it was created; None if it does not say.
         names_zone: Whether the date is written with its zone.
     """
 
     key: tuple[Any, ...]
-    date: datetime | None = None
-    created: datetime | None = None
-    names_zone: bool = False
+    date: datetime
+    created: datetime | None
+    names_zone: bool
 
     @property
     def is_plain(self) -> bool:
@@ -93,8 +95,6 @@ class Row:
 
         "Created or updated" (the document) may mean either date.
         """
-        if self.date is None:
-            return False
         created = self.created or self.date
         return created == self.date or self.date - created > _MARGIN
 
@@ -146,13 +146,19 @@ class OnePage(WindowPaginator):
 
 
 class CheckedStream(LitmosStream):
-    """A stream whose requests are counted, and whose pages are looked at."""
+    """A stream whose requests are counted, and whose pages are looked at.
+
+    Attributes:
+        status: The last status.
+        elements: The names of the elements that an undocumented endpoint sent.
+    """
+
+    status: int | None = None
+    elements: tuple[str, ...] = ()
 
     def __init__(self, account: Account, endpoint: Endpoint) -> None:
         """Make the stream of an endpoint."""
         super().__init__(account.tap, endpoint)
-        self.status: int | None = None
-        self.elements: list[str] = []
         self._account = account
 
     @cached_property
@@ -175,18 +181,18 @@ class CheckedStream(LitmosStream):
     def validate_response(self, response: requests.Response) -> None:
         self.status = response.status_code
         if "Date" in response.headers:
-            sent_at = pendulum.now("UTC") - response.elapsed
-            self._account.clock_ahead = sent_at - vars(response)["server_time"]
+            server_time = _plain(vars(response)["server_time"])
+            self._account.clock_ahead = datetime.now(UTC) - response.elapsed - server_time
         super().validate_response(response)
 
     @override
     def _page(self, body: bytes, response: requests.Response) -> Page:
-        if self.endpoint.nesting:
-            page = super()._page(body, response)
-            vars(response)["raw"] = raw_rows(body, response.encoding, self.endpoint)
-            return page
-        self.elements = element_names(body)
-        return Page()
+        if not self.endpoint.nesting:
+            self.elements = tuple(element_names(body))
+            return Page()
+        page = super()._page(body, response)
+        vars(response)["raw"] = raw_rows(body, response.encoding, self.endpoint)
+        return page
 
     @override
     def _may_belong(self, page: Page) -> bool:
@@ -217,11 +223,10 @@ class Account:
 
     def __init__(self, tap: TapLitmos) -> None:
         """Prepare; nothing is requested yet."""
-        self.tap = tap
-        self.config = tap.config
+        self.tap, self.config = tap, tap.config
         self.now = pendulum.now("UTC")
         self.survey = Survey()
-        self.requests = self.retries = 0
+        self.requests = self.retries = self._failures = 0
         self.span = LONGEST_DAYS
         self.cut_from = LIMIT * 9 // 10
         self.is_filtered = False
@@ -229,8 +234,7 @@ class Account:
         self.windows_zone: float | None = None
         self.rows_zone: float | None = None
         self.strangers: set[str] = set()
-        self.elements: dict[str, list[str]] = {}
-        self._failures = 0
+        self.elements: dict[str, tuple[str, ...]] = {}
         self._streams: dict[str, CheckedStream] = {}
         self._known: dict[tuple[str, Window, int, int], SeenPage | NoAnswerError] = {}
 
@@ -248,8 +252,7 @@ class Account:
     @property
     def max_retries(self) -> int:
         """How often a page may be requested again."""
-        has_failed = self._failures >= _MAX_FAILURES
-        return _MAX_RETRIES_AFTER_FAILURES if has_failed else _MAX_RETRIES
+        return 1 if self._failures >= _MAX_FAILURES else _MAX_RETRIES
 
     def spend(self) -> None:
         """Take a request off the budget.
@@ -258,7 +261,7 @@ class Account:
             BudgetSpentError: If it is spent.
         """
         if self.requests >= BUDGET:
-            raise BudgetSpentError
+            raise BudgetSpentError(f"the budget of {BUDGET} requests was spent before")
         self.requests += 1
 
     def look_at(self, endpoints: Iterable[Endpoint], window: Window) -> list[SeenPage]:
@@ -315,48 +318,46 @@ class Account:
             FatalAPIError: If the paginator gives up.
         """
         stream = self._streams.setdefault(endpoint.stream, CheckedStream(self, endpoint))
-        stream.status = None
         try:
             for _ in stream.read(reading, **params):
                 pass
-        except FatalAPIError as error:
-            if stream.status == HTTPStatus.OK and endpoint.nesting and reading.count > 1:
+        except (FatalAPIError, RetriableAPIError, *NO_RESPONSE) as error:
+            is_final = isinstance(error, FatalAPIError)
+            if is_final and reading.count > 1 and stream.status == HTTPStatus.OK:
                 raise
-            self._log(endpoint, error)
-            raise NoAnswerError(stream.status) from None
+            if endpoint.nesting:
+                self._failures += not is_final
+                self.tap.logger.warning("%s: %s", endpoint.stream, in_one_line(error))
+            if not self.tap.session.has_answered:
+                self.tap.stream_failed(stream, in_one_line(error))
+            raise NoAnswerError(stream.status if is_final else None) from None
         except RunFailedError:  # a key that was accepted before is no wrong key
             if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
                 raise
             raise NoAnswerError(stream.status) from None
-        except (RetriableAPIError, *NO_RESPONSE) as error:
-            self._failures += bool(endpoint.nesting)
-            if not self.tap.session.has_answered:
-                self.tap.stream_failed(stream, in_one_line(error))
-            self._log(endpoint, error)
-            raise NoAnswerError(None) from None
         finally:
             self.retries += reading.retries
         return stream
 
-    def _log(self, endpoint: Endpoint, error: Exception) -> None:
-        if endpoint.nesting:
-            self.tap.logger.warning("%s: %s", endpoint.stream, in_one_line(error))
-
     def _seen(self, endpoint: Endpoint, reading: OnePage, *, survey: bool) -> SeenPage:
         response = vars(reading.response)
-        page: Page = response["page"]
-        raw: list[RawRow] = response["raw"]
-        rows = []
+        page, raw, rows = response["page"], response["raw"], []
         for key, record, texts in zip(page.keys, page.records, raw, strict=True):
             created = _moment(record, "CreatedDate")
             changed = _moment(record, endpoint.replication_key)
             # Of some rows the date of change is null until they change.
             name = endpoint.replication_key if changed else "CreatedDate"
-            rows.append(Row(key, changed or created, created, texts.names_zone(name)))
-        repeated, shared = _duplicates(page)
+            rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
+        whole = [(k, str(r)) for k, r in zip(page.keys, page.records, strict=True) if r]
+        different = set(whole)
+        repeated = len(whole) - len(different)
         if survey and not endpoint.is_listing:
-            self.survey.add(endpoint, reading.findings, raw, repeated, shared)
-        return SeenPage(endpoint, reading.window, rows, response["requested_at"], repeated)
+            shared = len(different) - len({key for key, _ in different})
+            reading.findings.add(REPEATED, times=repeated)
+            reading.findings.add(SHARED_KEY, times=shared)
+            self.survey.add(endpoint, reading.findings, raw)
+        requested_at = _plain(response["requested_at"])
+        return SeenPage(endpoint, reading.window, rows, requested_at, repeated)
 
     def is_served(self, endpoint: Endpoint, row: Row, since: datetime, to: datetime) -> bool:
         """Return whether a window includes a row.
@@ -370,25 +371,22 @@ class Account:
             page = self.page(endpoint, window, start=len(keys))
             if row in page.rows:
                 return True
-            new = page.keys - keys
-            if not new or len(page) < self.cut_from:
+            if len(page) < self.cut_from or page.keys <= keys:
                 return False
-            keys |= new
+            keys |= page.keys
         raise UnseenError("the windows have too many rows to find one of them")
+
+
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""The date of rows that have none."""
+
+
+def _plain(moment: datetime) -> datetime:
+    """Return a moment of pendulum as a plain one, whose differences can be divided."""
+    return datetime.fromtimestamp(moment.timestamp(), UTC)
 
 
 def _moment(record: dict[str, Any] | None, name: str | None) -> datetime | None:
     """Return a date of a row, None if it has none."""
     text = record.get(name) if record and name else None
     return datetime.fromisoformat(text) if text else None
-
-
-def _duplicates(page: Page) -> tuple[int, int]:
-    """Return how many rows came once more, and how many differ from another with their key."""
-    whole = [
-        (key, str(record))
-        for key, record in zip(page.keys, page.records, strict=True)
-        if record is not None
-    ]
-    different = set(whole)
-    return len(whole) - len(different), len(different) - len({key for key, _ in different})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.account import NoAnswerError, UnseenError
 from tap_litmos.check.connectivity import DEFAULT, OFF_BY_DEFAULT
-from tap_litmos.check.findings import attempt, breaks, claim, combine, harmless, holds, unseen
+from tap_litmos.check.findings import attempt, breaks, combine, harmless, holds, unseen
 from tap_litmos.check.paging import closed_pages
-from tap_litmos.check.recency import STEP, find_zones
+from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 _MAX_SHIFT = timedelta(hours=14)
-"""No two zones in use are further apart from UTC."""
+"""No zone is further from UTC."""
 
 _REACH = _MAX_SHIFT + _DAY
 """How far from a row's date an end of a window may matter, if it is read as a day."""
@@ -60,29 +61,6 @@ class _End:
         return f"a {self.reading}{included}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """How both ends are read.
-
-    Attributes:
-        since: The beginning.
-        to: The end.
-        stream: The stream of the row by which that was found out.
-        row: The row.
-    """
-
-    since: _End
-    to: _End
-    stream: str
-    row: Row
-
-    @property
-    def skips_a_day(self) -> bool:
-        """Whether windows begin with the day after `since`."""
-        return self.since.reading == "day" and self.since.included is False
-
-
-@claim("Dates", f"A window may have exactly {LONGEST_DAYS} days")
 def seven_days(account: Account) -> Outcome:
     """Ask for closed windows as long as possible, and find out how long that is."""
     pages = account.look_at(DEFAULT, account.open_window)
@@ -106,26 +84,29 @@ def seven_days(account: Account) -> Outcome:
     return breaks(detail, f"Set window_days to {account.span}")
 
 
-@claim("Dates", "since and to are moments in UTC, at least one of them included")
 def windows(account: Account) -> Outcome:
-    outcomes: list[Outcome] = []
-    ends: list[_Ends] = []
+    """Move both ends of a window over a row, second by second, and find out the zones."""
+    found: list[tuple[_End, _End, bool]] = []
 
     def look(account: Account) -> Outcome:
-        ends.append(_find_ends(account))
-        return _judge_ends(ends[0], account.config["lookback_hours"])
+        endpoint, row, since, to = _find_ends(account)
+        found.append((since, to, row.names_zone))
+        detail = f"since is {since}, to is {to} (a row of {endpoint.stream})"
+        return _judge_ends(detail, since, to, account.config["lookback_hours"])
 
-    outcomes.append(attempt(look, account))
-    shift = ends[0].since.shift if ends else None
-    find_zones(account, shift, names_zone=bool(ends and ends[0].row.names_zone))
-    outcomes.append(_judge_zones(account, shift))
+    outcomes = [attempt(look, account)]
+    shift = found[0][0].shift if found else None
+    find_zones(account, shift, names_zone=bool(found and found[0][2]))
+    outcomes.append(_judge_zones(account, shift or timedelta(0)))
     if account.strangers:
-        outcomes.append(_judge_strangers(account))
-    return combine(outcomes)
+        streams = ", ".join(sorted(account.strangers))
+        detail = f"no row of a page has a date near the window: {streams}. Such streams fail"
+        outcomes.append(breaks(detail, f"Deselect and report {streams}"))
+    return combine(*outcomes)
 
 
-def _find_ends(account: Account) -> _Ends:
-    """Return how `since` and `to` are read.
+def _find_ends(account: Account) -> tuple[Endpoint, Row, _End, _End]:
+    """Return a row, and how `since` and `to` are read.
 
     Raises:
         UnseenError: If no row could be used.
@@ -138,61 +119,52 @@ def _find_ends(account: Account) -> _Ends:
     for endpoint, row in found[:_MAX_ROWS_TRIED]:
         # There may be too many rows around it, or it was changed meanwhile.
         with suppress(UnseenError):
-            return _read_ends(account, endpoint, row)
+            return endpoint, row, *_read_ends(account, endpoint, row)
     raise UnseenError("no row of the last weeks could be used")
 
 
 def _candidates(account: Account, pages: Iterable[SeenPage]) -> list[tuple[Endpoint, Row]]:
     """Return the best row of each page, small pages first."""
     latest = account.open_window.since - 2 * _DAY
+
+    def is_usable(page: SeenPage, row: Row) -> bool:
+        since_midnight = row.date - midnight(row.date)
+        is_inside = page.window.since <= row.date <= latest
+        return is_inside and row.is_plain and 2 * _SECOND < since_midnight < _DAY - 2 * _SECOND
+
     found = []
     for page in sorted(pages, key=lambda page: (len(page) >= _MAX_ROWS_OF_A_WINDOW, len(page))):
-        usable = [
-            row
-            for row in page.rows
-            if row.date is not None
-            and row.is_plain
-            and page.window.since <= row.date <= latest
-            and 2 * _SECOND < row.date - _midnight(row.date) < _DAY - 2 * _SECOND
-        ]
-        best = sorted(usable, key=lambda row: (_is_whole(row), not row.names_zone))
-        found += [(page.endpoint, row) for row in best[-1:]]
+        usable = [row for row in page.rows if is_usable(page, row)]
+        best = sorted(usable, key=lambda row: (_is_whole(row), not row.names_zone))[-1:]
+        found += [(page.endpoint, row) for row in best]
     return found
 
 
 def _is_whole(row: Row) -> bool:
-    return row.date is not None and not row.date.microsecond
+    return not row.date.microsecond
 
 
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> _Ends:
+def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> tuple[_End, _End]:
     """Move both ends of a window over a row, and see when it is served.
 
     Raises:
         UnseenError: If the row cannot be used.
     """
-    date = row.date
-    assert date is not None
+    second = row.date.replace(microsecond=0)
+    before, after = second - _REACH - 10 * _HOUR, second + _REACH + 10 * _HOUR
 
     def serves(since: datetime, to: datetime) -> bool:
         return account.is_served(endpoint, row, since, to)
 
-    second = date.replace(microsecond=0)
-    before, after = second - _REACH - 10 * _HOUR, second + _REACH + 10 * _HOUR
-    if not serves(before, after):
-        raise UnseenError("the row has changed")
     last = _edge(lambda at: serves(at, after), second, _SECOND)
     since = _decode(last, second, _SECOND, is_whole=_is_whole(row))
     here = second if _is_whole(row) else second + _SECOND
-    guess = _midnight(last) if since.reading == "day" else here + since.shift
+    guess = midnight(last) if since.reading == "day" else here + since.shift
     first = _edge(lambda at: serves(before, at), guess, -_SECOND)
     to = _decode(first, here, -_SECOND, is_whole=_is_whole(row))
-    if not serves(before, after - _SECOND):  # not the window of above, which is known
+    if not serves(before, after):
         raise UnseenError("the row has changed")
-    return _Ends(since, to, endpoint.stream, row)
+    return since, to
 
 
 def _edge(serves: Callable[[datetime], bool], guess: datetime, step: timedelta) -> datetime:
@@ -205,16 +177,14 @@ def _edge(serves: Callable[[datetime], bool], guess: datetime, step: timedelta) 
     """
     if serves(guess) and not serves(guess + step):
         return guess
-    start = guess - step * (_REACH // _SECOND)
-    served, beyond = 0, 2 * (_REACH // _SECOND)
-    while beyond - served > 1:
-        middle = (served + beyond) // 2
-        served, beyond = (middle, beyond) if serves(start + middle * step) else (served, middle)
-    return start + served * step
+    reach = _REACH // _SECOND
+    steps = range(-reach, reach)
+    beyond = bisect_left(steps, True, key=lambda n: not serves(guess + n * step))  # noqa: FBT003
+    return guess + (steps[0] + beyond - 1) * step
 
 
 def _decode(edge: datetime, second: datetime, step: timedelta, *, is_whole: bool) -> _End:
-    """Return how an end is read whose edge was found.
+    """Return how an end is read.
 
     Args:
         edge: The latest `since` with which a row is served, or the earliest `to`.
@@ -225,85 +195,62 @@ def _decode(edge: datetime, second: datetime, step: timedelta, *, is_whole: bool
     Raises:
         UnseenError: If the row is served for another reason than its date.
     """
-    forward = step > timedelta(0)
-    if edge == _midnight(edge) + (_DAY - _SECOND if forward else timedelta(0)):
-        days = (edge.date() - second.date()).days
-        return _End("day", included=days * (1 if forward else -1) >= 0)
+    sign = step // _SECOND
+    if edge == midnight(edge) + (_DAY - _SECOND if sign > 0 else timedelta(0)):
+        return _End("day", included=sign * (edge.date() - second.date()).days >= 0)
     shift = round((edge - second) / STEP) * STEP
-    beyond = (edge - second - shift) / step
+    beyond = (edge - second - shift) // step
     if abs(shift) > _MAX_SHIFT or abs(beyond) > 1:
         raise UnseenError("windows include a row for another reason than its date")
-    return _End("moment", included=beyond > 0 if beyond or not is_whole else True, shift=shift)
+    return _End("moment", {0: is_whole or None, 1: True, -1: False}[beyond], shift)
 
 
-def _judge_ends(ends: _Ends, lookback: int) -> Outcome:
-    since, to = ends.since, ends.to
-    detail = f"since is {since}, to is {to} (a row of {ends.stream})"
-    if ends.skips_a_day and to.reading == "moment":
-        return breaks(
-            f"{detail}; so the day at which two windows meet is never served",
-            "Report that windows leave a day between them: no setting helps",
-        )
+def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
+    """Judge how `since` and `to` are read."""
+    days = {since.reading, to.reading}
+    skips_a_day = since.reading == "day" and since.included is False
+    if skips_a_day and to.reading == "moment":
+        detail = f"{detail}; so the day at which two windows meet is never served"
+        return breaks(detail, "Report that windows leave a day between them: no setting helps")
     if since.included is False and to.included is False:
-        what = "day" if "day" in {since.reading, to.reading} else "very second"
-        return breaks(
-            f"{detail}; so rows of the {what} at which two windows meet are never served",
-            "Report that windows include neither end: no setting helps",
-        )
-    if ends.skips_a_day and lookback < _SAFE_LOOKBACK + 24:
-        return breaks(
-            f"{detail}; windows begin a day after since, so late rows may be missed",
-            f"Set lookback_hours to {_SAFE_LOOKBACK + 24}",
-        )
-    if "day" in {since.reading, to.reading}:
-        return harmless(f"{detail}; all windows begin and end at midnight, where both are the same")
+        what = "day" if "day" in days else "very second"
+        detail = f"{detail}; so rows of the {what} at which two windows meet are never served"
+        return breaks(detail, "Report that windows include neither end: no setting helps")
+    if skips_a_day and lookback < 2 * _SAFE_LOOKBACK:
+        detail = f"{detail}; windows begin a day after since, so late rows may be missed"
+        return breaks(detail, f"Set lookback_hours to {2 * _SAFE_LOOKBACK}")
+    if "day" in days:
+        return harmless(f"{detail}; windows begin and end at midnight, where both are the same")
     if since.included or to.included:
         return holds(detail)
     return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
 
 
-def _judge_zones(account: Account, shift: timedelta | None) -> Outcome:
+def _judge_zones(account: Account, shift: timedelta) -> Outcome:
     """Judge in which zones windows are read and rows are written."""
-    windows, rows, lookback = (
-        account.windows_zone,
-        account.rows_zone,
-        account.config["lookback_hours"],
-    )
+    windows, rows = account.windows_zone, account.rows_zone
     if windows is None and not shift:
-        return unseen(
-            "the zone is unknown, as the newest row is neither of the last minutes nor of today",
-            "Run it again when more has changed in Litmos",
+        detail = (
+            "the zone is unknown, as the newest row is neither of the last minutes nor of today"
         )
-    if windows == 0 and rows in {0, None}:
+        return unseen(detail, UnseenError.advice)
+    if not windows and not rows and not shift:
         return holds("the zone is UTC")
-    if windows is None:
-        assert shift is not None
-        detail = f"since and to are read {shift / _HOUR:+g} h from the dates of rows"
-    else:
+    detail = f"since and to are {shift / _HOUR:+g} h ahead of the dates of rows"
+    if windows is not None:
         detail = f"since and to are read in {_zone(windows)}"
-    if rows is not None:
-        detail += f", and rows are in {_zone(rows)}"
+        detail += f", and rows are in {_zone(rows)}" if rows is not None else ""
+    lookback = account.config["lookback_hours"]
     if (windows or shift) and lookback < _SAFE_LOOKBACK:
-        return breaks(
-            f"{detail}; lookback_hours is {lookback}", f"Set lookback_hours to {_SAFE_LOOKBACK}"
-        )
+        detail += f"; lookback_hours is {lookback}"
+        return breaks(detail, f"Set lookback_hours to {_SAFE_LOOKBACK}")
     detail += "; windows overlap enough, so no row is lost"
     if not rows:
         return harmless(detail)
-    return harmless(
-        f"{detail}, but the tap takes date-times for UTC",
-        f"{'Subtract' if rows > 0 else 'Add'} {abs(rows):g} hours where you query date-times",
-    )
+    way = "Subtract" if rows > 0 else "Add"
+    advice = f"{way} {abs(rows):g} hours where you query date-times"
+    return harmless(f"{detail}, but the tap takes date-times for UTC", advice)
 
 
 def _zone(hours: float) -> str:
     return f"UTC{hours:+g} h" if hours else "UTC"
-
-
-def _judge_strangers(account: Account) -> Outcome:
-    streams = ", ".join(sorted(account.strangers))
-    return breaks(
-        f"no row of a page lay near the dates that were requested: {streams}. A sync takes such a "
-        "page for a wrong one, and the stream fails",
-        "Deselect the streams whose pages have rows of other dates, and report them",
-    )

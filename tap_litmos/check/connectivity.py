@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.account import NoAnswerError, OnePage
-from tap_litmos.check.findings import breaks, claim, harmless, holds, unseen
-from tap_litmos.declaration import Endpoint
+from tap_litmos.check.findings import breaks, combine, harmless, holds, unseen
 from tap_litmos.paginator import PageSizes
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.windows import WHOLE_LIST
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
+    from tap_litmos.declaration import Endpoint
     from tap_litmos.windows import Window
 
 _DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
@@ -44,22 +46,17 @@ _UNDOCUMENTED = {
 pages name them). No endpoint lists attendance: it takes a request per session."""
 
 
-@claim("Reach", "Every endpoint that a sync reads by default answers")
 def endpoints(account: Account) -> Outcome:
+    """Ask each endpoint for the newest rows."""
     count, refused = _ask(account, DEFAULT, account.open_window)
     if not refused:
         rows = pluralize(account.survey.rows, "row")
         return holds(f"all {count} answered, with {rows} of the last days")
+    advice = "Use the key of an Account Owner, or deselect the streams that are refused"
     if not count:
-        return breaks(
-            f"none of {len(DEFAULT)} answered: {refused}",
-            "Check the settings api_url and region; the log has the reasons",
-        )
-    return breaks(
-        f"{count} of {len(DEFAULT)} answered; refused: {refused}",
-        "Use the key of an Account Owner, or deselect the streams that are refused; the log has "
-        "the reasons",
-    )
+        advice = "Check the settings api_url and region"
+    detail = f"{count or 'none'} of {len(DEFAULT)} answered; refused: {refused}"
+    return breaks(detail, f"{advice}; the log has the reasons")
 
 
 def _ask(account: Account, endpoints: Sequence[Endpoint], window: Window) -> tuple[int, str]:
@@ -73,32 +70,23 @@ def _ask(account: Account, endpoints: Sequence[Endpoint], window: Window) -> tup
     return len(endpoints) - len(refused), ", ".join(refused)
 
 
-@claim("Reach", "The streams that are off by default can be selected")
 def optional_endpoints(account: Account) -> Outcome:
-    count, refused = _ask(account, OFF_BY_DEFAULT, account.open_window)
-    if not refused:
-        return holds(f"all {count} answered")
-    return harmless(
-        f"{count} of {len(OFF_BY_DEFAULT)} answered; refused: {refused}",
-        f"Do not select {refused}",
-    )
+    """Ask the endpoints of streams that are off by default, and the lists of ids."""
+    _, lists = _ask(account, _LISTINGS, WHOLE_LIST)
+    _, streams = _ask(account, OFF_BY_DEFAULT, account.open_window)
+    outcomes = []
+    if lists and account.config["detect_deletes"]:
+        outcomes.append(breaks(f"refused: {lists}", "Set detect_deletes to false"))
+    elif lists:
+        outcomes.append(harmless(f"refused: {lists}", "Leave detect_deletes off"))
+    if streams:
+        outcomes.append(harmless(f"refused: {streams}", f"Do not select {streams}"))
+    every = len(OFF_BY_DEFAULT) + len(_LISTINGS)
+    return combine(*(outcomes or [holds(f"all {every} answered")]))
 
 
-@claim("Reach", "The lists of ids, which show what was deleted, answer")
-def listings(account: Account) -> Outcome:
-    count, refused = _ask(account, _LISTINGS, WHOLE_LIST)
-    if not refused:
-        return holds(f"all {count} answered")
-    if account.config["detect_deletes"]:
-        return breaks(f"refused: {refused}", "Set detect_deletes to false")
-    return harmless(
-        f"refused: {refused}; a sync reads them only with detect_deletes",
-        "Leave detect_deletes off",
-    )
-
-
-@claim("Reach", "This machine's clock agrees with the server's")
 def clock(account: Account) -> Outcome:
+    """Compare the clocks."""
     ahead = account.clock_ahead
     if ahead is None:
         return unseen("the server sends no date", "Compare this machine's clock yourself")
@@ -111,37 +99,19 @@ def clock(account: Account) -> Outcome:
     return harmless(f"{detail}; bookmarks follow the earlier of the two")
 
 
-@claim("Reach", "The tap reads every endpoint that is known of this API")
 def other_endpoints(account: Account) -> Outcome:
     """List the elements of endpoints that the tap does not read, without their values."""
+    found = []
     for name, path in _UNDOCUMENTED.items():
-        endpoint = _without_rows(name, path)
+        endpoint = replace(DEFAULT[0], stream=name, path=path, nesting=())
         window = account.open_window if path.startswith("/org/") else WHOLE_LIST
-        try:
-            stream = account.read(
-                endpoint, OnePage(window, PageSizes(_NAMES_ONLY)), limit=_NAMES_ONLY
-            )
-        except NoAnswerError:
-            continue
-        account.elements[path] = stream.elements
-    if not account.elements:
-        return holds(f"of {len(_UNDOCUMENTED)} others that exist, this account answers none")
-    names = [f"{name} ({path})" for name, path in _UNDOCUMENTED.items() if path in account.elements]
+        reading = OnePage(window, PageSizes(_NAMES_ONLY))
+        with suppress(NoAnswerError):
+            account.elements[path] = account.read(endpoint, reading).elements
+            found.append(f"{name} ({path})")
+    if not found:
+        return holds(f"of {len(_UNDOCUMENTED)} other endpoints none answers")
     return harmless(
-        f"this account also answers {', '.join(names)}, which the tap does not read; the JSON "
-        "lists the names of their elements",
-        "To ask for a stream of one of those, attach the JSON",
-    )
-
-
-def _without_rows(name: str, path: str) -> Endpoint:
-    return Endpoint(
-        stream=name,
-        path=path,
-        nesting=(),
-        title=name,
-        description=name,
-        primary_key=(),
-        replication_key=None,
-        fields=(),
+        f"the account also offers {', '.join(found)}; the JSON names their elements",
+        "If you need one of the other endpoints, attach the JSON to a request for a stream",
     )

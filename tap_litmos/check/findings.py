@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.account import BudgetSpentError, NoAnswerError, UnseenError
+from tap_litmos.check.account import UnseenError
 from tap_litmos.wording import aligned
 
 if TYPE_CHECKING:
@@ -33,12 +33,8 @@ class Verdict(StrEnum):
     HOLDS = "holds"
 
 
-_SHORT = {
-    Verdict.BREAKS: "BREAKS",
-    Verdict.HARMLESS: "differs",
-    Verdict.UNSEEN: "not seen",
-    Verdict.HOLDS: "holds",
-}
+_ORDER = list(Verdict)
+_SHORT = dict(zip(Verdict, ("BREAKS", "differs", "not seen", "holds"), strict=True))
 """The verdicts as the table shows them."""
 
 
@@ -77,13 +73,19 @@ def unseen(detail: str, advice: str = "") -> Outcome:
     return Outcome(Verdict.UNSEEN, detail, advice)
 
 
-def combine(outcomes: Sequence[Outcome]) -> Outcome:
+def combine(*outcomes: Outcome) -> Outcome:
     """Return several outcomes as one, with the worst verdict."""
-    worst = min(outcomes, key=lambda outcome: list(Verdict).index(outcome.verdict))
+    verdict = min((outcome.verdict for outcome in outcomes), key=_ORDER.index)
     advice = dict.fromkeys(outcome.advice for outcome in outcomes if outcome.advice)
-    return Outcome(
-        worst.verdict, "; ".join(outcome.detail for outcome in outcomes), ". ".join(advice)
-    )
+    return Outcome(verdict, "; ".join(outcome.detail for outcome in outcomes), ". ".join(advice))
+
+
+def attempt(look: Look, account: Account) -> Outcome:
+    """Return what a function finds, or why it finds nothing."""
+    try:
+        return look(account)
+    except UnseenError as error:
+        return unseen(str(error), error.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,47 +107,9 @@ class Finding:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Something that the tap assumes, and how to look for it.
-
-    Attributes:
-        name: Its name.
-        topic: What it is about, in a word.
-        claim: What the tap assumes.
-        look: Looks for it in an account.
-    """
-
-    name: str
-    topic: str
-    claim: str
-    look: Look
-
-    def find(self, account: Account) -> Finding:
-        """Return what was found, even if that is nothing."""
-        return Finding(self.name, self.topic, self.claim, *astuple(attempt(self.look, account)))
-
-
-def attempt(look: Look, account: Account) -> Outcome:
-    """Return what a function finds, or why it finds nothing."""
-    try:
-        return look(account)
-    except BudgetSpentError as error:
-        return unseen(str(error), "Run it again when fewer requests fail")
-    except UnseenError as error:
-        return unseen(str(error), "Run it again when more has changed in Litmos")
-    except NoAnswerError as error:
-        return unseen(f"a request was not answered ({error})", "Run it again later")
-
-
-def claim(topic: str, text: str) -> Callable[[Look], Check]:
-    """Make a check of a function, whose name becomes that of the check.
-
-    Args:
-        topic: What it is about, in a word.
-        text: What the tap assumes.
-    """
-    return lambda look: Check(look.__name__, topic, text, look)
+def find(account: Account, topic: str, claim: str, look: Look) -> Finding:
+    """Check a claim."""
+    return Finding(look.__name__, topic, claim, *astuple(attempt(look, account)))
 
 
 class Report:
@@ -158,54 +122,45 @@ class Report:
 
     def __init__(self, findings: Sequence[Finding], about: dict[str, object]) -> None:
         """Sort the findings."""
-        order = list(Verdict)
-        self.findings = sorted(findings, key=lambda finding: order.index(finding.verdict))
+        self.findings = sorted(findings, key=lambda finding: _ORDER.index(finding.verdict))
         self.about = about
-
-    def of(self, verdict: Verdict) -> list[Finding]:
-        """Return the findings with a verdict."""
-        return [finding for finding in self.findings if finding.verdict is verdict]
+        self._counts = Counter(finding.verdict for finding in findings)
 
     @property
     def breaks(self) -> bool:
         """Whether a guarantee would break."""
-        return bool(self.of(Verdict.BREAKS))
+        return Verdict.BREAKS in self._counts
 
     def json(self) -> str:
         """Return the report as JSON, to attach to a bug report."""
-        report = {
-            **self.about,
-            "conclusion": self.conclusion(),
-            "findings": [asdict(finding) for finding in self.findings],
-        }
+        findings = [asdict(finding) for finding in self.findings]
+        report = {**self.about, "conclusion": self.conclusion(), "findings": findings}
         return json.dumps(report, indent=2) + "\n"
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        rows = [row for finding in self.findings for row in _rows(finding)]
-        lines = aligned(
-            [("topic", "verdict", "what the tap assumes, and what was found"), *rows], left=3
-        )
-        end = (textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in self.conclusion())
+        heading = "topic", "verdict", "what the tap assumes, and what was found"
+        lines = aligned([heading, *(row for each in self.findings for row in _rows(each))], left=3)
+        end = [textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in self.conclusion()]
         return "\n".join([*lines, "", *end])
 
     def conclusion(self) -> list[str]:
         """Return in a sentence whether to rely on the tap for the account, and what helps."""
-        broken = self.of(Verdict.BREAKS)
+        broken = [f"{found.claim}" for found in self.findings if found.verdict is Verdict.BREAKS]
         if broken:
-            claims = "; ".join(finding.claim for finding in broken)
-            text = f'Do not rely on the tap for this account yet. Broken: "{claims}"'
+            text = f'Do not rely on the tap for this account yet. Broken: "{"; ".join(broken)}"'
         elif not self.about["rows"]:
             text = "No rows came, so nothing shows whether you can rely on the tap here"
-        elif self.of(Verdict.UNSEEN):
+        elif Verdict.UNSEEN in self._counts:
             text = "As far as could be seen, you can rely on the tap for this account"
         else:
             text = "You can rely on the tap for this account"
-        counts = Counter(finding.verdict for finding in self.findings)
-        shown = ", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict if counts[verdict])
-        acted_on = [*broken, *self.of(Verdict.HARMLESS)]
-        advice = dict.fromkeys(finding.advice for finding in acted_on if finding.advice)
-        return [f"{text} ({shown}).", *(f"{line}." for line in advice)]
+        counts = [
+            f"{verdict}: {self._counts[verdict]}" for verdict in _ORDER if self._counts[verdict]
+        ]
+        differing = [found for found in self.findings if found.verdict is not Verdict.UNSEEN]
+        advice = dict.fromkeys(f"{found.advice}." for found in differing if found.advice)
+        return [f"{text} ({', '.join(counts)}).", *advice]
 
 
 def _rows(finding: Finding) -> list[tuple[str, str, str]]:
@@ -213,11 +168,14 @@ def _rows(finding: Finding) -> list[tuple[str, str, str]]:
     detail = finding.detail
     if len(detail) > _MAX_DETAIL:
         detail = f"{detail[:_MAX_DETAIL].rsplit(', ', 1)[0]}, …"
-    texts = [finding.claim, *(f"  {text}" for text in (detail, finding.advice) if text)]
-    width = _WIDTH - len("Paging  not seen  ")
-    lines = []
-    for text in texts:
-        indent = "  " if text.startswith(" ") else ""
-        lines += textwrap.wrap(f"{text}.", width, subsequent_indent=indent, break_on_hyphens=False)
-    first = (finding.topic, _SHORT[finding.verdict], lines[0])
+    width, lines = _WIDTH - len("Paging  not seen  "), list[str]()
+    for text, indent in ((finding.claim, ""), (detail, "  "), (finding.advice, "  ")):
+        lines += textwrap.wrap(
+            f"{text[:1].upper()}{text[1:]}." if text else "",
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
+    first = finding.topic, _SHORT[finding.verdict], lines[0]
     return [first, *(("", "", line) for line in lines[1:])]

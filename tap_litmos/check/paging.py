@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from tap_litmos.check.account import LIMIT, UnseenError
 from tap_litmos.check.connectivity import DEFAULT
-from tap_litmos.check.findings import breaks, claim, combine, harmless, holds, unseen
-from tap_litmos.errors import in_one_line
+from tap_litmos.check.findings import breaks, combine, harmless, holds, unseen
 from tap_litmos.paginator import MIN_ROWS_TO_PROBE, PageSizes, WindowPaginator
 from tap_litmos.wording import pluralize
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from tap_litmos.check.account import Account, SeenPage
     from tap_litmos.check.findings import Outcome
-    from tap_litmos.windows import Window
 
 _SMALL = 10
 """A limit that is small enough to see whether it is kept."""
@@ -28,7 +26,7 @@ _MIN_ROWS = 6
 """Rows of a window, at least, that is read in several pages, and of these pages."""
 
 _MAX_PAGES = 12
-"""Pages in which half a window at a time is surely read."""
+"""More pages than a window has that is read in halves."""
 
 _FAR = 10_000_000
 """No week has so many rows."""
@@ -36,11 +34,7 @@ _FAR = 10_000_000
 _MIN_CAP = 100
 """The smallest page that the tap notices to be cut: it is Litmos' default limit (the document)."""
 
-_MIN_USEFUL_ROWS = 20
-_EARLIER = (
-    *((back, LIMIT) for back in (2, 3, 4)),
-    *((back, _MIN_USEFUL_ROWS) for back in (8, 16, 32, 52)),
-)
+_EARLIER = (*((back, LIMIT) for back in (2, 3, 4)), *((back, 20) for back in (8, 16, 32, 52)))
 """How many windows to go back, each only while the largest page has fewer rows than it says."""
 
 _FIT_A_PAGE = (
@@ -72,7 +66,7 @@ def _largest(account: Account, least: int = 2, most: int | None = None) -> SeenP
         UnseenError: If there is none.
     """
     for page in closed_pages(account):
-        if least <= len(page) and (most is None or len(page) <= most):
+        if least <= len(page) <= (most or len(page)):
             return page
     raise UnseenError(f"no closed window had {pluralize(least, 'row')} or more")
 
@@ -83,32 +77,28 @@ def _named(page: SeenPage, left: int = 0) -> str:
     return f"({page.endpoint.stream}, {pluralize(len(page), 'row')}{changed})"
 
 
-@claim("Paging", f"A page has as many rows as requested, up to {LIMIT:,}")
 def limit(account: Account) -> Outcome:
-    return combine([_judge_cap(account), _judge_small_limit(account)])
+    """Ask for few rows, and behind pages."""
+    return combine(_judge_cap(account), _judge_small_limit(account))
 
 
 def _judge_cap(account: Account) -> Outcome:
-    """Ask behind pages whether they were cut."""
     sample, is_cut = _cut_page(account)
     rows, page_size = len(sample), account.config["page_size"]
     if not is_cut:
         detail = f"the largest page has {pluralize(rows, 'row')}"
-        if rows >= LIMIT:
-            return holds(detail)
         if 10 * rows >= 9 * LIMIT:
-            return holds(f"{detail}, and none follow")
-        return unseen(
-            f"{detail}, and none follow", "Look at a week with more than 1,000 rows of a stream"
-        )
+            return holds(detail)
+        advice = "Look at a week with more than 1,000 rows of a stream"
+        return unseen(f"{detail}, and none follow", advice)
     account.cut_from = min(account.cut_from, rows)
     detail = f"pages end after {pluralize(rows, 'row')} although more follow"
     size = min(page_size, rows)
-    if rows < _MIN_CAP and 10 * len(_first(account, sample, size)) < 9 * size:
-        return breaks(
-            f"{detail}, and rows are left out of such pages: the tap notices neither",
-            "Report it: no setting helps",
-        )
+    if rows < _MIN_CAP:
+        page = account.page(sample.endpoint, sample.window, limit=size)
+        if 10 * len(page) < 9 * size:
+            detail += ", and rows are left out of such pages: the tap notices neither"
+            return breaks(detail, "Report it: no setting helps")
     if rows >= min(_MIN_CAP, page_size):
         return harmless(f"{detail}; the tap notices and keeps reading")
     return breaks(f"{detail}, too few for the tap to notice", f"Set page_size to {rows}")
@@ -126,22 +116,16 @@ def _cut_page(account: Account) -> tuple[SeenPage, bool]:
         if _SMALL <= len(page) < _MIN_CAP and page is not sample:
             small.setdefault(page.endpoint.stream, page)
     for page in (*small.values(), sample):
-        if len(page) < LIMIT and _behind(account, page, len(page)).keys - page.keys:
-            return page, True
+        if len(page) < LIMIT:
+            behind = account.page(page.endpoint, page.window, start=len(page))
+            if behind.keys - page.keys:
+                return page, True
     return sample, False
-
-
-def _behind(account: Account, page: SeenPage, start: int) -> SeenPage:
-    return account.page(page.endpoint, page.window, start=start)
-
-
-def _first(account: Account, page: SeenPage, limit: int) -> SeenPage:
-    return account.page(page.endpoint, page.window, limit=limit)
 
 
 def _judge_small_limit(account: Account) -> Outcome:
     sample = _largest(account, least=_SMALL + 1)
-    rows = len(_first(account, sample, _SMALL))
+    rows = len(account.page(sample.endpoint, sample.window, limit=_SMALL))
     detail = f"{pluralize(rows, 'row')} for a limit of {_SMALL}"
     if rows == _SMALL:
         return holds(detail)
@@ -150,12 +134,10 @@ def _judge_small_limit(account: Account) -> Outcome:
     if len(account.page(sample.endpoint, sample.window, fresh=True)) < len(sample):
         raise UnseenError("rows left the window while it was read")
     account.is_filtered = True
-    detail = f"{detail}; rows are left out of pages"
+    detail += "; rows are left out of pages"
     if _is_small(account):
-        return breaks(
-            f"{detail}, which the tap does not notice with so small a page_size",
-            "Set page_size to 1000",
-        )
+        detail += ", which the tap does not notice with so small a page_size"
+        return breaks(detail, "Set page_size to 1000")
     return harmless(f"{detail}. The tap keeps reading")
 
 
@@ -164,39 +146,40 @@ def _is_small(account: Account) -> bool:
     return bool(9 * account.config["page_size"] <= 10 * MIN_ROWS_TO_PROBE)
 
 
-@claim("Paging", "Several pages bring the same rows as one, and then nothing")
 def pages(account: Account) -> Outcome:
-    return combine([_judge_end(account), _judge_joined(account)])
+    """Read a window in several pages, and ask far behind it."""
+    return combine(_judge_end(account), _judge_joined(account))
 
 
 def _judge_end(account: Account) -> Outcome:
     sample = _largest(account, least=1)
     # If more rows may follow, nobody knows how far behind them is far.
     start = len(sample) + 10 * LIMIT if len(sample) < account.cut_from else _FAR
-    rows = len(_behind(account, sample, start))
+    rows = len(account.page(sample.endpoint, sample.window, start=start))
     if not rows:
         return holds(f"no row from {start:,} on {_named(sample)}")
-    return breaks(
-        f"{pluralize(rows, 'row')} from {start:,} on {_named(sample)}: windows of more than a "
-        "page cannot be read",
-        "Set window_days to 1, so that more windows fit a page, and report it",
+    detail = (
+        f"{pluralize(rows, 'row')} from {start:,} on {_named(sample)}: the tap cannot see the end"
     )
+    return breaks(f"{detail} of a window", _FIT_A_PAGE)
 
 
 class _Pages(WindowPaginator):
-    """Reads a window in pages, a bounded number of them."""
+    """Reads a window in pages, a bounded number of them.
 
-    def __init__(self, window: Window, sizes: PageSizes) -> None:
-        super().__init__(window, sizes)
-        self.seen: set[tuple[Any, ...]] = set()
-        self.is_over = False
+    Attributes:
+        seen: The keys that came.
+        is_over: Whether the window came to its end.
+    """
+
+    is_over = False
 
     @override
     def get_next(self, response: requests.Response) -> int | None:
-        self.seen.update(vars(response)["page"].keys)
+        self.seen = getattr(self, "seen", set[Any]()) | set(vars(response)["page"].keys)
         following = super().get_next(response)
         self.is_over = following is None
-        return None if self.count >= _MAX_PAGES else following
+        return None if self.count == _MAX_PAGES else following
 
 
 def _judge_joined(account: Account) -> Outcome:
@@ -206,43 +189,34 @@ def _judge_joined(account: Account) -> Outcome:
     except UnseenError:
         whole = _largest(account, least=_MIN_ROWS)
     if account.is_filtered and not _is_small(account):
-        return unseen("rows are left out of small pages, so these do not tell")
+        return unseen("small pages do not tell, as rows are left out of them")
     reading = _Pages(whole.window, PageSizes(max(_MIN_ROWS, len(whole) // 2)))
-    failure = ""
     try:
         account.read(whole.endpoint, reading)
     except FatalAPIError as error:
-        failure = in_one_line(error)
+        return breaks(f"{error} {_named(whole)}", _FIT_A_PAGE)
     then = account.page(whole.endpoint, whole.window, fresh=True)
+    return _judge_pages(account, reading, whole, then)
+
+
+def _judge_pages(account: Account, reading: _Pages, whole: SeenPage, then: SeenPage) -> Outcome:
+    """Judge a window that was read in several pages, after it had come whole, and before."""
     left = len(whole.keys - then.keys)
-    name = _named(whole, left)
+    name = f"in pages of half the window {_named(whole, left)}"
     missing = len(whole.keys & then.keys - reading.seen)
     is_still = not left and _in_same_order(whole, then)
-    if failure:
-        return breaks(f"{failure} {name}", _FIT_A_PAGE)
     if not reading.is_over:
-        return _judge_endless(account, whole, name, is_still=is_still)
+        if len(whole) >= account.cut_from or not is_still:
+            return unseen(f"the end did not come within {_MAX_PAGES} pages {name}", "Run it again")
+        return breaks(f"the end did not come {name}", _FIT_A_PAGE)
     if missing and not left and (is_still or reading.is_proved):
-        rows = pluralize(missing, "row")
-        return breaks(f"{rows} did not come in pages of half the window {name}", _FIT_A_PAGE)
+        return breaks(f"{pluralize(missing, 'row')} did not come {name}", _FIT_A_PAGE)
     if reading.is_proved:
         return holds(f"the same rows {name}")
-    return harmless(
-        f"{pluralize(reading.count, 'page')} did not prove that every row came, as rows moved or "
-        f"came twice {name}. The tap reads such a window again in parts, which costs requests"
-    )
+    detail = f"rows moved or came twice {name}"
+    return harmless(f"{detail}. The tap reads such a window again in parts, which takes requests")
 
 
-def _judge_endless(account: Account, whole: SeenPage, name: str, *, is_still: bool) -> Outcome:
-    """Judge a window whose end was not reached."""
-    if len(whole) >= account.cut_from or not is_still:
-        return unseen(f"the window has more than {_MAX_PAGES} pages {name}", "Run it again")
-    return breaks(
-        f"{_MAX_PAGES} pages of half the window did not reach its end {name}", _FIT_A_PAGE
-    )
-
-
-@claim("Paging", "Rows come in the same order every time")
 def order(account: Account) -> Outcome:
     """Read a window twice; a row that left it or came makes no difference."""
     sample = _largest(account)
@@ -251,16 +225,14 @@ def order(account: Account) -> Outcome:
     if _in_same_order(sample, again):
         return holds(f"the same order twice {name}")
     if sample.repeated:
+        detail = f"rows changed places, and {sample.repeated:,} came twice {name}"
         return breaks(
-            f"rows changed places, and {sample.repeated:,} came twice {name}. If more rows than "
-            "fit a page changed in the same second, the tap cannot prove that all came, and the "
-            "stream fails",
+            f"{detail}. If more rows than fit a page changed in one second, the stream fails",
             "Report that rows move and come twice: no setting helps",
         )
     what = "rows of the same second" if _seconds(sample) == _seconds(again) else "rows"
     return harmless(
-        f"{what} changed places {name}. The tap reads on until it can prove that every row came, "
-        "which costs requests",
+        f"{what} changed places {name}. The tap reads until it has proved that all came",
         "Keep page_size at 1000, so that fewer windows have several pages",
     )
 
@@ -273,4 +245,4 @@ def _in_same_order(sample: SeenPage, again: SeenPage) -> bool:
 
 
 def _seconds(page: SeenPage) -> list[str]:
-    return [f"{row.date:%Y%m%d%H%M%S}" if row.date else "" for row in page.rows]
+    return [row.date.isoformat(timespec="seconds") for row in page.rows]

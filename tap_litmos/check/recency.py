@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-
-import pendulum
 
 from tap_litmos.check.account import UnseenError
 from tap_litmos.check.connectivity import DEFAULT
-from tap_litmos.check.findings import breaks, claim, harmless, holds, unseen
+from tap_litmos.check.findings import breaks, harmless, holds, unseen
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tap_litmos.check.account import Account, Row, SeenPage
     from tap_litmos.check.findings import Outcome
+
+    Found = tuple[SeenPage, Row]
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -33,41 +32,34 @@ _SOON = timedelta(minutes=7)
 """Rows that appear within that time are not late."""
 
 
-def _pages(account: Account) -> list[SeenPage]:
-    """Return the newest pages; those that may be cut come last."""
-    pages = account.look_at(DEFAULT, account.open_window)
-    return sorted(pages, key=lambda page: len(page) >= account.cut_from)
+def midnight(moment: datetime) -> datetime:
+    """Return the midnight before a moment."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _recent(account: Account, page: SeenPage) -> list[datetime]:
-    """Return the dates of a page that may be of the present in some zone."""
-    first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
-    return [row.date for row in page.rows if row.date is not None and first <= row.date <= last]
-
-
-def _newest(account: Account) -> tuple[SeenPage, datetime]:
-    """Return the page with the newest row, whole pages before others, and its date.
+def _recent(account: Account) -> list[Found]:
+    """Return the newest rows, each with its page, by date; those of cut pages come first.
 
     Raises:
-        UnseenError: If no row has a date of the last days.
+        UnseenError: If no row has a date that may be of the present in some zone.
     """
-    pages = [(max(dates), page) for page in _pages(account) if (dates := _recent(account, page))]
-    if not pages:
+    first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
+    pages = account.look_at(DEFAULT, account.open_window)
+    found = [(page, row) for page in pages for row in page.rows if first <= row.date <= last]
+    if not found:
         raise UnseenError("no row has a date of the last days")
-    whole = [(date, page) for date, page in pages if len(page) < account.cut_from]
-    date, page = max(whole or pages, key=lambda found: found[0])
-    return page, date
+    return sorted(found, key=lambda each: (len(each[0]) < account.cut_from, each[1].date))
 
 
 def _clocks(account: Account) -> list[datetime]:
     """Return the present by this machine's clock, and by the server's."""
-    now = pendulum.now("UTC")
+    now = datetime.now(UTC)
     return [now, now - (account.clock_ahead or timedelta(0))]
 
 
-def _is_now(account: Account, moment: datetime) -> bool:
-    """Return whether either clock shows a moment, as exactly as zones need it."""
-    return any(abs(moment - clock) < STEP / 2 for clock in _clocks(account))
+def _age(account: Account, moment: datetime) -> timedelta:
+    """Return how far a moment is from the present, by the nearer of both clocks."""
+    return min(abs(clock - moment) for clock in _clocks(account))
 
 
 def find_zones(account: Account, shift: timedelta | None, *, names_zone: bool) -> None:
@@ -78,18 +70,18 @@ def find_zones(account: Account, shift: timedelta | None, *, names_zone: bool) -
         shift: By how much windows are ahead of the dates of rows; None if unknown.
         names_zone: Whether the row that told so names its zone, so that its date is UTC.
     """
-    windows, rows = _zone_of_windows(account, shift or timedelta(0)), None
-    ahead = None if shift is None else shift / _HOUR
+    with suppress(UnseenError):
+        account.windows_zone = _zone_of_windows(account, shift or timedelta(0))
     if names_zone:
-        rows = 0.0
-    elif windows is not None and ahead is not None:
-        rows = windows - ahead
+        account.rows_zone = 0.0
+    elif shift is not None and account.windows_zone is not None:
+        account.rows_zone = account.windows_zone - shift / _HOUR
     else:
-        dates = [date for page in _pages(account) for date in _recent(account, page)]
-        rows = 0.0 if dates and _is_now(account, max(dates)) else None
-    if windows is None and rows is not None and ahead is not None:
-        windows = rows + ahead
-    account.windows_zone, account.rows_zone = windows, rows
+        with suppress(UnseenError):
+            newest = max(row.date for _, row in _recent(account))
+            account.rows_zone = 0.0 if _age(account, newest) < STEP / 2 else None
+    if shift is not None and account.rows_zone is not None and account.windows_zone is None:
+        account.windows_zone = account.rows_zone + shift / _HOUR
 
 
 def _zone_of_windows(account: Account, shift: timedelta) -> float | None:
@@ -97,117 +89,92 @@ def _zone_of_windows(account: Account, shift: timedelta) -> float | None:
 
     Rows of its today come only if `to` lies in its future (the document).
     """
-    with suppress(UnseenError):
-        now = pendulum.now("UTC")
-        for page, row in _first_of_today(account, shift)[:_MAX_ROWS_TRIED]:
-            before, after = _earliest_to(account, page, row, shift, now)
-            # At midnight it may be that only the day counts.
-            if _in_window(row, shift) < before and before.date() == after.date():
-                here = after - STEP / 2
-                hours = (here - now) / _HOUR
-                return 0.0 if _is_now(account, here) else round(4 * hours) / 4
+    now = datetime.now(UTC)
+    for page, row in _first_of_today(account, shift)[:_MAX_ROWS_TRIED]:
+        first, date = _earliest_to(account, (page, row), shift, now), row.date + shift
+        last = first - STEP
+        # At midnight it may be that only the day counts.
+        if date < last and last.date() == first.date():
+            here = first - STEP / 2
+            return 0.0 if _age(account, here) < STEP / 2 else round((here - now) / STEP) / 4
     return None
 
 
-def _in_window(row: Row, shift: timedelta) -> datetime:
-    """Return the date of a row as windows have it."""
-    assert row.date is not None
-    return row.date + shift
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _first_of_today(account: Account, shift: timedelta) -> list[tuple[SeenPage, Row]]:
+def _first_of_today(account: Account, shift: timedelta) -> list[Found]:
     """Return each page's first row of the newest day, whole pages first, then by date.
 
     Raises:
         UnseenError: If there is none that is included for its date alone.
     """
-    today = (_newest(account)[1] + shift).date()
-    found = []
-    for page in _pages(account):
-        rows = [row for row in page.rows if row.is_plain and _in_window(row, shift).date() == today]
-        if rows:
-            found.append((page, min(rows, key=lambda row: _in_window(row, shift))))
-    if not found:
+    recent = _recent(account)
+    today = (recent[-1][1].date + shift).date()
+    first: dict[str, Found] = {}
+    for page, row in recent:
+        if row.is_plain and (row.date + shift).date() == today:
+            first.setdefault(page.endpoint.stream, (page, row))
+    if not first:
         raise UnseenError("the rows of that day were created the day before")
-    return sorted(
-        found, key=lambda probe: (len(probe[0]) >= account.cut_from, _in_window(probe[1], shift))
-    )
+    return sorted(first.values(), key=lambda each: len(each[0]) >= account.cut_from)
 
 
-def _earliest_to(
-    account: Account, page: SeenPage, row: Row, shift: timedelta, now: datetime
-) -> tuple[datetime, datetime]:
-    """Return the last `to` that does not bring a row, and the first that does.
+def _earliest_to(account: Account, found: Found, shift: timedelta, now: datetime) -> datetime:
+    """Return the first `to` that brings a row, of moments that are 15 minutes apart.
 
-    They are 15 minutes apart, and each lies 7.5 minutes from the time of any zone.
+    Each lies 7.5 minutes from the time of any zone.
 
     Raises:
-        UnseenError: If there is none of both within a day.
+        UnseenError: If there is none within a day, or all do.
     """
+    page, row = found
+    since = midnight(row.date + shift) - _DAY
+    moments = [(now + (n + 0.5) * STEP).replace(microsecond=0) for n in range(4 * _WEST, 4 * _EAST)]
 
-    def at(steps: int) -> datetime:
-        return (now + (steps + 0.5) * STEP).replace(microsecond=0)
+    def serves(to: datetime) -> bool:
+        return to > since and account.is_served(page.endpoint, row, since, to)
 
-    since = _midnight(_in_window(row, shift)) - _DAY
-    low, high = _WEST * 4, _EAST * 4
-    while high - low > 1:
-        middle = (low + high) // 2
-        if at(middle) > since and account.is_served(page.endpoint, row, since, at(middle)):
-            high = middle
-        else:
-            low = middle
-    if low == _WEST * 4 or high == _EAST * 4:
+    place = bisect_left(moments, True, key=serves)  # noqa: FBT003
+    if place in {0, len(moments)}:
         raise UnseenError("the newest row is not of today")
-    return at(low), at(high)
+    return moments[place]
 
 
-@claim("Dates", "Today's rows come only if to lies in the future")
 def today(account: Account) -> Outcome:
     """Ask for rows of today with a `to` that lies right before now."""
-    zone = account.windows_zone
-    shift = _HOUR * ((zone or 0.0) - (account.rows_zone or 0.0)) if zone is not None else None
-    here = min(_clocks(account)) + timedelta(hours=zone or 0.0)
-    page, row = _first_of_today(account, shift or timedelta(0))[0]
-    date = _in_window(row, shift or timedelta(0))
+    zone, shift = account.windows_zone, timedelta(0)
+    if zone is not None and account.rows_zone is not None:
+        shift = _HOUR * (zone - account.rows_zone)
+    here = min(_clocks(account)) + _HOUR * (zone or 0.0)
+    page, row = _first_of_today(account, shift)[0]
+    date, past = row.date + shift, (here - timedelta(minutes=1)).replace(microsecond=0)
     if date.date() < here.date():
         raise UnseenError("no row is of today")
-    past = (here - timedelta(minutes=1)).replace(microsecond=0)
     if past <= date:
         raise UnseenError("no row of today is old enough to ask for it with an earlier to")
-    if not account.is_served(page.endpoint, row, _midnight(date) - _DAY, past):
+    if not account.is_served(page.endpoint, row, midnight(date) - _DAY, past):
         return holds("rows of today came, but none with to a minute ago")
     if zone is None:
         raise UnseenError("the zone is unknown, and so is what the past is in it")
     return harmless("rows of today come even if to lies in the past")
 
 
-@claim("Dates", "Rows appear within minutes")
 def lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do any appear that are older than the first reading?"""
-    page, _ = _newest(account)
-    zone = timedelta(hours=account.rows_zone or 0.0)
+    recent = _recent(account)
+    page, zone = recent[-1][0], timedelta(hours=account.rows_zone or 0.0)
     again = account.page(page.endpoint, page.window, fresh=True)
-    is_whole = max(len(page), len(again)) < account.cut_from
-    late = [
-        page.requested_at + zone - row.date
-        for row in again.rows
-        if is_whole and row.date is not None and row not in set(page.rows)
-    ]
-    dates = [date for page in [again, *_pages(account)] for date in _recent(account, page)]
-    age = min(abs(clock + zone - max(dates)) for clock in _clocks(account))
+    new = set(again.rows) - set(page.rows)
+    if max(len(page), len(again)) >= account.cut_from:
+        new = set()
+    latest = max((page.requested_at + zone - row.date for row in new), default=timedelta(0))
+    newest = max(row.date for row in [*new, *(row for _, row in recent)])
+    age = _age(account, newest - zone)
     detail = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
-    latest = max(late, default=timedelta(0))
     if latest > _SOON:
         return _judge_late(account, latest / _HOUR, detail)
-    if late or age <= _SOON:
+    if new or age <= _SOON:
         return holds(detail)
-    return unseen(
-        f"{detail}, and none appeared since", "Log in to Litmos, and run it again at once"
-    )
+    advice = "Log in to Litmos, and run it again at once"
+    return unseen(f"{detail}, and none appeared since", advice)
 
 
 def _judge_late(account: Account, hours: float, detail: str) -> Outcome:

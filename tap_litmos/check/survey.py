@@ -1,10 +1,9 @@
-"""What rows look like (names, shapes and counts, never a value), and what the tap makes of it."""
+"""What rows look like: names, shapes and counts, never a value."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -21,49 +20,80 @@ if TYPE_CHECKING:
 
     from tap_litmos.declaration import Endpoint, Field
 
-MAX_NAMES = 200
-MAX_NAME = 50
-_MAX_DATE = 40
+    RawRow = Sequence[tuple[Field, str, str]]
+    """The elements of a row that belong to a field, with their names and texts as sent."""
+
+SPELLING = "spelling"
+SHAPE = "shape"
+REPEATED = "repeated row"
+
+_MAX_NAMES = 200
+_MAX_NAME = 50
 _MAX_DEPTH = 20
 
-_ZONE = re.compile(r":\d\d(?:\.\d+)? ?(?:[Zz]|[+-]\d\d:?\d\d)\s*\Z")
+_ZONE = re.compile(r":\d\d(\.\d+)? ?([Zz]|[+-]\d\d:?\d\d)\s*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """A row as it was sent: its fields, with the name and the text of each element."""
+class Survey:
+    """What was met in the rows that were looked at.
 
-    elements: list[tuple[Field, str, str]]
+    Attributes:
+        pages: How many pages came.
+        rows: How many rows there were.
+        met: By what it was, such as an unknown field, how often it was met in which
+            `stream.Field`.
+    """
 
-    def names_zone(self, name: str | None) -> bool:
-        """Return whether a date is written with its zone."""
-        return any(
-            field.name == name and bool(_ZONE.search(text)) for field, _, text in self.elements
-        )
+    def __init__(self) -> None:
+        """Start without rows."""
+        self.pages = self.rows = 0
+        self.met: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, endpoint: Endpoint, findings: Findings, rows: Sequence[RawRow]) -> None:
+        """Add a page of an endpoint, and what did not fit its schema."""
+        self.pages += 1
+        self.rows += len(rows)
+        stream, kinds = endpoint.stream, {field.name: field.kind for field in endpoint.fields}
+        for (what, about), times in findings.counts.items():
+            kind = f" ({kinds[about]})" if what == INVALID_VALUE else ""
+            self.met[what][f"{stream}.{about[:_MAX_NAME]}{kind}".rstrip(".")] += times
+        for field, element, text in (element for row in rows for element in row):
+            if field.name != element:
+                self.met[SPELLING][f"{stream}.{field.name} as {element}"] += 1
+            if field.kind == "datetime" and text.strip():
+                self.met[SHAPE][_shape(text.strip())] += 1
+
+
+def _shape(text: str) -> str:
+    """Return how a date-time is written: `9999-99-99T99:99:99.9`, whatever the fraction."""
+    text = re.sub(r"[^\W\d_]", lambda letter: letter[0] if letter[0] in "TZ" else "a", text)
+    return re.sub(r"\.9+", ".9", re.sub(r"\d", "9", text))[:_MAX_NAME]
 
 
 def raw_rows(body: bytes, charset: str | None, endpoint: Endpoint) -> list[RawRow]:
     """Return the rows of a page that the tap could read, as they were sent."""
-    known, rows = endpoint.elements(), []
+    known, rows = endpoint.elements(), list["RawRow"]()
 
-    def take(_: list[tuple[str, Any]], item: Any) -> bool:
+    def take(_: Any, item: Any) -> bool:
         elements = item.items() if isinstance(item, dict) else ()
         rows.append(
-            RawRow(
-                [
-                    (known[plain_name(name)], name[:MAX_NAME], str(text or ""))
-                    for name, text in elements
-                    if plain_name(name) in known
-                ]
-            )
+            [
+                (field, name[:_MAX_NAME], text)
+                for name, sent in elements
+                for text in (sent if isinstance(sent, list) else [sent])
+                if (field := known.get(plain_name(name))) and isinstance(text, str)
+            ]
         )
         return True
 
-    content = clean_body(body, endpoint.nesting, charset, Findings())
-    xmltodict.parse(
-        content, item_depth=len(endpoint.nesting), item_callback=take, xml_attribs=False
-    )
+    content, depth = clean_body(body, endpoint.nesting, charset, Findings()), len(endpoint.nesting)
+    xmltodict.parse(content, item_depth=depth, item_callback=take, xml_attribs=False)
     return rows
+
+
+def names_zone(row: RawRow, name: str | None) -> bool:
+    """Return whether a date of a row is written with its zone."""
+    return any(field.name == name and _ZONE.search(text) for field, _, text in row)
 
 
 def element_names(body: bytes) -> list[str]:
@@ -76,81 +106,15 @@ def element_names(body: bytes) -> list[str]:
         document = xmltodict.parse(body, xml_attribs=False)
     except (expat.ExpatError, ValueError) as error:
         raise FatalAPIError("the response is not XML") from error
-    if "html" in {name.lower() for name in document}:
+    if "html" in map(str.lower, document):
         raise FatalAPIError("the response is an HTML page")
-    return list(islice(dict.fromkeys(_paths(document, ())), MAX_NAMES))
+    return list(islice(dict.fromkeys(_paths(document, ())), _MAX_NAMES))
 
 
 def _paths(node: Any, path: tuple[str, ...]) -> Iterator[str]:
     for item in node if isinstance(node, list) else [node]:
-        if isinstance(item, dict) and len(path) < _MAX_DEPTH:
-            for name, child in item.items():
-                if name != "#text":
-                    yield from _paths(child, (*path, name[:MAX_NAME]))
-        else:
+        if not isinstance(item, dict) or len(path) == _MAX_DEPTH:
             yield "/".join(path)
-
-
-@dataclass(slots=True)
-class Survey:
-    """What was met in the rows that were looked at.
-
-    Attributes:
-        pages: How many pages came.
-        rows: How many rows there were.
-        spelled: Elements whose name is not the field's own, as `stream.Field as Element`.
-        shapes: How date-times are written, with 9 for a digit and a for a letter.
-        findings: What did not fit the schema, by what it was, as `stream.Field`.
-        repeated: Rows that came once more, exactly the same, by stream.
-        shared: Rows that differ from another with their key, by stream.
-    """
-
-    pages: int = 0
-    rows: int = 0
-    spelled: Counter[str] = field(default_factory=Counter)
-    shapes: Counter[str] = field(default_factory=Counter)
-    findings: dict[str, Counter[str]] = field(default_factory=dict)
-    repeated: Counter[str] = field(default_factory=Counter)
-    shared: Counter[str] = field(default_factory=Counter)
-
-    def add(
-        self,
-        endpoint: Endpoint,
-        findings: Findings,
-        rows: Sequence[RawRow],
-        repeated: int,
-        shared: int,
-    ) -> None:
-        """Add a page.
-
-        Args:
-            endpoint: Where it came from.
-            findings: What did not fit the schema.
-            rows: Its rows.
-            repeated: How many of them came once more, exactly the same.
-            shared: How many differ from another with their key.
-        """
-        stream, kinds = endpoint.stream, {field.name: field.kind for field in endpoint.fields}
-        self.pages += 1
-        self.rows += len(rows)
-        self.repeated += Counter({stream: repeated})
-        self.shared += Counter({stream: shared})
-        for (what, about), times in findings.counts.items():
-            name = f"{stream}.{about[:MAX_NAME]}" if about else stream
-            kind = f" ({kinds[about]})" if what == INVALID_VALUE else ""
-            self.met(what)[name + kind] += times
-        for known, element, text in (element for row in rows for element in row.elements):
-            if known.name != element:
-                self.spelled[f"{stream}.{known.name} as {element}"] += 1
-            if known.kind == "datetime" and text.strip():
-                self.shapes[shape(text.strip())] += 1
-
-    def met(self, what: str) -> Counter[str]:
-        """Return what was met of a kind, by `stream.Field`."""
-        return self.findings.setdefault(what, Counter())
-
-
-def shape(text: str) -> str:
-    """Return how a date-time is written: `9999-99-99T99:99:99.9`, whatever the fraction."""
-    text = re.sub(r"[^\W\d_]", lambda letter: letter[0] if letter[0] in "TZ" else "a", text)
-    return re.sub(r"\.9+", ".9", re.sub(r"\d", "9", text))[:_MAX_DATE]
+            continue
+        for name, child in item.items():
+            yield from _paths(child, (*path, name[:_MAX_NAME]))
