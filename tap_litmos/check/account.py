@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,16 @@ import pendulum
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_litmos.check.survey import REPEATED, Survey, element_names, names_zone, raw_rows
+from tap_litmos.check.findings import UnseenError
+from tap_litmos.check.values import REPEATED, Survey, element_names, names_zone, raw_rows
 from tap_litmos.client import LitmosStream
 from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
-from tap_litmos.rows import SHARED_KEY, Page, RowReader
+from tap_litmos.rows import SHARED_KEY, Page
 from tap_litmos.windows import LONGEST_DAYS, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import requests
     from backoff.types import Details
@@ -47,12 +47,6 @@ _PAGES_TO_SEARCH = 4
 
 _MARGIN = timedelta(hours=62)
 """Two days and the widest zone: windows around a row's date reach no further back."""
-
-
-class UnseenError(Exception):
-    """There is not enough to look at; the message says what is missing."""
-
-    advice = "Run it again when more has changed in Litmos"
 
 
 class BudgetSpentError(UnseenError):
@@ -133,10 +127,6 @@ class OnePage(WindowPaginator):
     response: requests.Response
 
     @override
-    def rows_to_write(self, response: requests.Response) -> Iterator[dict[str, Any]]:
-        return iter(())
-
-    @override
     def get_next(self, response: requests.Response) -> None:
         self.response = response
 
@@ -150,20 +140,15 @@ class CheckedStream(LitmosStream):
 
     Attributes:
         status: The last status.
-        elements: The names of the elements that an undocumented endpoint sent.
     """
 
     status: int | None = None
-    elements: tuple[str, ...] = ()
 
     def __init__(self, account: Account, endpoint: Endpoint) -> None:
         """Make the stream of an endpoint."""
         super().__init__(account.tap, endpoint)
+        self.selected = True
         self._account = account
-
-    @cached_property
-    def _row_reader(self) -> RowReader:
-        return RowReader(self.endpoint, {field.name for field in self.endpoint.fields})
 
     @override
     def get_http_request(self, *, page: PageContext[int]) -> HTTPRequest:
@@ -188,7 +173,7 @@ class CheckedStream(LitmosStream):
     @override
     def _page(self, body: bytes, response: requests.Response) -> Page:
         if not self.endpoint.nesting:
-            self.elements = tuple(element_names(body))
+            self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
         page = super()._page(body, response)
         vars(response)["raw"] = raw_rows(body, response.encoding, self.endpoint)
@@ -234,9 +219,9 @@ class Account:
         self.windows_zone: float | None = None
         self.rows_zone: float | None = None
         self.strangers: set[str] = set()
-        self.elements: dict[str, tuple[str, ...]] = {}
+        self.elements: dict[str, list[str]] = {}
         self._streams: dict[str, CheckedStream] = {}
-        self._known: dict[tuple[str, Window, int, int], SeenPage | NoAnswerError] = {}
+        self._known: dict[tuple[Any, ...], SeenPage | NoAnswerError] = {}
 
     @property
     def open_window(self) -> Window:
@@ -276,31 +261,30 @@ class Account:
         self,
         endpoint: Endpoint,
         window: Window,
-        start: int = 0,
-        limit: int = LIMIT,
         *,
-        fresh: bool = False,
+        again: bool = False,
         survey: bool = False,
+        **params: int,
     ) -> SeenPage:
         """Return a page.
 
         Args:
             endpoint: The endpoint.
             window: The window.
-            start: The offset, in rows.
-            limit: How many rows to ask for.
-            fresh: Whether to request it again if it came before.
+            again: Whether to request it again if it came before.
             survey: Whether to add its rows to the survey.
+            params: The offset `start`, by default 0, and `limit`, by default 1,000.
 
         Raises:
             NoAnswerError: If the endpoint refuses, or keeps failing.
             BudgetSpentError: If no more requests may be sent.
         """
-        asked = endpoint.stream, window, start, limit
-        if fresh or asked not in self._known:
-            reading = OnePage(window, PageSizes(limit))
+        params = {"start": 0, "limit": LIMIT, **params}
+        asked = endpoint.stream, window, *params.values()
+        if again or asked not in self._known:
+            reading = OnePage(window, PageSizes(LIMIT))
             try:
-                self.read(endpoint, reading, start=start, limit=limit)
+                self.read(endpoint, reading, **params)
                 self._known[asked] = self._seen(endpoint, reading, survey=survey)
             except NoAnswerError as error:
                 self._known[asked] = error
@@ -309,8 +293,8 @@ class Account:
             raise known
         return known
 
-    def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> CheckedStream:
-        """Read what a paginator walks over, and return the stream that did.
+    def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> None:
+        """Read what a paginator walks over.
 
         Raises:
             NoAnswerError: If the endpoint refuses, or keeps failing.
@@ -321,23 +305,28 @@ class Account:
         try:
             for _ in stream.read(reading, **params):
                 pass
-        except (FatalAPIError, RetriableAPIError, *NO_RESPONSE) as error:
-            is_final = isinstance(error, FatalAPIError)
-            if is_final and reading.count > 1 and stream.status == HTTPStatus.OK:
+        except FatalAPIError as error:
+            if stream.status == HTTPStatus.OK and reading.count > 1:
                 raise
-            if endpoint.nesting:
-                self._failures += not is_final
-                self.tap.logger.warning("%s: %s", endpoint.stream, in_one_line(error))
-            if not self.tap.session.has_answered:
-                self.tap.stream_failed(stream, in_one_line(error))
-            raise NoAnswerError(stream.status if is_final else None) from None
+            self._log(stream, error)
+            raise NoAnswerError(stream.status) from None
+        except (RetriableAPIError, *NO_RESPONSE) as error:
+            self._failures += bool(endpoint.nesting)
+            self._log(stream, error)
+            raise NoAnswerError(None) from None
         except RunFailedError:  # a key that was accepted before is no wrong key
             if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
                 raise
             raise NoAnswerError(stream.status) from None
         finally:
             self.retries += reading.retries
-        return stream
+
+    def _log(self, stream: CheckedStream, error: Exception) -> None:
+        """Log why an endpoint does not answer; end the run if the host does not."""
+        if not self.tap.session.has_answered:
+            self.tap.stream_failed(stream, in_one_line(error))
+        elif stream.endpoint.nesting:
+            self.tap.logger.warning("%s: %s", stream.name, in_one_line(error))
 
     def _seen(self, endpoint: Endpoint, reading: OnePage, *, survey: bool) -> SeenPage:
         response = vars(reading.response)
@@ -348,13 +337,10 @@ class Account:
             # Of some rows the date of change is null until they change.
             name = endpoint.replication_key if changed else "CreatedDate"
             rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
-        whole = [(k, str(r)) for k, r in zip(page.keys, page.records, strict=True) if r]
-        different = set(whole)
-        repeated = len(whole) - len(different)
+        shared = reading.findings.counts[SHARED_KEY, ""]
+        repeated = len(rows) - len(set(page.keys)) - shared
+        reading.findings.add(REPEATED, times=repeated)
         if survey and not endpoint.is_listing:
-            shared = len(different) - len({key for key, _ in different})
-            reading.findings.add(REPEATED, times=repeated)
-            reading.findings.add(SHARED_KEY, times=shared)
             self.survey.add(endpoint, reading.findings, raw)
         requested_at = _plain(response["requested_at"])
         return SeenPage(endpoint, reading.window, rows, requested_at, repeated)

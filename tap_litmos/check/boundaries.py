@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from tap_litmos.check.account import NoAnswerError, UnseenError
+from tap_litmos.check.account import NoAnswerError
 from tap_litmos.check.connectivity import DEFAULT, OFF_BY_DEFAULT
-from tap_litmos.check.findings import attempt, breaks, combine, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, attempt, breaks, combine, harmless, holds, unseen
 from tap_litmos.check.paging import closed_pages
 from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
     from tap_litmos.check.account import Account, Row, SeenPage
@@ -36,7 +36,7 @@ _REACH = _MAX_SHIFT + _DAY
 _SAFE_LOOKBACK = 24
 """Hours of `lookback_hours` that make up for any zone."""
 
-_MAX_ROWS_TRIED = 4
+_MAX_ROWS_TRIED = 2
 _MAX_ROWS_OF_A_WINDOW = 90
 """Windows with fewer rows are preferred: they surely fit a page."""
 
@@ -153,34 +153,28 @@ def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> tuple[_End, _E
     second = row.date.replace(microsecond=0)
     before, after = second - _REACH - 10 * _HOUR, second + _REACH + 10 * _HOUR
 
-    def serves(since: datetime, to: datetime) -> bool:
-        return account.is_served(endpoint, row, since, to)
+    reach = range(-(_REACH // _SECOND), _REACH // _SECOND)
 
-    last = _edge(lambda at: serves(at, after), second, _SECOND)
+    def edge(guess: datetime, step: timedelta) -> datetime:
+        """Return the latest `since` with which it is served, or the earliest `to`."""
+
+        def serves(at: datetime) -> bool:
+            since, to = (at, after) if step == _SECOND else (before, at)
+            return account.is_served(endpoint, row, since, to)
+
+        if serves(guess) and not serves(guess + step):
+            return guess
+        beyond = bisect_left(reach, True, key=lambda n: not serves(second + n * step))  # noqa: FBT003
+        return second + (reach[0] + beyond - 1) * step
+
+    last = edge(second, _SECOND)
     since = _decode(last, second, _SECOND, is_whole=_is_whole(row))
     here = second if _is_whole(row) else second + _SECOND
-    guess = midnight(last) if since.reading == "day" else here + since.shift
-    first = _edge(lambda at: serves(before, at), guess, -_SECOND)
+    first = edge(midnight(last) if since.reading == "day" else here + since.shift, -_SECOND)
     to = _decode(first, here, -_SECOND, is_whole=_is_whole(row))
-    if not serves(before, after):
+    if not account.is_served(endpoint, row, before, after):
         raise UnseenError("the row has changed")
     return since, to
-
-
-def _edge(serves: Callable[[datetime], bool], guess: datetime, step: timedelta) -> datetime:
-    """Return the latest `since` with which a row is served, or the earliest `to`.
-
-    Args:
-        serves: Whether it is served.
-        guess: The likely moment.
-        step: A second; a negative one for `to`.
-    """
-    if serves(guess) and not serves(guess + step):
-        return guess
-    reach = _REACH // _SECOND
-    steps = range(-reach, reach)
-    beyond = bisect_left(steps, True, key=lambda n: not serves(guess + n * step))  # noqa: FBT003
-    return guess + (steps[0] + beyond - 1) * step
 
 
 def _decode(edge: datetime, second: datetime, step: timedelta, *, is_whole: bool) -> _End:

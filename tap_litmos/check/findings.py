@@ -9,7 +9,6 @@ from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.account import UnseenError
 from tap_litmos.wording import aligned
 
 if TYPE_CHECKING:
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
 _WIDTH = 80
 _MAX_DETAIL = 400
 """Characters of a detail in the table; the JSON has all of it."""
+
+
+class UnseenError(Exception):
+    """There is not enough to look at; the message says what is missing."""
+
+    advice = "Run it again when more has changed in Litmos"
 
 
 class Verdict(StrEnum):

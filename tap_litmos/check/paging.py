@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalAPIError
-from typing_extensions import override
 
-from tap_litmos.check.account import LIMIT, UnseenError
+from tap_litmos.check.account import LIMIT
 from tap_litmos.check.connectivity import DEFAULT
-from tap_litmos.check.findings import breaks, combine, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
 from tap_litmos.paginator import MIN_ROWS_TO_PROBE, PageSizes, WindowPaginator
 from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
-    import requests
-
     from tap_litmos.check.account import Account, SeenPage
     from tap_litmos.check.findings import Outcome
 
@@ -24,9 +21,6 @@ _SMALL = 10
 
 _MIN_ROWS = 6
 """Rows of a window, at least, that is read in several pages, and of these pages."""
-
-_MAX_PAGES = 12
-"""More pages than a window has that is read in halves."""
 
 _FAR = 10_000_000
 """No week has so many rows."""
@@ -131,7 +125,7 @@ def _judge_small_limit(account: Account) -> Outcome:
         return holds(detail)
     if rows > _SMALL:
         return harmless(f"{detail}; the tap continues behind the limit, and its pages overlap")
-    if len(account.page(sample.endpoint, sample.window, fresh=True)) < len(sample):
+    if len(account.page(sample.endpoint, sample.window, again=True)) < len(sample):
         raise UnseenError("rows left the window while it was read")
     account.is_filtered = True
     detail += "; rows are left out of pages"
@@ -164,54 +158,24 @@ def _judge_end(account: Account) -> Outcome:
     return breaks(f"{detail} of a window", _FIT_A_PAGE)
 
 
-class _Pages(WindowPaginator):
-    """Reads a window in pages, a bounded number of them.
-
-    Attributes:
-        seen: The keys that came.
-        is_over: Whether the window came to its end.
-    """
-
-    is_over = False
-
-    @override
-    def get_next(self, response: requests.Response) -> int | None:
-        self.seen = getattr(self, "seen", set[Any]()) | set(vars(response)["page"].keys)
-        following = super().get_next(response)
-        self.is_over = following is None
-        return None if self.count == _MAX_PAGES else following
-
-
 def _judge_joined(account: Account) -> Outcome:
     """Compare a window in one page with the same in several, but for rows that left it."""
-    try:
-        whole = _largest(account, least=_MIN_ROWS, most=account.cut_from - 1)
-    except UnseenError:
-        whole = _largest(account, least=_MIN_ROWS)
+    whole = _largest(account, least=_MIN_ROWS, most=account.cut_from - 1)
     if account.is_filtered and not _is_small(account):
         return unseen("small pages do not tell, as rows are left out of them")
-    reading = _Pages(whole.window, PageSizes(max(_MIN_ROWS, len(whole) // 2)))
+    reading = WindowPaginator(whole.window, PageSizes(max(_MIN_ROWS, len(whole) // 2)))
     try:
         account.read(whole.endpoint, reading)
     except FatalAPIError as error:
         return breaks(f"{error} {_named(whole)}", _FIT_A_PAGE)
-    then = account.page(whole.endpoint, whole.window, fresh=True)
-    return _judge_pages(account, reading, whole, then)
-
-
-def _judge_pages(account: Account, reading: _Pages, whole: SeenPage, then: SeenPage) -> Outcome:
-    """Judge a window that was read in several pages, after it had come whole, and before."""
-    left = len(whole.keys - then.keys)
+    is_proved, came = reading.is_proved, len(reading.keys)
+    then = account.page(whole.endpoint, whole.window, again=True)
+    reading.keys.add([(key, "") for key in whole.keys & then.keys])
+    missing, left = len(reading.keys) - came, len(whole.keys - then.keys)
     name = f"in pages of half the window {_named(whole, left)}"
-    missing = len(whole.keys & then.keys - reading.seen)
-    is_still = not left and _in_same_order(whole, then)
-    if not reading.is_over:
-        if len(whole) >= account.cut_from or not is_still:
-            return unseen(f"the end did not come within {_MAX_PAGES} pages {name}", "Run it again")
-        return breaks(f"the end did not come {name}", _FIT_A_PAGE)
-    if missing and not left and (is_still or reading.is_proved):
+    if missing and not left and (is_proved or _in_same_order(whole, then)):
         return breaks(f"{pluralize(missing, 'row')} did not come {name}", _FIT_A_PAGE)
-    if reading.is_proved:
+    if is_proved:
         return holds(f"the same rows {name}")
     detail = f"rows moved or came twice {name}"
     return harmless(f"{detail}. The tap reads such a window again in parts, which takes requests")
@@ -220,7 +184,7 @@ def _judge_pages(account: Account, reading: _Pages, whole: SeenPage, then: SeenP
 def order(account: Account) -> Outcome:
     """Read a window twice; a row that left it or came makes no difference."""
     sample = _largest(account)
-    again = account.page(sample.endpoint, sample.window, fresh=True)
+    again = account.page(sample.endpoint, sample.window, again=True)
     name = _named(sample, len(set(sample.rows) - set(again.rows)))
     if _in_same_order(sample, again):
         return holds(f"the same order twice {name}")

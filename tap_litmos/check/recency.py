@@ -8,9 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.account import UnseenError
 from tap_litmos.check.connectivity import DEFAULT
-from tap_litmos.check.findings import breaks, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, harmless, holds, unseen
 
 if TYPE_CHECKING:
     from tap_litmos.check.account import Account, Row, SeenPage
@@ -161,7 +160,7 @@ def lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do any appear that are older than the first reading?"""
     recent = _recent(account)
     page, zone = recent[-1][0], timedelta(hours=account.rows_zone or 0.0)
-    again = account.page(page.endpoint, page.window, fresh=True)
+    again = account.page(page.endpoint, page.window, again=True)
     new = set(again.rows) - set(page.rows)
     if max(len(page), len(again)) >= account.cut_from:
         new = set()
