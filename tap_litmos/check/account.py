@@ -160,6 +160,7 @@ class CheckedStream(LitmosStream):
         if self._reading.retries >= self._account.max_retries:
             raise details["exception"]
         self._account.spend()
+        self._account.retries += 1
         super().backoff_handler(details)
 
     @override
@@ -318,8 +319,6 @@ class Account:
             if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
                 raise
             raise NoAnswerError(stream.status) from None
-        finally:
-            self.retries += reading.retries
 
     def _log(self, stream: CheckedStream, error: Exception) -> None:
         """Log why an endpoint does not answer; end the run if the host does not."""
@@ -337,8 +336,9 @@ class Account:
             # Of some rows the date of change is null until they change.
             name = endpoint.replication_key if changed else "CreatedDate"
             rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
+        with_key = [key for key, record in zip(page.keys, page.records, strict=True) if record]
         shared = reading.findings.counts[SHARED_KEY, ""]
-        repeated = len(rows) - len(set(page.keys)) - shared
+        repeated = len(with_key) - len(set(with_key)) - shared
         reading.findings.add(REPEATED, times=repeated)
         if survey and not endpoint.is_listing:
             self.survey.add(endpoint, reading.findings, raw)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.account import NoAnswerError
 from tap_litmos.check.connectivity import DEFAULT, OFF_BY_DEFAULT
-from tap_litmos.check.findings import UnseenError, attempt, breaks, combine, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
 from tap_litmos.check.paging import closed_pages
 from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
@@ -86,18 +86,17 @@ def seven_days(account: Account) -> Outcome:
 
 def windows(account: Account) -> Outcome:
     """Move both ends of a window over a row, second by second, and find out the zones."""
-    found: list[tuple[_End, _End, bool]] = []
-
-    def look(account: Account) -> Outcome:
+    shift, names_zone = None, False
+    try:
         endpoint, row, since, to = _find_ends(account)
-        found.append((since, to, row.names_zone))
+    except UnseenError as error:
+        ends = unseen(str(error), error.advice)
+    else:
         detail = f"since is {since}, to is {to} (a row of {endpoint.stream})"
-        return _judge_ends(detail, since, to, account.config["lookback_hours"])
-
-    outcomes = [attempt(look, account)]
-    shift = found[0][0].shift if found else None
-    find_zones(account, shift, names_zone=bool(found and found[0][2]))
-    outcomes.append(_judge_zones(account, shift or timedelta(0)))
+        ends = _judge_ends(detail, since, to, account.config["lookback_hours"])
+        shift, names_zone = since.shift, row.names_zone
+    find_zones(account, shift, names_zone=names_zone)
+    outcomes = [ends, _judge_zones(account, shift or timedelta(0))]
     if account.strangers:
         streams = ", ".join(sorted(account.strangers))
         detail = f"no row of a page has a date near the window: {streams}. Such streams fail"
@@ -152,7 +151,8 @@ def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> tuple[_End, _E
     """
     second = row.date.replace(microsecond=0)
     before, after = second - _REACH - 10 * _HOUR, second + _REACH + 10 * _HOUR
-
+    if not account.is_served(endpoint, row, before, after):
+        raise UnseenError("the row has changed")
     reach = range(-(_REACH // _SECOND), _REACH // _SECOND)
 
     def edge(guess: datetime, step: timedelta) -> datetime:
@@ -172,8 +172,6 @@ def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> tuple[_End, _E
     here = second if _is_whole(row) else second + _SECOND
     first = edge(midnight(last) if since.reading == "day" else here + since.shift, -_SECOND)
     to = _decode(first, here, -_SECOND, is_whole=_is_whole(row))
-    if not account.is_served(endpoint, row, before, after):
-        raise UnseenError("the row has changed")
     return since, to
 
 
@@ -206,7 +204,7 @@ def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
     if skips_a_day and to.reading == "moment":
         detail = f"{detail}; so the day at which two windows meet is never served"
         return breaks(detail, "Report that windows leave a day between them: no setting helps")
-    if since.included is False and to.included is False:
+    if not {since.included, to.included} - {False}:
         what = "day" if "day" in days else "very second"
         detail = f"{detail}; so rows of the {what} at which two windows meet are never served"
         return breaks(detail, "Report that windows include neither end: no setting helps")
@@ -215,36 +213,35 @@ def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
         return breaks(detail, f"Set lookback_hours to {2 * _SAFE_LOOKBACK}")
     if "day" in days:
         return harmless(f"{detail}; windows begin and end at midnight, where both are the same")
-    if since.included or to.included:
+    if True in {since.included, to.included}:
         return holds(detail)
     return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
 
 
 def _judge_zones(account: Account, shift: timedelta) -> Outcome:
     """Judge in which zones windows are read and rows are written."""
-    windows, rows = account.windows_zone, account.rows_zone
+    windows, rows, lookback = (
+        account.windows_zone,
+        account.rows_zone,
+        account.config["lookback_hours"],
+    )
     if windows is None and not shift:
         detail = (
-            "the zone is unknown, as the newest row is neither of the last minutes nor of today"
+            "the zone is unknown, as the newest row is neither of today nor of the last minutes"
         )
         return unseen(detail, UnseenError.advice)
-    if not windows and not rows and not shift:
+    if not (windows or rows or shift):
         return holds("the zone is UTC")
-    detail = f"since and to are {shift / _HOUR:+g} h ahead of the dates of rows"
-    if windows is not None:
-        detail = f"since and to are read in {_zone(windows)}"
-        detail += f", and rows are in {_zone(rows)}" if rows is not None else ""
-    lookback = account.config["lookback_hours"]
-    if (windows or shift) and lookback < _SAFE_LOOKBACK:
-        detail += f"; lookback_hours is {lookback}"
+    detail = f"since and to are read in {_zone(windows)}, rows are in {_zone(rows)}"
+    if lookback < _SAFE_LOOKBACK:
+        detail += f", and lookback_hours is {lookback}"
         return breaks(detail, f"Set lookback_hours to {_SAFE_LOOKBACK}")
     detail += "; windows overlap enough, so no row is lost"
     if not rows:
         return harmless(detail)
-    way = "Subtract" if rows > 0 else "Add"
-    advice = f"{way} {abs(rows):g} hours where you query date-times"
+    advice = f"{'Subtract' if rows > 0 else 'Add'} {abs(rows):g} hours where you query date-times"
     return harmless(f"{detail}, but the tap takes date-times for UTC", advice)
 
 
-def _zone(hours: float) -> str:
-    return f"UTC{hours:+g} h" if hours else "UTC"
+def _zone(hours: float | None) -> str:
+    return "an unknown zone" if hours is None else f"UTC{hours:+g} h" if hours else "UTC"

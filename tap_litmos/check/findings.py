@@ -127,14 +127,13 @@ class Report:
 
     def __init__(self, findings: Sequence[Finding], about: dict[str, object]) -> None:
         """Sort the findings."""
-        self.findings = sorted(findings, key=lambda finding: _ORDER.index(finding.verdict))
+        self.findings = sorted(findings, key=lambda found: _ORDER.index(found.verdict))
         self.about = about
-        self._counts = Counter(finding.verdict for finding in findings)
 
     @property
     def breaks(self) -> bool:
         """Whether a guarantee would break."""
-        return Verdict.BREAKS in self._counts
+        return self.findings[0].verdict is Verdict.BREAKS
 
     def json(self) -> str:
         """Return the report as JSON, to attach to a bug report."""
@@ -144,43 +143,42 @@ class Report:
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        heading = "topic", "verdict", "what the tap assumes, and what was found"
-        lines = aligned([heading, *(row for each in self.findings for row in _rows(each))], left=3)
-        end = [textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in self.conclusion()]
-        return "\n".join([*lines, "", *end])
+        rows = [("topic", "verdict", "what the tap assumes, and what was found")]
+        for finding in self.findings:
+            first, *others = _lines(finding)
+            rows.append((finding.topic, _SHORT[finding.verdict], first))
+            rows += (("", "", line) for line in others)
+        end = (line for text in self.conclusion() for line in _wrap(text, _WIDTH))
+        return "\n".join([*aligned(rows, left=3), "", *end])
 
     def conclusion(self) -> list[str]:
         """Return in a sentence whether to rely on the tap for the account, and what helps."""
-        broken = [f"{found.claim}" for found in self.findings if found.verdict is Verdict.BREAKS]
-        if broken:
-            text = f'Do not rely on the tap for this account yet. Broken: "{"; ".join(broken)}"'
+        counts = Counter(finding.verdict for finding in self.findings)
+        text = "You can rely on the tap for this account"
+        if self.breaks:
+            claims = "; ".join(found.claim for found in self.findings[: counts[Verdict.BREAKS]])
+            text = f'Do not rely on the tap for this account yet. Broken: "{claims}"'
         elif not self.about["rows"]:
             text = "No rows came, so nothing shows whether you can rely on the tap here"
-        elif Verdict.UNSEEN in self._counts:
+        elif counts[Verdict.UNSEEN]:
             text = "As far as could be seen, you can rely on the tap for this account"
-        else:
-            text = "You can rely on the tap for this account"
-        counts = [
-            f"{verdict}: {self._counts[verdict]}" for verdict in _ORDER if self._counts[verdict]
-        ]
-        differing = [found for found in self.findings if found.verdict is not Verdict.UNSEEN]
-        advice = dict.fromkeys(f"{found.advice}." for found in differing if found.advice)
-        return [f"{text} ({', '.join(counts)}).", *advice]
+        shown = ", ".join(
+            f"{verdict}: {counts[verdict]}" for verdict in sorted(counts, key=_ORDER.index)
+        )
+        differing = self.findings[: counts[Verdict.BREAKS] + counts[Verdict.HARMLESS]]
+        return [f"{text} ({shown}).", *dict.fromkeys(f"{f.advice}." for f in differing if f.advice)]
 
 
-def _rows(finding: Finding) -> list[tuple[str, str, str]]:
-    """Return the lines of a finding; only the first has its topic and verdict."""
-    detail = finding.detail
+def _lines(finding: Finding) -> list[str]:
+    """Return what the table says of a finding."""
+    detail, width = finding.detail, _WIDTH - len("Paging  not seen  ")
     if len(detail) > _MAX_DETAIL:
         detail = f"{detail[:_MAX_DETAIL].rsplit(', ', 1)[0]}, …"
-    width, lines = _WIDTH - len("Paging  not seen  "), list[str]()
-    for text, indent in ((finding.claim, ""), (detail, "  "), (finding.advice, "  ")):
-        lines += textwrap.wrap(
-            f"{text[:1].upper()}{text[1:]}." if text else "",
-            width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-        )
-    first = finding.topic, _SHORT[finding.verdict], lines[0]
-    return [first, *(("", "", line) for line in lines[1:])]
+    lines = _wrap(f"{finding.claim}.", width)
+    for text in filter(None, (detail, finding.advice)):
+        lines += [f"  {line}" for line in _wrap(f"{text[0].upper()}{text[1:]}.", width - 2)]
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)

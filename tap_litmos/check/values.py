@@ -1,4 +1,4 @@
-"""What rows look like (names, shapes and counts, never a value), and whether they are as declared."""
+"""What rows look like (never a value of one), and whether they are as declared."""
 
 from __future__ import annotations
 
@@ -45,9 +45,6 @@ _MAX_DEPTH = 20
 
 _MAX_LISTED = 40
 """Names that are listed."""
-
-_MAX_STREAMS = 4
-"""Streams that are listed; more are counted."""
 
 _IN_DOCUMENT = {"module_results.originalmoduleid as orginalmoduleid"}
 """How Litmos' own document misspells a field, in lower case."""
@@ -184,7 +181,7 @@ def schema(account: Account) -> Outcome:
     outcomes = []
     if unknown := survey.met[UNKNOWN_FIELD]:
         advice = "Report the unknown elements, so that they become fields"
-        detail = f"unknown elements, kept in OtherFields: {_by_element(unknown)}"
+        detail = f"unknown elements, kept in OtherFields: {_listed(unknown)}"
         outcomes.append(harmless(detail, advice))
     if invalid := survey.met[INVALID_VALUE]:
         detail = f"values that do not fit, kept in OtherFields: {_listed(invalid)}"
@@ -196,19 +193,6 @@ def schema(account: Account) -> Outcome:
     rows = holds(f"{pluralize(survey.rows, 'row')} of {pluralize(survey.pages, 'page')} read")
     shapes = holds(f"dates are written as {_listed(survey.met[SHAPE])} (9 is a digit)")
     return combine(*(outcomes or [rows]), shapes)
-
-
-def _by_element(unknown: Counter[str]) -> str:
-    """Return unknown elements with the streams in which they were met."""
-    streams: dict[str, list[str]] = {}
-    for name in sorted(unknown):
-        stream, _, element = name.partition(".")
-        streams.setdefault(element, []).append(stream)
-    met = []
-    for element, found in streams.items():
-        where = ", ".join(found) if len(found) <= _MAX_STREAMS else f"{len(found)} streams"
-        met.append(f"{element} in {where}")
-    return ", ".join(met[:_MAX_LISTED])
 
 
 def _is_misspelled(name: str) -> bool:
