@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_litmos.check.findings import UnseenError
-from tap_litmos.check.values import REPEATED, Survey, element_names, names_zone, raw_rows
+from tap_litmos.check.values import REPEATED, RawRow, Survey, element_names, names_zone, raw_rows
 from tap_litmos.client import LitmosStream
 from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
@@ -21,8 +20,6 @@ from tap_litmos.rows import SHARED_KEY, Page
 from tap_litmos.windows import LONGEST_DAYS, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import requests
     from backoff.types import Details
     from singer_sdk.streams.rest import HTTPRequest, PageContext
@@ -49,21 +46,13 @@ _MARGIN = timedelta(hours=62)
 """Two days and the widest zone: windows around a row's date reach no further back."""
 
 
-class BudgetSpentError(UnseenError):
-    """No more requests may be sent."""
-
-    advice = "Run it again when fewer requests fail"
-
-
 class NoAnswerError(UnseenError):
     """A page did not come; `status` is the final status if the endpoint refused."""
-
-    advice = "Run it again later"
 
     def __init__(self, status: int | None) -> None:
         """Make the error."""
         why = f"status {status}" if status else "it keeps failing"
-        super().__init__(f"a request was not answered ({why})")
+        super().__init__(f"a request was not answered ({why})", "Run it again later")
         self.status = status
 
 
@@ -122,13 +111,11 @@ class SeenPage:
 
 
 class OnePage(WindowPaginator):
-    """Reads a single page, and keeps the response."""
-
-    response: requests.Response
+    """Reads a single page."""
 
     @override
     def get_next(self, response: requests.Response) -> None:
-        self.response = response
+        return None
 
     @override
     def failed(self, *, is_timeout: bool) -> bool:
@@ -140,9 +127,13 @@ class CheckedStream(LitmosStream):
 
     Attributes:
         status: The last status.
+        page: The last page.
+        raw: Its rows as they were sent.
     """
 
     status: int | None = None
+    page: Page
+    raw: list[RawRow]
 
     def __init__(self, account: Account, endpoint: Endpoint) -> None:
         """Make the stream of an endpoint."""
@@ -157,7 +148,8 @@ class CheckedStream(LitmosStream):
 
     @override
     def backoff_handler(self, details: Details) -> None:
-        if self._reading.retries >= self._account.max_retries:
+        has_failed = self._account.failures >= _MAX_FAILURES
+        if self._reading.retries >= (1 if has_failed else _MAX_RETRIES):
             raise details["exception"]
         self._account.spend()
         self._account.retries += 1
@@ -176,9 +168,9 @@ class CheckedStream(LitmosStream):
         if not self.endpoint.nesting:
             self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
-        page = super()._page(body, response)
-        vars(response)["raw"] = raw_rows(body, response.encoding, self.endpoint)
-        return page
+        self.page = super()._page(body, response)
+        self.raw = raw_rows(body, response.encoding, self.endpoint)
+        return self.page
 
     @override
     def _may_belong(self, page: Page) -> bool:
@@ -197,12 +189,15 @@ class Account:
         survey: What the rows look like.
         requests: How many requests were sent, retries included.
         retries: How many of them were sent again.
+        failures: How many pages never came.
         span: How many days a closed window may have.
         cut_from: More rows may follow a page with this many.
         is_filtered: Whether rows are left out of pages.
         clock_ahead: By how much this machine's clock is ahead of the server's.
         windows_zone: Hours by which `since` and `to` are ahead of UTC; None if unknown.
         rows_zone: Hours by which the dates of rows are ahead of UTC; None if unknown.
+        today: The date of a row of today, as windows have it, and the earliest `to` that brings
+            it, of moments that are 15 minutes apart; None if unknown.
         strangers: The streams that sent a page without any row near its window.
         elements: By path, the names of the elements that undocumented endpoints send.
     """
@@ -212,17 +207,17 @@ class Account:
         self.tap, self.config = tap, tap.config
         self.now = pendulum.now("UTC")
         self.survey = Survey()
-        self.requests = self.retries = self._failures = 0
+        self.requests = self.retries = self.failures = 0
         self.span = LONGEST_DAYS
         self.cut_from = LIMIT * 9 // 10
         self.is_filtered = False
         self.clock_ahead: timedelta | None = None
         self.windows_zone: float | None = None
         self.rows_zone: float | None = None
+        self.today: tuple[datetime, datetime] | None = None
         self.strangers: set[str] = set()
         self.elements: dict[str, list[str]] = {}
         self._streams: dict[str, CheckedStream] = {}
-        self._known: dict[tuple[Any, ...], SeenPage | NoAnswerError] = {}
 
     @property
     def open_window(self) -> Window:
@@ -235,71 +230,56 @@ class Account:
         to = self.open_window.since.subtract(days=self.span * (back - 1))
         return Window(to.subtract(days=self.span), to)
 
-    @property
-    def max_retries(self) -> int:
-        """How often a page may be requested again."""
-        return 1 if self._failures >= _MAX_FAILURES else _MAX_RETRIES
-
     def spend(self) -> None:
         """Take a request off the budget.
 
         Raises:
-            BudgetSpentError: If it is spent.
+            UnseenError: If it is spent.
         """
         if self.requests >= BUDGET:
-            raise BudgetSpentError(f"the budget of {BUDGET} requests was spent before")
+            advice = "Run it again when fewer requests fail"
+            raise UnseenError(f"the budget of {BUDGET} requests was spent before", advice)
         self.requests += 1
 
-    def look_at(self, endpoints: Iterable[Endpoint], window: Window) -> list[SeenPage]:
-        """Return the first page of a window at each endpoint that answers; survey its rows."""
-        pages = []
-        for endpoint in endpoints:
-            with suppress(NoAnswerError):
-                pages.append(self.page(endpoint, window, survey=True))
-        return pages
-
     def page(
-        self,
-        endpoint: Endpoint,
-        window: Window,
-        *,
-        again: bool = False,
-        survey: bool = False,
-        **params: int,
+        self, endpoint: Endpoint, window: Window, *, survey: bool = False, **params: int
     ) -> SeenPage:
-        """Return a page.
+        """Request a page.
 
         Args:
             endpoint: The endpoint.
             window: The window.
-            again: Whether to request it again if it came before.
             survey: Whether to add its rows to the survey.
             params: The offset `start`, by default 0, and `limit`, by default 1,000.
 
         Raises:
             NoAnswerError: If the endpoint refuses, or keeps failing.
-            BudgetSpentError: If no more requests may be sent.
+            UnseenError: If no more requests may be sent.
         """
-        params = {"start": 0, "limit": LIMIT, **params}
-        asked = endpoint.stream, window, *params.values()
-        if again or asked not in self._known:
-            reading = OnePage(window, PageSizes(LIMIT))
-            try:
-                self.read(endpoint, reading, **params)
-                self._known[asked] = self._seen(endpoint, reading, survey=survey)
-            except NoAnswerError as error:
-                self._known[asked] = error
-        known = self._known[asked]
-        if isinstance(known, NoAnswerError):
-            raise known
-        return known
+        reading = OnePage(window, PageSizes(LIMIT))
+        stream, rows = self.read(endpoint, reading, **params), []
+        keys, records = stream.page.keys, stream.page.records
+        for key, record, texts in zip(keys, records, stream.raw, strict=True):
+            created = _moment(record, "CreatedDate")
+            changed = _moment(record, endpoint.replication_key)
+            # Of some rows the date of change is null until they change.
+            name = endpoint.replication_key if changed else "CreatedDate"
+            rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
+        with_key = [key for key, record in zip(keys, records, strict=True) if record]
+        shared = reading.findings.counts[SHARED_KEY, ""]
+        repeated = len(with_key) - len(set(with_key)) - shared
+        reading.findings.add(REPEATED, times=repeated)
+        if survey and not endpoint.is_listing:
+            self.survey.add(endpoint, reading.findings, stream.raw)
+        requested_at = _plain(reading.requested_at or self.now)
+        return SeenPage(endpoint, window, rows, requested_at, repeated)
 
-    def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> None:
-        """Read what a paginator walks over.
+    def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> CheckedStream:
+        """Read what a paginator walks over, and return the stream that did.
 
         Raises:
             NoAnswerError: If the endpoint refuses, or keeps failing.
-            BudgetSpentError: If no more requests may be sent.
+            UnseenError: If no more requests may be sent.
             FatalAPIError: If the paginator gives up.
         """
         stream = self._streams.setdefault(endpoint.stream, CheckedStream(self, endpoint))
@@ -312,13 +292,14 @@ class Account:
             self._log(stream, error)
             raise NoAnswerError(stream.status) from None
         except (RetriableAPIError, *NO_RESPONSE) as error:
-            self._failures += bool(endpoint.nesting)
+            self.failures += bool(endpoint.nesting)
             self._log(stream, error)
             raise NoAnswerError(None) from None
         except RunFailedError:  # a key that was accepted before is no wrong key
             if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
                 raise
             raise NoAnswerError(stream.status) from None
+        return stream
 
     def _log(self, stream: CheckedStream, error: Exception) -> None:
         """Log why an endpoint does not answer; end the run if the host does not."""
@@ -326,24 +307,6 @@ class Account:
             self.tap.stream_failed(stream, in_one_line(error))
         elif stream.endpoint.nesting:
             self.tap.logger.warning("%s: %s", stream.name, in_one_line(error))
-
-    def _seen(self, endpoint: Endpoint, reading: OnePage, *, survey: bool) -> SeenPage:
-        response = vars(reading.response)
-        page, raw, rows = response["page"], response["raw"], []
-        for key, record, texts in zip(page.keys, page.records, raw, strict=True):
-            created = _moment(record, "CreatedDate")
-            changed = _moment(record, endpoint.replication_key)
-            # Of some rows the date of change is null until they change.
-            name = endpoint.replication_key if changed else "CreatedDate"
-            rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
-        with_key = [key for key, record in zip(page.keys, page.records, strict=True) if record]
-        shared = reading.findings.counts[SHARED_KEY, ""]
-        repeated = len(with_key) - len(set(with_key)) - shared
-        reading.findings.add(REPEATED, times=repeated)
-        if survey and not endpoint.is_listing:
-            self.survey.add(endpoint, reading.findings, raw)
-        requested_at = _plain(response["requested_at"])
-        return SeenPage(endpoint, reading.window, rows, requested_at, repeated)
 
     def is_served(self, endpoint: Endpoint, row: Row, since: datetime, to: datetime) -> bool:
         """Return whether a window includes a row.

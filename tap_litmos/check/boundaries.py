@@ -5,12 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.account import NoAnswerError
-from tap_litmos.check.connectivity import DEFAULT, OFF_BY_DEFAULT
-from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
+from tap_litmos.check.connectivity import OFF_BY_DEFAULT, ask, newest
+from tap_litmos.check.findings import (
+    RUN_LATER,
+    UnseenError,
+    breaks,
+    combine,
+    harmless,
+    holds,
+    unseen,
+)
 from tap_litmos.check.paging import closed_pages
 from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
@@ -37,8 +45,6 @@ _SAFE_LOOKBACK = 24
 """Hours of `lookback_hours` that make up for any zone."""
 
 _MAX_ROWS_TRIED = 2
-_MAX_ROWS_OF_A_WINDOW = 90
-"""Windows with fewer rows are preferred: they surely fit a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,11 @@ class _End:
 
 def seven_days(account: Account) -> Outcome:
     """Ask for closed windows as long as possible, and find out how long that is."""
-    pages = account.look_at(DEFAULT, account.open_window)
+    endpoint = newest(account)[0][0].endpoint
     for days in range(LONGEST_DAYS, 0, -1):
         account.span = days
         try:
-            account.page(pages[0].endpoint, account.closed_window(), survey=True)
+            account.page(endpoint, account.closed_window())
             break
         except NoAnswerError as error:
             if error.status is None:  # not for its length
@@ -113,8 +119,8 @@ def _find_ends(account: Account) -> tuple[Endpoint, Row, _End, _End]:
     found = _candidates(account, closed_pages(account))
     if not any(_is_whole(row) for _, row in found):
         # The logs have whole seconds, if an account has them.
-        found += _candidates(account, account.look_at(OFF_BY_DEFAULT, account.closed_window()))
-    found.sort(key=lambda probe: (not _is_whole(probe[1]), probe[1].names_zone))
+        logs, _ = ask(account, OFF_BY_DEFAULT, account.closed_window())
+        found = _candidates(account, closed_pages(account) + logs)
     for endpoint, row in found[:_MAX_ROWS_TRIED]:
         # There may be too many rows around it, or it was changed meanwhile.
         with suppress(UnseenError):
@@ -123,20 +129,19 @@ def _find_ends(account: Account) -> tuple[Endpoint, Row, _End, _End]:
 
 
 def _candidates(account: Account, pages: Iterable[SeenPage]) -> list[tuple[Endpoint, Row]]:
-    """Return the best row of each page, small pages first."""
+    """Return the best row of each endpoint, the best first."""
     latest = account.open_window.since - 2 * _DAY
+    found = [(page, row) for page in pages for row in page.rows if _is_usable(page, row, latest)]
+    found.sort(key=lambda pair: (not _is_whole(pair[1]), pair[1].names_zone, len(pair[0])))
+    best: dict[str, tuple[Endpoint, Row]] = {}
+    for page, row in found:
+        best.setdefault(page.endpoint.stream, (page.endpoint, row))
+    return list(best.values())
 
-    def is_usable(page: SeenPage, row: Row) -> bool:
-        since_midnight = row.date - midnight(row.date)
-        is_inside = page.window.since <= row.date <= latest
-        return is_inside and row.is_plain and 2 * _SECOND < since_midnight < _DAY - 2 * _SECOND
 
-    found = []
-    for page in sorted(pages, key=lambda page: (len(page) >= _MAX_ROWS_OF_A_WINDOW, len(page))):
-        usable = [row for row in page.rows if is_usable(page, row)]
-        best = sorted(usable, key=lambda row: (_is_whole(row), not row.names_zone))[-1:]
-        found += [(page.endpoint, row) for row in best]
-    return found
+def _is_usable(page: SeenPage, row: Row, latest: datetime) -> bool:
+    is_far_from_midnight = time(0, 0, 2) < row.date.time() < time(23, 59, 57)
+    return page.window.since <= row.date <= latest and row.is_plain and is_far_from_midnight
 
 
 def _is_whole(row: Row) -> bool:
@@ -220,21 +225,15 @@ def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
 
 def _judge_zones(account: Account, shift: timedelta) -> Outcome:
     """Judge in which zones windows are read and rows are written."""
-    windows, rows, lookback = (
-        account.windows_zone,
-        account.rows_zone,
-        account.config["lookback_hours"],
-    )
+    windows, rows = account.windows_zone, account.rows_zone
     if windows is None and not shift:
-        detail = (
-            "the zone is unknown, as the newest row is neither of today nor of the last minutes"
-        )
-        return unseen(detail, UnseenError.advice)
+        return unseen("the zone is unknown, as the newest row is not of today", RUN_LATER)
     if not (windows or rows or shift):
         return holds("the zone is UTC")
-    detail = f"since and to are read in {_zone(windows)}, rows are in {_zone(rows)}"
-    if lookback < _SAFE_LOOKBACK:
-        detail += f", and lookback_hours is {lookback}"
+    detail = f"since and to are {shift / _HOUR:+g} h ahead of the dates of rows"
+    if windows is not None:
+        detail = f"since and to are read in {_zone(windows)}, rows are in {_zone(rows)}"
+    if account.config["lookback_hours"] < _SAFE_LOOKBACK:
         return breaks(detail, f"Set lookback_hours to {_SAFE_LOOKBACK}")
     detail += "; windows overlap enough, so no row is lost"
     if not rows:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tap_litmos.check.account import NoAnswerError, OnePage
-from tap_litmos.check.findings import breaks, combine, harmless, holds, unseen
+from tap_litmos.check.findings import breaks, harmless, holds, unseen
 from tap_litmos.paginator import PageSizes
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.windows import WHOLE_LIST
 from tap_litmos.wording import duration, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from tap_litmos.check.account import Account
+    from tap_litmos.check.account import Account, SeenPage
     from tap_litmos.check.findings import Outcome
     from tap_litmos.declaration import Endpoint
     from tap_litmos.windows import Window
@@ -34,21 +35,37 @@ _MAX_SERVER_AHEAD = timedelta(hours=10)
 _NAMES_ONLY = 10
 """Rows to ask for if only the names of their elements are of interest."""
 
-_UNDOCUMENTED = {
-    "sessions to come": "/sessions/future",
-    "past sessions": "/sessions/past",
-    "sessions for sale": "/org/ecommerce/coursesessions",
-    "points and profiles": "/users/details",
-    "labels of custom fields": "/coursecustomfields",
-    "bulk imports": "/bulkimports",
-}
+_UNDOCUMENTED = (
+    *("/sessions/future", "/sessions/past", "/org/ecommerce/coursesessions"),
+    *("/users/details", "/coursecustomfields", "/bulkimports"),
+)
 """Endpoints whose answers are not documented well enough to make streams of them (the vendor's
 pages name them). No endpoint lists attendance: it takes a request per session."""
 
 
+def ask(
+    account: Account, endpoints: Iterable[Endpoint], window: Window
+) -> tuple[list[SeenPage], str]:
+    """Return the first pages of a window, and which streams refused, with the status."""
+    pages, refused = [], []
+    for endpoint in endpoints:
+        try:
+            pages.append(account.page(endpoint, window, survey=True))
+        except NoAnswerError as error:
+            refused.append(f"{endpoint.stream} ({error.status or 'keeps failing'})")
+    return pages, ", ".join(refused)
+
+
+@cache
+def newest(account: Account) -> tuple[list[SeenPage], str]:
+    """Return the newest pages, and which streams refused; they are requested once."""
+    return ask(account, DEFAULT, account.open_window)
+
+
 def endpoints(account: Account) -> Outcome:
     """Ask each endpoint for the newest rows."""
-    count, refused = _ask(account, DEFAULT, account.open_window)
+    pages, refused = newest(account)
+    count = len(pages)
     if not refused:
         rows = pluralize(account.survey.rows, "row")
         return holds(f"all {count} answered, with {rows} of the last days")
@@ -59,30 +76,16 @@ def endpoints(account: Account) -> Outcome:
     return breaks(detail, f"{advice}; the log has the reasons")
 
 
-def _ask(account: Account, endpoints: Sequence[Endpoint], window: Window) -> tuple[int, str]:
-    """Return how many endpoints answered, and the streams of the others with the status."""
-    refused = []
-    for endpoint in endpoints:
-        try:
-            account.page(endpoint, window, survey=True)
-        except NoAnswerError as error:
-            refused.append(f"{endpoint.stream} ({error.status or 'keeps failing'})")
-    return len(endpoints) - len(refused), ", ".join(refused)
-
-
 def optional_endpoints(account: Account) -> Outcome:
-    """Ask the endpoints of streams that are off by default, and the lists of ids."""
-    _, lists = _ask(account, _LISTINGS, WHOLE_LIST)
-    _, streams = _ask(account, OFF_BY_DEFAULT, account.open_window)
-    outcomes = []
+    """Ask the lists of ids, and the endpoints of streams that are off by default."""
+    lists = ask(account, _LISTINGS, WHOLE_LIST)[1]
     if lists and account.config["detect_deletes"]:
-        outcomes.append(breaks(f"refused: {lists}", "Set detect_deletes to false"))
-    elif lists:
-        outcomes.append(harmless(f"refused: {lists}", "Leave detect_deletes off"))
-    if streams:
-        outcomes.append(harmless(f"refused: {streams}", f"Do not select {streams}"))
-    every = len(OFF_BY_DEFAULT) + len(_LISTINGS)
-    return combine(*(outcomes or [holds(f"all {every} answered")]))
+        return breaks(f"refused: {lists}", "Set detect_deletes to false")
+    streams = ask(account, OFF_BY_DEFAULT, account.open_window)[1]
+    refused = ", ".join(filter(None, [lists, streams]))
+    if refused:
+        return harmless(f"refused: {refused}", f"Do not select {refused}")
+    return holds(f"all {len(OFF_BY_DEFAULT) + len(_LISTINGS)} answered")
 
 
 def clock(account: Account) -> Outcome:
@@ -101,15 +104,14 @@ def clock(account: Account) -> Outcome:
 
 def other_endpoints(account: Account) -> Outcome:
     """List the elements of endpoints that the tap does not read, without their values."""
-    for name, path in _UNDOCUMENTED.items():
-        endpoint = replace(DEFAULT[0], stream=name, path=path, nesting=())
+    for path in _UNDOCUMENTED:
+        endpoint = replace(DEFAULT[0], stream=path, path=path, nesting=())
         window = account.open_window if path.startswith("/org/") else WHOLE_LIST
         with suppress(NoAnswerError):
             account.read(endpoint, OnePage(window, PageSizes(_NAMES_ONLY)))
-    found = [f"{name} ({path})" for name, path in _UNDOCUMENTED.items() if path in account.elements]
-    if not found:
+    if not account.elements:
         return holds(f"of {len(_UNDOCUMENTED)} other endpoints none answers")
     return harmless(
-        f"the account also offers {', '.join(found)}; the JSON names their elements",
+        f"the account also offers {', '.join(account.elements)}; the JSON names their elements",
         "If you need one of the other endpoints, attach the JSON to a request for a stream",
     )

@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter
 from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_litmos.wording import aligned
@@ -23,10 +24,16 @@ _MAX_DETAIL = 400
 """Characters of a detail in the table; the JSON has all of it."""
 
 
+RUN_LATER = "Run it again when more has changed in Litmos"
+
+
 class UnseenError(Exception):
     """There is not enough to look at; the message says what is missing."""
 
-    advice = "Run it again when more has changed in Litmos"
+    def __init__(self, detail: str, advice: str = RUN_LATER) -> None:
+        """Make the error; the advice says what would help."""
+        super().__init__(detail)
+        self.advice = advice
 
 
 class Verdict(StrEnum):
@@ -58,24 +65,10 @@ class Outcome:
     advice: str = ""
 
 
-def holds(detail: str) -> Outcome:
-    """Return that the account is as the tap assumes."""
-    return Outcome(Verdict.HOLDS, detail)
-
-
-def harmless(detail: str, advice: str = "") -> Outcome:
-    """Return that the account differs, and why that does no harm."""
-    return Outcome(Verdict.HARMLESS, detail, advice)
-
-
-def breaks(detail: str, advice: str) -> Outcome:
-    """Return that a guarantee breaks, and what to do."""
-    return Outcome(Verdict.BREAKS, detail, advice)
-
-
-def unseen(detail: str, advice: str = "") -> Outcome:
-    """Return why a claim could not be checked, and what would help."""
-    return Outcome(Verdict.UNSEEN, detail, advice)
+holds = partial(Outcome, Verdict.HOLDS)
+harmless = partial(Outcome, Verdict.HARMLESS)
+breaks = partial(Outcome, Verdict.BREAKS)
+unseen = partial(Outcome, Verdict.UNSEEN)
 
 
 def combine(*outcomes: Outcome) -> Outcome:
@@ -83,14 +76,6 @@ def combine(*outcomes: Outcome) -> Outcome:
     verdict = min((outcome.verdict for outcome in outcomes), key=_ORDER.index)
     advice = dict.fromkeys(outcome.advice for outcome in outcomes if outcome.advice)
     return Outcome(verdict, "; ".join(outcome.detail for outcome in outcomes), ". ".join(advice))
-
-
-def attempt(look: Look, account: Account) -> Outcome:
-    """Return what a function finds, or why it finds nothing."""
-    try:
-        return look(account)
-    except UnseenError as error:
-        return unseen(str(error), error.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +98,12 @@ class Finding:
 
 
 def find(account: Account, topic: str, claim: str, look: Look) -> Finding:
-    """Check a claim."""
-    return Finding(look.__name__, topic, claim, *astuple(attempt(look, account)))
+    """Return what a function finds about a claim, or why it finds nothing."""
+    try:
+        outcome = look(account)
+    except UnseenError as error:
+        outcome = unseen(str(error), error.advice)
+    return Finding(look.__name__, topic, claim, *astuple(outcome))
 
 
 class Report:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_litmos.check.account import LIMIT
-from tap_litmos.check.connectivity import DEFAULT
+from tap_litmos.check.connectivity import ask, newest
 from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
 from tap_litmos.paginator import MIN_ROWS_TO_PROBE, PageSizes, WindowPaginator
 from tap_litmos.wording import pluralize
@@ -36,19 +37,19 @@ _FIT_A_PAGE = (
 )
 
 
+@cache
 def closed_pages(account: Account) -> list[SeenPage]:
-    """Return pages of closed windows, those with the most rows first.
+    """Return pages of closed windows, those with the most rows first; they are requested once.
 
     These are the latest closed windows of all endpoints, and earlier ones until there are enough
-    rows. It may be called again, as no page is requested twice.
+    rows.
     """
-    answering = [page.endpoint for page in account.look_at(DEFAULT, account.open_window)]
-    latest = account.look_at(answering, account.closed_window())
-    pages = sorted(latest, key=len, reverse=True)
+    answering = [page.endpoint for page in newest(account)[0]]
+    pages = sorted(ask(account, answering, account.closed_window())[0], key=len, reverse=True)
     busiest = [page.endpoint for page in pages[:2]]
     for back, wanted in _EARLIER:
         if pages and len(pages[0]) < wanted:
-            pages += account.look_at(busiest, account.closed_window(back))
+            pages += ask(account, busiest, account.closed_window(back))[0]
             pages.sort(key=len, reverse=True)
     return pages
 
@@ -125,7 +126,7 @@ def _judge_small_limit(account: Account) -> Outcome:
         return holds(detail)
     if rows > _SMALL:
         return harmless(f"{detail}; the tap continues behind the limit, and its pages overlap")
-    if len(account.page(sample.endpoint, sample.window, again=True)) < len(sample):
+    if len(account.page(sample.endpoint, sample.window)) < len(sample):
         raise UnseenError("rows left the window while it was read")
     account.is_filtered = True
     detail += "; rows are left out of pages"
@@ -169,7 +170,7 @@ def _judge_joined(account: Account) -> Outcome:
     except FatalAPIError as error:
         return breaks(f"{error} {_named(whole)}", _FIT_A_PAGE)
     is_proved, came = reading.is_proved, len(reading.keys)
-    then = account.page(whole.endpoint, whole.window, again=True)
+    then = account.page(whole.endpoint, whole.window)
     reading.keys.add([(key, "") for key in whole.keys & then.keys])
     missing, left = len(reading.keys) - came, len(whole.keys - then.keys)
     name = f"in pages of half the window {_named(whole, left)}"
@@ -184,7 +185,7 @@ def _judge_joined(account: Account) -> Outcome:
 def order(account: Account) -> Outcome:
     """Read a window twice; a row that left it or came makes no difference."""
     sample = _largest(account)
-    again = account.page(sample.endpoint, sample.window, again=True)
+    again = account.page(sample.endpoint, sample.window)
     name = _named(sample, len(set(sample.rows) - set(again.rows)))
     if _in_same_order(sample, again):
         return holds(f"the same order twice {name}")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.connectivity import DEFAULT
+from tap_litmos.check.connectivity import newest
 from tap_litmos.check.findings import UnseenError, breaks, harmless, holds, unseen
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def _recent(account: Account) -> list[Found]:
         UnseenError: If no row has a date that may be of the present in some zone.
     """
     first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
-    pages = account.look_at(DEFAULT, account.open_window)
-    found = [(page, row) for page in pages for row in page.rows if first <= row.date <= last]
+    found = [
+        (page, row) for page in newest(account)[0] for row in page.rows if first <= row.date <= last
+    ]
     if not found:
         raise UnseenError("no row has a date of the last days")
     return sorted(found, key=lambda each: (len(each[0]) < account.cut_from, each[1].date))
@@ -77,8 +78,8 @@ def find_zones(account: Account, shift: timedelta | None, *, names_zone: bool) -
         account.rows_zone = account.windows_zone - shift / _HOUR
     else:
         with suppress(UnseenError):
-            newest = max(row.date for _, row in _recent(account))
-            account.rows_zone = 0.0 if _age(account, newest) < STEP / 2 else None
+            last = max(row.date for _, row in _recent(account))
+            account.rows_zone = 0.0 if _age(account, last) < STEP / 2 else None
     if shift is not None and account.rows_zone is not None and account.windows_zone is None:
         account.windows_zone = account.rows_zone + shift / _HOUR
 
@@ -92,6 +93,7 @@ def _zone_of_windows(account: Account, shift: timedelta) -> float | None:
     for page, row in _first_of_today(account, shift)[:_MAX_ROWS_TRIED]:
         first, date = _earliest_to(account, (page, row), shift, now), row.date + shift
         last = first - STEP
+        account.today = date, first
         # At midnight it may be that only the day counts.
         if date < last and last.date() == first.date():
             here = first - STEP / 2
@@ -138,35 +140,27 @@ def _earliest_to(account: Account, found: Found, shift: timedelta, now: datetime
 
 
 def today(account: Account) -> Outcome:
-    """Ask for rows of today with a `to` that lies right before now."""
-    zone, shift = account.windows_zone, timedelta(0)
-    if zone is not None and account.rows_zone is not None:
-        shift = _HOUR * (zone - account.rows_zone)
+    """Report whether the service's present mattered when its zone was looked for."""
+    date, first = account.today or (account.now, account.now)
+    if date < first - STEP:
+        return holds("rows of today came, but none with to in the past")
+    zone = account.windows_zone
     here = min(_clocks(account)) + _HOUR * (zone or 0.0)
-    page, row = _first_of_today(account, shift)[0]
-    date, past = row.date + shift, (here - timedelta(minutes=1)).replace(microsecond=0)
-    if date.date() < here.date():
-        raise UnseenError("no row is of today")
-    if past <= date:
-        raise UnseenError("no row of today is old enough to ask for it with an earlier to")
-    if not account.is_served(page.endpoint, row, midnight(date) - _DAY, past):
-        return holds("rows of today came, but none with to a minute ago")
-    if zone is None:
-        raise UnseenError("the zone is unknown, and so is what the past is in it")
-    return harmless("rows of today come even if to lies in the past")
+    if account.today and zone is not None and first < here and first.date() == here.date():
+        return harmless("rows of today come even if to lies in the past")
+    raise UnseenError("no row of today was old enough to ask for it with an earlier to")
 
 
 def lateness(account: Account) -> Outcome:
     """Read the newest rows once more: do any appear that are older than the first reading?"""
     recent = _recent(account)
     page, zone = recent[-1][0], timedelta(hours=account.rows_zone or 0.0)
-    again = account.page(page.endpoint, page.window, again=True)
+    again = account.page(page.endpoint, page.window)
     new = set(again.rows) - set(page.rows)
     if max(len(page), len(again)) >= account.cut_from:
         new = set()
     latest = max((page.requested_at + zone - row.date for row in new), default=timedelta(0))
-    newest = max(row.date for row in [*new, *(row for _, row in recent)])
-    age = _age(account, newest - zone)
+    age = _age(account, max(row.date for row in [*new, *(row for _, row in recent)]) - zone)
     detail = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
     if latest > _SOON:
         return _judge_late(account, latest / _HOUR, detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -13,7 +14,7 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_litmos.bodies import REPAIR, clean_body
 from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds
-from tap_litmos.declaration import plain_name
+from tap_litmos.declaration import Field, plain_name
 from tap_litmos.rows import (
     DEFAULTED,
     INVALID_VALUE,
@@ -26,14 +27,14 @@ from tap_litmos.streams import ENDPOINTS
 from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tap_litmos.check.account import Account
     from tap_litmos.check.findings import Outcome
-    from tap_litmos.declaration import Endpoint, Field
+    from tap_litmos.declaration import Endpoint
 
-    RawRow = Sequence[tuple[Field, str, str]]
-    """The elements of a row that belong to a field, with their names and texts as sent."""
+RawRow = Sequence[tuple[Field, str, str]]
+"""The elements of a row that belong to a field, with their names and texts as sent."""
 
 SPELLING = "spelling"
 SHAPE = "shape"
@@ -93,7 +94,7 @@ def _shape(text: str) -> str:
 
 def raw_rows(body: bytes, charset: str | None, endpoint: Endpoint) -> list[RawRow]:
     """Return the rows of a page that the tap could read, as they were sent."""
-    known, rows = endpoint.elements(), list["RawRow"]()
+    known, rows = endpoint.elements(), list[RawRow]()
 
     def take(_: Any, item: Any) -> bool:
         elements = item.items() if isinstance(item, dict) else ()
