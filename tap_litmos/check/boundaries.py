@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.account import NoAnswerError
 from tap_litmos.check.connectivity import OFF_BY_DEFAULT, ask, newest
-from tap_litmos.check.findings import (
-    RUN_LATER,
-    UnseenError,
-    breaks,
-    combine,
-    harmless,
-    holds,
-    unseen,
-)
+from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
 from tap_litmos.check.paging import closed_pages
 from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
@@ -227,7 +219,7 @@ def _judge_zones(account: Account, shift: timedelta) -> Outcome:
     """Judge in which zones windows are read and rows are written."""
     windows, rows = account.windows_zone, account.rows_zone
     if windows is None and not shift:
-        return unseen("the zone is unknown, as the newest row is not of today", RUN_LATER)
+        return unseen("the zone is unknown, as the newest row is not of today")
     if not (windows or rows or shift):
         return holds("the zone is UTC")
     detail = f"since and to are {shift / _HOUR:+g} h ahead of the dates of rows"

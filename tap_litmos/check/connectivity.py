@@ -79,9 +79,9 @@ def endpoints(account: Account) -> Outcome:
 def optional_endpoints(account: Account) -> Outcome:
     """Ask the lists of ids, and the endpoints of streams that are off by default."""
     lists = ask(account, _LISTINGS, WHOLE_LIST)[1]
+    streams = ask(account, OFF_BY_DEFAULT, account.open_window)[1]
     if lists and account.config["detect_deletes"]:
         return breaks(f"refused: {lists}", "Set detect_deletes to false")
-    streams = ask(account, OFF_BY_DEFAULT, account.open_window)[1]
     refused = ", ".join(filter(None, [lists, streams]))
     if refused:
         return harmless(f"refused: {refused}", f"Do not select {refused}")

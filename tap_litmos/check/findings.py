@@ -24,13 +24,10 @@ _MAX_DETAIL = 400
 """Characters of a detail in the table; the JSON has all of it."""
 
 
-RUN_LATER = "Run it again when more has changed in Litmos"
-
-
 class UnseenError(Exception):
     """There is not enough to look at; the message says what is missing."""
 
-    def __init__(self, detail: str, advice: str = RUN_LATER) -> None:
+    def __init__(self, detail: str, advice: str = "Run it again when there are more rows") -> None:
         """Make the error; the advice says what would help."""
         super().__init__(detail)
         self.advice = advice
@@ -71,6 +68,14 @@ breaks = partial(Outcome, Verdict.BREAKS)
 unseen = partial(Outcome, Verdict.UNSEEN)
 
 
+def attempt(look: Look, account: Account) -> Outcome:
+    """Return what a function finds, or why it finds nothing."""
+    try:
+        return look(account)
+    except UnseenError as error:
+        return unseen(str(error), error.advice)
+
+
 def combine(*outcomes: Outcome) -> Outcome:
     """Return several outcomes as one, with the worst verdict."""
     verdict = min((outcome.verdict for outcome in outcomes), key=_ORDER.index)
@@ -98,12 +103,8 @@ class Finding:
 
 
 def find(account: Account, topic: str, claim: str, look: Look) -> Finding:
-    """Return what a function finds about a claim, or why it finds nothing."""
-    try:
-        outcome = look(account)
-    except UnseenError as error:
-        outcome = unseen(str(error), error.advice)
-    return Finding(look.__name__, topic, claim, *astuple(outcome))
+    """Return what a function finds about a claim."""
+    return Finding(look.__name__, topic, claim, *astuple(attempt(look, account)))
 
 
 class Report:

@@ -9,7 +9,7 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_litmos.check.account import LIMIT
 from tap_litmos.check.connectivity import ask, newest
-from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
+from tap_litmos.check.findings import UnseenError, attempt, breaks, combine, harmless, holds, unseen
 from tap_litmos.paginator import MIN_ROWS_TO_PROBE, PageSizes, WindowPaginator
 from tap_litmos.wording import pluralize
 
@@ -74,18 +74,17 @@ def _named(page: SeenPage, left: int = 0) -> str:
 
 def limit(account: Account) -> Outcome:
     """Ask for few rows, and behind pages."""
-    return combine(_judge_cap(account), _judge_small_limit(account))
+    return combine(attempt(_judge_cap, account), attempt(_judge_small_limit, account))
 
 
 def _judge_cap(account: Account) -> Outcome:
     sample, is_cut = _cut_page(account)
     rows, page_size = len(sample), account.config["page_size"]
+    detail = f"the largest page has {pluralize(rows, 'row')}"
+    if not is_cut and 10 * rows >= 9 * LIMIT:
+        return holds(detail)
     if not is_cut:
-        detail = f"the largest page has {pluralize(rows, 'row')}"
-        if 10 * rows >= 9 * LIMIT:
-            return holds(detail)
-        advice = "Look at a week with more than 1,000 rows of a stream"
-        return unseen(f"{detail}, and none follow", advice)
+        return unseen(f"{detail}, and none follow", "Look at weeks with more than 1,000 rows")
     account.cut_from = min(account.cut_from, rows)
     detail = f"pages end after {pluralize(rows, 'row')} although more follow"
     size = min(page_size, rows)
@@ -143,20 +142,17 @@ def _is_small(account: Account) -> bool:
 
 def pages(account: Account) -> Outcome:
     """Read a window in several pages, and ask far behind it."""
-    return combine(_judge_end(account), _judge_joined(account))
+    return combine(attempt(_judge_end, account), attempt(_judge_joined, account))
 
 
 def _judge_end(account: Account) -> Outcome:
     sample = _largest(account, least=1)
-    # If more rows may follow, nobody knows how far behind them is far.
-    start = len(sample) + 10 * LIMIT if len(sample) < account.cut_from else _FAR
-    rows = len(account.page(sample.endpoint, sample.window, start=start))
+    rows = len(account.page(sample.endpoint, sample.window, start=_FAR))
     if not rows:
-        return holds(f"no row from {start:,} on {_named(sample)}")
-    detail = (
-        f"{pluralize(rows, 'row')} from {start:,} on {_named(sample)}: the tap cannot see the end"
+        return holds(f"no row from {_FAR:,} on {_named(sample)}")
+    return breaks(
+        f"pages without end: {rows:,} rows from {_FAR:,} on {_named(sample)}", _FIT_A_PAGE
     )
-    return breaks(f"{detail} of a window", _FIT_A_PAGE)
 
 
 def _judge_joined(account: Account) -> Outcome:
@@ -190,15 +186,11 @@ def order(account: Account) -> Outcome:
     if _in_same_order(sample, again):
         return holds(f"the same order twice {name}")
     if sample.repeated:
-        detail = f"rows changed places, and {sample.repeated:,} came twice {name}"
-        return breaks(
-            f"{detail}. If more rows than fit a page changed in one second, the stream fails",
-            "Report that rows move and come twice: no setting helps",
-        )
-    return harmless(
-        f"rows changed places {name}. The tap reads until it has proved that all came",
-        "Keep page_size at 1000, so that fewer windows have several pages",
-    )
+        detail = f"rows changed places, and {sample.repeated:,} came twice {name}. The stream fails"
+        advice = "Report that rows move and come twice: no setting helps"
+        return breaks(f"{detail} if more of them than fit a page changed in one second", advice)
+    detail = f"rows changed places {name}. The tap reads until it has proved that all came"
+    return harmless(detail, "Keep page_size at 1000, so that few windows have several pages")
 
 
 def _in_same_order(sample: SeenPage, again: SeenPage) -> bool:

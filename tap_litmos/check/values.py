@@ -15,14 +15,7 @@ from singer_sdk.exceptions import FatalAPIError
 from tap_litmos.bodies import REPAIR, clean_body
 from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds
 from tap_litmos.declaration import Field, plain_name
-from tap_litmos.rows import (
-    DEFAULTED,
-    INVALID_VALUE,
-    SHARED_KEY,
-    UNKNOWN_FIELD,
-    WITHOUT_KEY,
-    Findings,
-)
+from tap_litmos.rows import INVALID_VALUE, SHARED_KEY, UNKNOWN_FIELD, WITHOUT_KEY, Findings
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.wording import pluralize
 
@@ -145,8 +138,7 @@ def _paths(node: Any, path: tuple[str, ...]) -> Iterator[str]:
 def _listed(names: Counter[str]) -> str:
     """Return names with how often each was met, the most frequent first."""
     shown = [f"{name} {count:,}x" for name, count in names.most_common(_MAX_LISTED)]
-    more = [f"and {len(names) - _MAX_LISTED:,} more"] if len(names) > _MAX_LISTED else []
-    return ", ".join(shown + more)
+    return ", ".join(shown + ["…"] * (len(names) > _MAX_LISTED))
 
 
 def keys(account: Account) -> Outcome:
@@ -169,8 +161,6 @@ def keys(account: Account) -> Outcome:
     if repeated := met[REPEATED]:
         detail = f"the same row came more than once: {_listed(repeated)}"
         outcomes.append(harmless(f"{detail}. A target that upserts keeps it once"))
-    if defaulted := met[DEFAULTED]:
-        outcomes.append(harmless(f"missing, for which the tap takes false: {_listed(defaulted)}"))
     return combine(*(outcomes or [holds(f"all {pluralize(account.survey.rows, 'row')} do")]))
 
 
