@@ -91,14 +91,12 @@ class SeenPage:
         window: The window that was requested.
         rows: Its rows.
         requested_at: When it was requested, by the earlier of both clocks (UTC).
-        repeated: How many rows came once more, exactly the same.
     """
 
     endpoint: Endpoint
     window: Window
     rows: list[Row]
     requested_at: datetime
-    repeated: int
 
     def __len__(self) -> int:
         """Return how many rows it has."""
@@ -267,12 +265,10 @@ class Account:
             rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
         with_key = [key for key, record in zip(keys, records, strict=True) if record]
         shared = reading.findings.counts[SHARED_KEY, ""]
-        repeated = len(with_key) - len(set(with_key)) - shared
-        reading.findings.add(REPEATED, times=repeated)
+        reading.findings.add(REPEATED, times=len(with_key) - len(set(with_key)) - shared)
         if survey and not endpoint.is_listing:
             self.survey.add(endpoint, reading.findings, stream.raw)
-        requested_at = _plain(reading.requested_at or self.now)
-        return SeenPage(endpoint, window, rows, requested_at, repeated)
+        return SeenPage(endpoint, window, rows, _plain(reading.requested_at or self.now))
 
     def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> CheckedStream:
         """Read what a paginator walks over, and return the stream that did.
@@ -286,15 +282,13 @@ class Account:
         try:
             for _ in stream.read(reading, **params):
                 pass
-        except FatalAPIError as error:
-            if stream.status == HTTPStatus.OK and reading.count > 1:
+        except (FatalAPIError, RetriableAPIError, *NO_RESPONSE) as error:
+            is_final = isinstance(error, FatalAPIError)
+            if is_final and stream.status == HTTPStatus.OK and reading.count > 1:
                 raise
+            self.failures += not is_final
             self._log(stream, error)
-            raise NoAnswerError(stream.status) from None
-        except (RetriableAPIError, *NO_RESPONSE) as error:
-            self.failures += bool(endpoint.nesting)
-            self._log(stream, error)
-            raise NoAnswerError(None) from None
+            raise NoAnswerError(stream.status if is_final else None) from None
         except RunFailedError:  # a key that was accepted before is no wrong key
             if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
                 raise

@@ -76,9 +76,8 @@ def seven_days(account: Account) -> Outcome:
     if account.span == LONGEST_DAYS:
         return holds(f"{LONGEST_DAYS} days were answered")
     detail = f"windows of {account.span} days and less were answered, longer ones refused"
-    wanted: int = account.config["window_days"]
-    if wanted <= account.span:
-        return harmless(f"{detail}; window_days is {wanted}")
+    if account.config["window_days"] <= account.span:
+        return harmless(f"{detail}; window_days is {account.config['window_days']}")
     return breaks(detail, f"Set window_days to {account.span}")
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tap_litmos.declaration import Endpoint
     from tap_litmos.windows import Window
 
+    Answers = tuple[list[SeenPage], str]
+
 _DELTAS = [endpoint for endpoint in ENDPOINTS if not endpoint.is_listing]
 DEFAULT = [endpoint for endpoint in _DELTAS if endpoint.selected_by_default]
 OFF_BY_DEFAULT = [endpoint for endpoint in _DELTAS if not endpoint.selected_by_default]
@@ -43,9 +45,7 @@ _UNDOCUMENTED = (
 pages name them). No endpoint lists attendance: it takes a request per session."""
 
 
-def ask(
-    account: Account, endpoints: Iterable[Endpoint], window: Window
-) -> tuple[list[SeenPage], str]:
+def ask(account: Account, endpoints: Iterable[Endpoint], window: Window) -> Answers:
     """Return the first pages of a window, and which streams refused, with the status."""
     pages, refused = [], []
     for endpoint in endpoints:
@@ -57,7 +57,7 @@ def ask(
 
 
 @cache
-def newest(account: Account) -> tuple[list[SeenPage], str]:
+def newest(account: Account) -> Answers:
     """Return the newest pages, and which streams refused; they are requested once."""
     return ask(account, DEFAULT, account.open_window)
 

@@ -161,9 +161,8 @@ class Report:
 
 def _lines(finding: Finding) -> list[str]:
     """Return what the table says of a finding."""
-    detail, width = finding.detail, _WIDTH - len("Paging  not seen  ")
-    if len(detail) > _MAX_DETAIL:
-        detail = f"{detail[:_MAX_DETAIL].rsplit(', ', 1)[0]}, …"
+    detail = textwrap.shorten(finding.detail, _MAX_DETAIL, placeholder=" …")
+    width = _WIDTH - len("Paging  not seen  ")
     lines = _wrap(f"{finding.claim}.", width)
     for text in filter(None, (detail, finding.advice)):
         lines += [f"  {line}" for line in _wrap(f"{text[0].upper()}{text[1:]}.", width - 2)]

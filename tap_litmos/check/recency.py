@@ -43,12 +43,11 @@ def _recent(account: Account) -> list[Found]:
         UnseenError: If no row has a date that may be of the present in some zone.
     """
     first, last = account.now - 3 * _DAY, account.now + _EAST * _HOUR
-    found = [
-        (page, row) for page in newest(account)[0] for row in page.rows if first <= row.date <= last
-    ]
+    pages, _ = newest(account)
+    found = [(page, row) for page in pages for row in page.rows if first <= row.date <= last]
     if not found:
         raise UnseenError("no row has a date of the last days")
-    return sorted(found, key=lambda each: (len(each[0]) < account.cut_from, each[1].date))
+    return sorted(found, key=lambda pair: (len(pair[0]) < account.cut_from, pair[1].date))
 
 
 def _clocks(account: Account) -> list[datetime]:
@@ -115,7 +114,7 @@ def _first_of_today(account: Account, shift: timedelta) -> list[Found]:
             first.setdefault(page.endpoint.stream, (page, row))
     if not first:
         raise UnseenError("the rows of that day were created the day before")
-    return sorted(first.values(), key=lambda each: len(each[0]) >= account.cut_from)
+    return sorted(first.values(), key=lambda pair: len(pair[0]) >= account.cut_from)
 
 
 def _earliest_to(account: Account, found: Found, shift: timedelta, now: datetime) -> datetime:

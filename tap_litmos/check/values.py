@@ -151,7 +151,7 @@ def keys(account: Account) -> Outcome:
         invalid = sorted(name for name in met[INVALID_VALUE] if name.split()[0] in _KEYS)
         advice = "Correct the rows without key in Litmos; a sync names them"
         if invalid:
-            detail = f"{detail}. Not valid: {', '.join(invalid)}"
+            detail += f". Not valid: {', '.join(invalid)}"
             advice = "Report the keys whose values are not valid: no setting helps"
         outcomes.append(breaks(detail, advice))
     if shared := met[SHARED_KEY]:
