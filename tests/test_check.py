@@ -97,19 +97,16 @@ def check_for(org: Organisation, expected: Expected, **habits: Any) -> Run:
 
 REREAD = {"pages": (HARMLESS, "reads such a window again in parts")}
 TWICE = {"keys": (HARMLESS, "the same row came more than once: teams"), **REREAD}
-OF_DAYS = "since is a day, included, to is a day, included"
+OF_DAYS = "since is read as a day and included, to as a day and included"
 
 CASES: dict[str, tuple[dict[str, Any], Expected]] = {
     "as documented": ({}, {}),
-    "newest first": ({"order": "newest"}, {}),
-    "ties in any order": ({"order": "shuffled ties"}, {"order": (HARMLESS, "changed places")}),
     "any order": ({"order": "random"}, {"order": (HARMLESS, "changed places"), **REREAD}),
     "any order and twice": (
         {"order": "random", "repeated": "adjacent"},
         {"order": (BREAKS, "no setting helps"), **TWICE},
     ),
     "twice, side by side": ({"repeated": "adjacent"}, TWICE),
-    "twice, anywhere": ({"repeated": "scattered"}, TWICE),
     "pages of 180": ({"page_cap": 180}, {"limit": (HARMLESS, "end after 180 rows")}),
     "pages of 50": ({"page_cap": 50}, {"limit": (BREAKS, "Set page_size to 50")}),
     "pages of 50, as set": (
@@ -148,20 +145,11 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"inclusive": (False, False), "reading": "day"},
         {"windows": (BREAKS, "rows of the day at which two windows meet")},
     ),
-    "days without to": (
-        {"inclusive": (True, False), "reading": "day"},
-        {"windows": (HARMLESS, "to is a day, not included")},
-    ),
     "days without since": (
         {"inclusive": (False, True), "reading": "day"},
         {"windows": (BREAKS, "Set lookback_hours to 48")},
     ),
-    "days without since, with more lookback": (
-        {"inclusive": (False, True), "reading": "day", "settings": {"lookback_hours": 48}},
-        {"windows": (HARMLESS, "to is a day")},
-    ),
     "far west": ({"zone": -12.0}, {"windows": (HARMLESS, "Add 12 hours where you query")}),
-    "far east": ({"zone": 14.0}, {"windows": (HARMLESS, "rows are in UTC+14 h")}),
     "India": ({"zone": 5.5}, {"windows": (HARMLESS, "are read in UTC+5.5 h")}),
     "far west without lookback": (
         {"zone": -12.0, "settings": {"lookback_hours": 2}},
@@ -173,7 +161,6 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"seven_days": (HARMLESS, "window_days is 3")},
     ),
     "a clock that is ahead": ({"clock_skew": 900.0}, {"clock": (HARMLESS, "15 min behind the")}),
-    "a clock that is behind": ({"clock_skew": -900.0}, {"clock": (HARMLESS, "15 min ahead of")}),
     "a clock of tomorrow": ({"clock_skew": 11 * 3600.0}, {"clock": (BREAKS, "Set this machine")}),
     "other spellings": (
         {"spelling": "alternate"},
@@ -403,7 +390,6 @@ def test_values_that_do_not_fit_are_counted_and_not_told(org: Organisation) -> N
     detail = found["schema"]["detail"]
     for name in ("Active (boolean)", "Passmark (number)", "CreatedDate (datetime)", "Nested"):
         assert f"modules.{name}" in detail
-    assert "aaaaaaaaa aaaa" in detail
     for secret in ("secret-id", "perhaps", "a lot", "yesterday", "hidden"):
         assert secret not in run.output.decode() + run.log
 

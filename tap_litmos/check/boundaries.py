@@ -55,7 +55,7 @@ class _End:
     shift: timedelta = timedelta(0)
 
     def __str__(self) -> str:
-        included = {None: "", True: ", included", False: ", not included"}[self.included]
+        included = {None: "", True: " and included", False: " and not included"}[self.included]
         return f"a {self.reading}{included}"
 
 
@@ -89,7 +89,7 @@ def windows(account: Account) -> Outcome:
     except UnseenError as error:
         ends = unseen(str(error), error.advice)
     else:
-        detail = f"since is {since}, to is {to} (a row of {endpoint.stream})"
+        detail = f"since is read as {since}, to as {to} (a row of {endpoint.stream})"
         ends = _judge_ends(detail, since, to, account.config["lookback_hours"])
         shift, names_zone = since.shift, row.names_zone
     find_zones(account, shift, names_zone=names_zone)

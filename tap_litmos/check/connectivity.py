@@ -110,7 +110,7 @@ def other_endpoints(account: Account) -> Outcome:
         with suppress(NoAnswerError):
             account.read(endpoint, OnePage(window, PageSizes(_NAMES_ONLY)))
     if not account.elements:
-        return holds(f"of {len(_UNDOCUMENTED)} other endpoints none answers")
+        return holds(f"the account has none of the {len(_UNDOCUMENTED)} others that are known")
     return harmless(
         f"the account also offers {', '.join(account.elements)}; the JSON names their elements",
         "If you need one of the other endpoints, attach the JSON to a request for a stream",

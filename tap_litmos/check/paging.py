@@ -149,7 +149,7 @@ def _judge_end(account: Account) -> Outcome:
     sample = _largest(account, least=1)
     rows = len(account.page(sample.endpoint, sample.window, start=_FAR))
     if not rows:
-        return holds(f"no row from {_FAR:,} on {_named(sample)}")
+        return holds(f"nothing follows the last row {_named(sample)}")
     return breaks(
         f"pages without end: {rows:,} rows from {_FAR:,} on {_named(sample)}", _FIT_A_PAGE
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tap_litmos.check.connectivity import newest
 from tap_litmos.check.findings import UnseenError, breaks, harmless, holds, unseen
+from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
     from tap_litmos.check.account import Account, Row, SeenPage
@@ -160,7 +161,7 @@ def lateness(account: Account) -> Outcome:
         new = set()
     latest = max((page.requested_at + zone - row.date for row in new), default=timedelta(0))
     age = _age(account, max(row.date for row in [*new, *(row for _, row in recent)]) - zone)
-    detail = f"the newest row was {age.total_seconds() / 60:,.0f} minutes old"
+    detail = f"the newest row was {pluralize(round(age.total_seconds() / 60), 'minute')} old"
     if latest > _SOON:
         return _judge_late(account, latest / _HOUR, detail)
     if new or age <= _SOON:

@@ -161,7 +161,7 @@ def keys(account: Account) -> Outcome:
     if repeated := met[REPEATED]:
         detail = f"the same row came more than once: {_listed(repeated)}"
         outcomes.append(harmless(f"{detail}. A target that upserts keeps it once"))
-    return combine(*(outcomes or [holds(f"all {pluralize(account.survey.rows, 'row')} do")]))
+    return combine(*(outcomes or [holds(f"{pluralize(account.survey.rows, 'row')} read")]))
 
 
 def schema(account: Account) -> Outcome:
