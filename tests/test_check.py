@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from support import AFTERNOON, ENDPOINT, changed_at, config_for, in_environment, page, run_tap
 
-from tap_litmos.check import BUDGET, CHECKS, account
+from tap_litmos.check import CHECKS, account
 from tap_litmos.check.findings import Finding, Report, Verdict
 from tap_litmos.sandbox import Organisation, Sandbox
 
@@ -77,7 +77,7 @@ def check(
     with Sandbox(org, **habits) as box:
         run = run_tap("--check", minute=minute, config=config_for(box, **(settings or {})))
     assert "Traceback" not in run.log
-    assert len(box.requests) <= BUDGET
+    assert len(box.requests) <= account.BUDGET
     report = json.loads(run.output or '{"findings": [], "requests": 1}')
     assert report["requests"] == len(box.requests)
     return run, {found["name"]: found for found in report["findings"]}, box.requests
@@ -414,7 +414,7 @@ def test_what_the_account_offers_and_the_tap_does_not_read_is_told(org: Organisa
         b"<SessionDay>Monday</SessionDay></Days></Session></Sessions></SessionCourse>"
         b"</SessionCourses>"
     )
-    bodies = {
+    bodies: dict[str, Answer] = {
         "/sessions/past": (200, {}, session),
         "/bulkimports": (200, {}, b"<html><body>Sign in</body></html>"),
         "/coursecustomfields": (200, {}, b'[{"Label": "Birthday"}]'),
@@ -435,7 +435,7 @@ def test_what_the_account_offers_and_the_tap_does_not_read_is_told(org: Organisa
 def test_the_budget_is_kept_whatever_fails(
     org: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check(org, faults=0.6, fault_kinds=("500", "drop", "cut"))
+    check(org, minute=1.0, faults=0.6, fault_kinds=("500", "drop", "cut"))
     monkeypatch.setattr(account, "BUDGET", 25)
     run, found, requests = check(org)
     assert len(requests) == 25

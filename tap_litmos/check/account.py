@@ -167,6 +167,7 @@ class CheckedStream(LitmosStream):
             self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
         self.page = super()._page(body, response)
+        self._page_sizes.has_any = True
         self.raw = raw_rows(body, response.encoding, self.endpoint)
         return self.page
 
