@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tap_litmos.check.findings import Outcome
 
 _SMALL = 10
-"""A limit that is small enough to see whether it is kept, and to read a window in pages."""
+"""A limit that is small enough to see whether it is kept."""
+
+_MIN_ROWS = 6
+"""Rows of a window, at least, that is read in several pages, and of these pages."""
 
 _FAR = 10_000_000
 """No week has so many rows."""
@@ -154,10 +157,10 @@ def _judge_end(account: Account) -> Outcome:
 
 def _judge_joined(account: Account) -> Outcome:
     """Compare a window in one page with the same in several, but for rows that left it."""
-    whole = _largest(account, least=_SMALL, most=account.cut_from - 1)
+    whole = _largest(account, least=_MIN_ROWS, most=account.cut_from - 1)
     if account.is_filtered and not _is_small(account):
         return unseen("small pages do not tell, as rows are left out of them")
-    reading = WindowPaginator(whole.window, PageSizes(max(_SMALL, len(whole) // 2)))
+    reading = WindowPaginator(whole.window, PageSizes(max(_MIN_ROWS, len(whole) // 2)))
     try:
         account.read(whole.endpoint, reading)
     except FatalAPIError as error:
@@ -171,8 +174,7 @@ def _judge_joined(account: Account) -> Outcome:
         return breaks(f"{pluralize(missing, 'row')} did not come {name}", _FIT_A_PAGE)
     if is_proved:
         return holds(f"the same rows {name}")
-    detail = f"rows moved or came twice {name}"
-    return harmless(f"{detail}. The tap reads such a window again in parts, which takes requests")
+    return harmless(f"rows moved or came twice {name}. The tap reads such a window again in parts")
 
 
 def order(account: Account) -> Outcome:
