@@ -221,7 +221,7 @@ class WindowPaginator(BaseAPIPaginator[int]):
         order = list(range(len(page.keys)))
         if len(set(page.keys)) < len(order):
             order.sort(key=page.dates.__getitem__)
-            distinct = {str(record) for record in page.records}
+            distinct = set(zip(page.keys, map(str, page.records), strict=True))
             self.findings.add(SHARED_KEY, times=len(distinct) - len(set(page.keys)))
         older = self.keys.add([(page.keys[at], page.dates[at]) for at in order])
         self.held_back += len(older)
