@@ -7,28 +7,32 @@ import random
 import socket
 import struct
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count, cycle, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 from tap_litmos.sandbox import Answer, Sandbox, rules
-from tap_litmos.sandbox.answers import HTML, refusal
 from tap_litmos.sandbox.markup import Column, Writer, column
 from tap_litmos.sandbox.rules import DEFAULT_LIMIT, TICK
+from tap_litmos.sandbox.server import HTML, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tap_litmos.declaration import Endpoint, Field
     from tap_litmos.sandbox import Incoming
-    from tap_litmos.sandbox.server import Handler, Window
+    from tap_litmos.sandbox.server import Handler
     from tap_litmos.sandbox.tables import Row
 
+    Window = tuple[datetime, datetime]
+
+Order = Literal["id", "updated", "newest", "shuffled ties", "random"]
 Charset = Literal["utf-8", "windows-1252", "iso-8859-1"]
 Reading = Literal["instant", "day"]
 Repeated = Literal["never", "adjacent", "appended", "scattered"]
@@ -61,6 +65,8 @@ _LINGER = "hh" if os.name == "nt" else "ii"
 _DAY = timedelta(days=1)
 _SHARE_REPEATED = 0.1
 _RAW_EVERY = 4
+_MAX_FAULTS_IN_A_ROW = 3
+_MOVING_KEYS = {"UpdatedDate", "LastLogin"}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -73,7 +79,8 @@ class StrangeSandbox(Sandbox):
         others_per_minute: How many requests per minute another client makes with the key.
         minute: How long a minute takes, in seconds.
         clock_skew: Seconds by which the Date header is ahead.
-        fault_kinds: How requests fail by chance.
+        fault_kinds: How requests fail by chance; a page fails three times in a row at most.
+        fault_seed: Decides which requests fail, which rows are odd, and what is shuffled.
         retry_after: How many seconds a 429 asks the client to wait.
         timeout_hold: How long the fault "timeout" keeps silent, in seconds.
         trickle: Seconds between two bytes of a slow answer.
@@ -82,11 +89,16 @@ class StrangeSandbox(Sandbox):
         zone: Hours by which its dates, both read and written, are ahead of UTC.
         late: Seconds after its date until a row appears.
         longest_days: Windows of more days are refused.
+        order: How the rows of a window are ordered: by id, by date of change (oldest or
+            newest first), with rows of the same second shuffled by each request, or at random.
         repeated: Which rows are served twice: some, beside themselves or at other places,
             or all, once more after the last one.
+        moving: How many rows of earlier pages are updated before each further page. Log
+            entries never change.
         moving_without_date: How many rows of earlier pages go to the end of all rows before
             each further page, their date unchanged.
         growing: New rows in the open window with each request, unless the pair exists.
+        page_cap: The most rows in a page, whatever its limit; None: no cap.
         ignores_limit: Pages have 100 rows, whatever their limit.
         ignores_start: Every page is the first one.
         wraps: After the last row the first one follows again, so that all pages are full.
@@ -105,6 +117,7 @@ class StrangeSandbox(Sandbox):
     minute: float = 60.0
     clock_skew: float = 0.0
     fault_kinds: tuple[str, ...] = FAULT_KINDS[:-1]
+    fault_seed: int = 1
     retry_after: int = 1
     timeout_hold: float = 5.0
     trickle: float = 0.5
@@ -113,9 +126,12 @@ class StrangeSandbox(Sandbox):
     zone: float = 0.0
     late: float = 0.0
     longest_days: float = 7.0
+    order: Order = "id"
     repeated: Repeated = "never"
+    moving: int = 0
     moving_without_date: int = 0
     growing: int = 0
+    page_cap: int | None = None
     ignores_limit: bool = False
     ignores_start: bool = False
     wraps: bool = False
@@ -135,17 +151,28 @@ class StrangeSandbox(Sandbox):
         self._in_flight_lock = threading.Lock()
         self._moved: dict[Row, int] = {}
         self._moves = count(1)
+        self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
+        self._failed_in_a_row: Counter[str] = Counter()
 
     # How it answers
 
-    def answer(self, incoming: Incoming) -> Answer:
+    def respond(self, handler: Handler) -> None:
         with self._being_answered():
-            answer = super().answer(incoming)
-            if incoming.fault in UNANSWERED_KINDS:
+            incoming = self.receive(handler)
+            answer, fault = self.answer(incoming), incoming.fault
+            if fault in UNANSWERED_KINDS:
                 incoming.status = 0
-            if incoming.fault in {"timeout", "silent"}:
-                self.closing.wait(self.timeout_hold if incoming.fault == "timeout" else None)
-            return answer
+            if fault in {"timeout", "silent"}:
+                self.closing.wait(self.timeout_hold if fault == "timeout" else None)
+        now = datetime.now(UTC) + timedelta(seconds=self.clock_skew)
+        if self.closing.is_set():
+            handler.close_connection = True
+        elif fault in SLOW_KINDS:
+            self._send_slowly(handler, answer, now, headers=fault == "slow-headers")
+        elif fault in BROKEN_KINDS:
+            _break_off(handler, fault, answer, now)
+        else:
+            handler.send(answer, now)
 
     @contextmanager
     def _being_answered(self) -> Iterator[None]:
@@ -158,11 +185,25 @@ class StrangeSandbox(Sandbox):
             with self._in_flight_lock:
                 self._in_flight -= 1
 
-    def draw_fault(self, number: int) -> str | None:
-        chance = random.Random(f"{self.fault_seed} {number}")  # noqa: S311 - no secret
-        return chance.choice(self.fault_kinds) if chance.random() < self.faults else None
+    def own_answer(self, incoming: Incoming, wanted: str | None) -> Answer:
+        incoming.fault = wanted or self._fault_by_chance(incoming)
+        try:
+            answer = self.answer_by_rules(incoming)
+        except rules.RefusedError as error:
+            answer = refusal(error.status, str(error))
+            incoming.fault = wanted
+        return self._faulty(incoming) or answer
 
-    def faulty(self, incoming: Incoming) -> Answer | None:
+    def _fault_by_chance(self, incoming: Incoming) -> str | None:
+        chance = random.Random(f"{self.fault_seed} {incoming.number}")  # noqa: S311 - no secret
+        page = f"{incoming.path} {sorted(incoming.query.items())}"
+        failed = self._failed_in_a_row[page]
+        fails = chance.random() < self.faults and failed < _MAX_FAULTS_IN_A_ROW
+        self._failed_in_a_row[page] = failed + 1 if fails else 0
+        return chance.choice(self.fault_kinds) if fails else None
+
+    def _faulty(self, incoming: Incoming) -> Answer | None:
+        """Return the answer of a fault that has its own."""
         kind, endpoint = incoming.fault, self.org.endpoints.get(incoming.stream or "")
         if kind not in {None, *ALL_FAULT_KINDS}:
             raise ValueError(f"{kind!r} is not a fault")
@@ -182,15 +223,6 @@ class StrangeSandbox(Sandbox):
                 date if incoming.number % 2 else f"{self.retry_after}"
             )
         return answer
-
-    def deliver(self, handler: Handler, incoming: Incoming, answer: Answer) -> None:
-        now, fault = datetime.now(UTC) + timedelta(seconds=self.clock_skew), incoming.fault
-        if fault in SLOW_KINDS:
-            self._send_slowly(handler, answer, now, headers=fault == "slow-headers")
-        elif fault in BROKEN_KINDS:
-            _break_off(handler, fault, answer, now)
-        else:
-            handler.send(answer, now)
 
     def _send_slowly(
         self, handler: Handler, answer: Answer, now: datetime, *, headers: bool
@@ -216,8 +248,34 @@ class StrangeSandbox(Sandbox):
 
     # Which rows it serves
 
-    def window(self, query: Mapping[str, str]) -> Window:
+    def page(self, endpoint: Endpoint, incoming: Incoming) -> list[Row]:
+        window = None if endpoint.is_listing else self._window(incoming.query)
+        start, limit = rules.paging(incoming.query)
+        if incoming.fault is None:
+            self._change_rows(endpoint, window, incoming.number, start)
+        return self._cut(self._arranged(endpoint, window, incoming.number), start, limit)
+
+    def _change_rows(
+        self, endpoint: Endpoint, window: Window | None, number: int, start: int
+    ) -> None:
+        """Change rows before a page is cut, those of earlier pages among them."""
+        if window and window[1] >= self.org.now() - timedelta(seconds=self.late):
+            for _ in range(self.growing):
+                self.org._company.invent(endpoint.stream, self.org.now())
+        served = self._arranged(endpoint, window, number)[:start] if start else []
+        if window and endpoint.replication_key in _MOVING_KEYS:
+            for row in self._some(served, self.moving):
+                self.org.touch_row(row)
+        for row in self._some(served, self.moving_without_date):
+            self._moved[row] = next(self._moves)
+
+    def _some(self, rows: list[Row], count: int) -> list[Row]:
+        return self._chance.sample(rows, min(count, len(rows)))
+
+    def _window(self, query: Mapping[str, str]) -> Window:
         since, to = rules.span(query, self.longest_days)
+        if since.year == MINYEAR or to.year == MAXYEAR:  # no zone can be added
+            raise rules.RefusedError(406, "The since and to parameters are out of range")
         now = self.org.now()
         zone, late = timedelta(hours=self.zone), timedelta(seconds=self.late)
         here = now + zone
@@ -230,23 +288,26 @@ class StrangeSandbox(Sandbox):
         end = (end if to > here else min(end, today)) - zone
         return first - zone, min(end, now - late) if late else end
 
-    def change_rows(
-        self, endpoint: Endpoint, window: Window | None, incoming: Incoming, start: int
-    ) -> None:
-        if window and window[1] >= self.org.now() - timedelta(seconds=self.late):
-            self.org.grow(endpoint.stream, self.growing)
-        served = self.rows(endpoint, window, incoming)[:start] if start else []
-        super().change_rows(endpoint, window, incoming, start)
-        for row in self.chance.sample(served, min(self.moving_without_date, len(served))):
-            self._moved[row] = next(self._moves)
-
-    def rows(self, endpoint: Endpoint, window: Window | None, incoming: Incoming) -> list[Row]:
-        rows = super().rows(endpoint, window, incoming)
+    def _arranged(self, endpoint: Endpoint, window: Window | None, number: int) -> list[Row]:
+        """Return all rows of a window or of a plain listing, in their order."""
+        org, stream = self.org, endpoint.stream
+        rows = org.window(stream, *window) if window else list(org.listed(stream))
+        if self.order in {"shuffled ties", "random"}:
+            random.Random(f"{self.fault_seed} {number}").shuffle(rows)  # noqa: S311
+        if self.order == "shuffled ties":
+            rows.sort(key=lambda row: row.stamp.replace(microsecond=0))
+        elif self.order == "newest":
+            rows.reverse()
+        elif self.order == "id":
+            rows.sort(key=attrgetter("number"))
         if self._moved:
             rows.sort(key=lambda row: self._moved.get(row, 0))
+        return self._with_repeats(rows)
+
+    def _with_repeats(self, rows: list[Row]) -> list[Row]:
+        """Return rows with those that are served twice, at places that stay the same."""
         if self.repeated in {"never", "appended"}:
             return rows + rows if self.repeated == "appended" else rows
-        # Rows that are served twice are at places that stay the same.
         chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
         again = [
             (place, row) for place, row in enumerate(rows) if chance.random() < _SHARE_REPEATED
@@ -256,9 +317,9 @@ class StrangeSandbox(Sandbox):
             placed[len(rows) :] = [(chance.uniform(0, len(rows)), row) for _, row in again]
         return [row for _, row in sorted(placed, key=itemgetter(0))]
 
-    def cut(self, rows: list[Row], start: int, limit: int) -> list[Row]:
-        if self.ignores_limit:
-            limit = min(DEFAULT_LIMIT, self.page_cap or DEFAULT_LIMIT)
+    def _cut(self, rows: list[Row], start: int, limit: int) -> list[Row]:
+        limit = DEFAULT_LIMIT if self.ignores_limit else limit
+        limit = min(limit, self.page_cap or limit)
         start = 0 if self.ignores_start else start
         more = self.overfull if len(rows) >= start + limit else 0
         page = rows[start : start + limit + more]

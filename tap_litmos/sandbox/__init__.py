@@ -7,8 +7,7 @@ from which it draws its rows.
 
 from __future__ import annotations
 
-from .answers import Answer, Incoming
 from .org import Organisation
-from .server import API_KEY, Sandbox
+from .server import API_KEY, Answer, Incoming, Sandbox
 
 __all__ = ["API_KEY", "Answer", "Incoming", "Organisation", "Sandbox"]

@@ -8,13 +8,11 @@ import os
 import re
 import signal
 import sys
-from math import inf
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
-from . import API_KEY, Organisation, Sandbox
-from .server import Order
+from . import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,18 +20,16 @@ if TYPE_CHECKING:
 _UNLIMITED = 1_000_000
 
 
-def _number(
-    kind: type[float], least: float = 0, most: float = _UNLIMITED
-) -> Callable[[str], float]:
-    """Return a parser of numbers within bounds."""
-
-    def parse(text: str) -> float:
-        if not least <= (number := kind(text)) <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least:,} and {most:,}")
-        return number
-
-    parse.__name__ = "number"  # for argparse's message about other text
-    return parse
+# Option, type, least, most, default, help
+_NUMBERS: tuple[tuple[str, type[float], float, float, float | None, str], ...] = (
+    ("port", int, 0, 65535, 8321, "port on 127.0.0.1; 0: any free one"),
+    ("users", int, 1, _UNLIMITED, 500, "people who join the organisation"),
+    ("years", float, 0.1, 20, 1, "years of history"),
+    ("seed", int, 0, _UNLIMITED, 1, "each number makes another organisation"),
+    ("requests-per-minute", int, 1, _UNLIMITED, None, "answer 503 above this rate"),
+    ("latency", float, 0, _UNLIMITED, 0.0, "seconds before each answer"),
+    ("faults", float, 0, 1, 0.0, "share of requests that fail"),
+)
 
 
 def _refusal(text: str) -> tuple[str, int]:
@@ -44,6 +40,17 @@ def _refusal(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
+def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of numbers within bounds."""
+
+    def number(text: str) -> float:
+        if not least <= (value := kind(text)) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least:,} and {most:,}")
+        return value
+
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tap-litmos-sandbox",
@@ -51,28 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-
-    def add_number(option: str, parse: Callable[[str], float], text: str, **more: Any) -> None:
-        add(option, metavar="N", type=parse, help=text, **more)
-
-    port = "port on 127.0.0.1; 0: any free one (%(default)s)"
-    add_number("--port", _number(int, most=65535), port, default=8321)
     add("--config", type=Path, help="write the config to this file instead of printing it")
-    add("--api-key", default=API_KEY, help="the valid API key (%(default)s)")
-    hired = "people who join the organisation (%(default)s)"
-    add_number("--users", _number(int, 1), hired, default=500)
-    add_number("--years", _number(float, 0.1, 20), "years of history (%(default)s)", default=1)
-    other = "each number makes another organisation (%(default)s)"
-    add_number("--seed", _number(int, -inf, inf), other, default=1)
-    rate = "answer 503 to requests above this rate, as Litmos does with 100 (no limit)"
-    add_number("--requests-per-minute", _number(int, 1), rate)
-    add_number("--latency", _number(float), "seconds before each answer", default=0.0)
-    faults = "share of requests that fail, such as 0.2; a page fails three times at most"
-    add_number("--faults", _number(float, 0, 1), faults, default=0.0)
-    moving = "how many rows of earlier pages change before each further page"
-    add_number("--moving", _number(int), moving, default=0)
-    add_number("--page-cap", _number(int, 1), "rows in a page at most, whatever its limit")
-    add("--order", choices=get_args(Order), default="id", help="order of the rows (id)")
+    for name, kind, least, most, default, text in _NUMBERS:
+        said = f"{text} (default: {'no limit' if default is None else default})"
+        parse = _number(kind, least, most)
+        add(f"--{name}", type=parse, default=default, metavar="N", help=said)
     refused = "always refuse a path, such as /org/teams=403; may be repeated"
     add("--refuse", metavar="PATH=STATUS", type=_refusal, action="append", help=refused)
     return parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,38 +22,18 @@ _IN_DOCUMENT = {
     ("user_courses", "Id"): "ID",
 }
 # Fields that the document lacks: sent only if they have a value.
-_NOT_IN_DOCUMENT = {
-    ("users", "ProfileType"),
-    ("user_logins", "ProfileType"),
-    ("course_results", "UpdatedBy"),
-    ("course_results", "LearningPathAssignment"),
-    ("course_results", "TeamAssignment"),
-}
+_NOT_IN_DOCUMENT = {"ProfileType", "TeamAssignment", "LearningPathAssignment"}
 # Fields after which the document repeats another element.
 _REPEATED = {("course_results", "CreatedBy"): "UpdatedDate"}
 
 _WITH_ZONE = {"users", "user_logins"}
 _WITH_SPACE = {"activity_content", "activity_settings", "activity_logins"}
 _LISTED = ("Id", "Name", "Active")
-_LISTED_OF = {
-    "user_ids": ("Id", "UserName", "FirstName", "LastName", "Active", "Email"),
-    "course_ids": ("Id", "Code", "Name", "Active"),
-}
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 
 
-class Column(NamedTuple):
-    """How a field is written.
-
-    Attributes:
-        name: Its canonical name.
-        tag: The element name.
-        null: The whole element if the field is null.
-    """
-
-    name: str
-    tag: str
-    null: str
+Column = tuple[str, str, str]
+"""How a field is written: its canonical name, its element name, and its element if null."""
 
 
 class Writer:
@@ -80,8 +60,7 @@ class Writer:
 
     def _columns(self, endpoint: Endpoint) -> Iterator[Column]:
         if endpoint.is_listing:
-            names = _LISTED_OF.get(endpoint.stream, _LISTED)
-            yield from (column(name, name) for name in names)
+            yield from (column(name, name) for name in _LISTED)
             return
         for field in endpoint.fields:
             if field.sent:
@@ -90,8 +69,8 @@ class Writer:
     def columns_of(self, stream: str, field: Field) -> Iterator[Column]:
         """Yield how a field is written, with an element that the document repeats after it."""
         place = (stream, field.name)
-        written = column(field.name, _IN_DOCUMENT.get(place, field.name))
-        yield written._replace(null="") if place in _NOT_IN_DOCUMENT else written
+        name, tag, null = column(field.name, _IN_DOCUMENT.get(place, field.name))
+        yield name, tag, "" if name in _NOT_IN_DOCUMENT else null
         if place in _REPEATED:
             yield column(_REPEATED[place], _REPEATED[place])
 
@@ -132,7 +111,7 @@ class Writer:
 def column(name: str, tag: str) -> Column:
     """Return how a field is written: some nulls are marked, others are empty elements."""
     marked = name.endswith("Date") or len(name) % 2 == 0  # the document has LastLogin blank
-    return Column(name, tag, f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>")
+    return name, tag, f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>"
 
 
 def _escape(match: re.Match[str]) -> str:

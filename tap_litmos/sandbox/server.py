@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from operator import attrgetter
 from socketserver import TCPServer
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from . import rules
-from .answers import Answer, Incoming, refusal
 from .markup import Writer
 
 if TYPE_CHECKING:
@@ -28,21 +27,90 @@ if TYPE_CHECKING:
     from .org import Organisation
     from .tables import Row
 
-    HookAnswer = Answer | tuple[int, Mapping[str, str], bytes] | str | None
-    Hook = Callable[[Incoming], HookAnswer]
-    Window = tuple[datetime, datetime]
+    Hook = Callable[["Incoming"], "Answer | tuple[int, Mapping[str, str], bytes] | str | None"]
 
 API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
 HOST = "127.0.0.1"
+HTML = "text/html; charset=utf-8"
+_REASONS = responses | {403: "The feature is not enabled for this account"}
 
-_FAULTS = ("429", "500", "502", "503", "504")
-_MAX_FAULTS_IN_A_ROW = 3
 
-Order = Literal["id", "updated", "newest", "shuffled ties", "random"]
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """A request that the sandbox received.
 
-_UNSTABLE_ORDERS = {"shuffled ties", "random"}
-_MOVING_KEYS = {"UpdatedDate", "LastLogin"}  # log entries never change
+    Attributes:
+        number: Its ordinal number, from 1.
+        path: Its path below the base URL.
+        stream: The stream that it requests, None if the path is unknown.
+        query: Its parameters, which an `on_request` hook may change.
+        headers: Its headers, with names in lower case.
+        at: When it arrived, by the organisation's clock.
+        time: When it arrived, by the monotonic clock, in seconds.
+        status: The status code of the answer; 0 while there is none.
+        fault: The fault that is injected, if any.
+        since: The start of its window as sent, None if missing or invalid.
+        to: The end of its window, None likewise.
+        start: The number of the first row that it wants, None likewise.
+        limit: How many rows it wants, None likewise.
+    """
+
+    number: int
+    path: str
+    stream: str | None
+    query: dict[str, str]
+    headers: dict[str, str]
+    at: datetime
+    time: float = field(default_factory=time.monotonic)
+    status: int = 0
+    fault: str | None = None
+    since: datetime | None = field(init=False)
+    to: datetime | None = field(init=False)
+    start: int | None = field(init=False)
+    limit: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Parse the parameters."""
+        get = self.query.get
+        self.since, self.to = rules.moment(get("since")), rules.moment(get("to"))
+        self.start, self.limit = rules.number(get("start")), rules.number(get("limit"))
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is ready to send.
+
+    Attributes:
+        status: The status code.
+        body: The body.
+        reason: The reason phrase, which carries the message of a refusal.
+        content_type: The media type of the body.
+        headers: More headers; they replace the default ones.
+    """
+
+    status: int
+    body: bytes
+    reason: str = ""
+    content_type: str = "application/xml; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def head(self, now: datetime) -> dict[str, str]:
+        """Return all headers; `now` is what the service's clock shows."""
+        return {
+            "Date": format_datetime(now, usegmt=True),
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            **self.headers,
+        }
+
+
+def refusal(status: int, message: str = "") -> Answer:
+    """Return a refusal, with its message in the reason phrase, as Litmos does."""
+    reason = message or _REASONS.get(status, "Refused")
+    page = f"<!DOCTYPE html>\n<html><head><title>{reason}</title></head>"
+    page += f"<body><h1>{status}</h1><p>{reason}</p></body></html>\n"
+    return Answer(status, page.encode(), reason, HTML)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,17 +137,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
-
-    def __init__(self, port: int, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        super().__init__((HOST, port), Handler)
+    sandbox: Sandbox
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # without the look-up of this computer's name
@@ -98,14 +160,8 @@ class Sandbox:
         on_request: Called with each request first. It may return an answer to send instead.
         requests_per_minute: Requests above this rate get a 503; None: unlimited.
         latency: Seconds before each answer.
-        faults: Share of requests that fail, from 0 to 1; the same page fails three times in
-            a row at most.
+        faults: Share of requests that fail, from 0 to 1.
         refuse: Paths that are always refused, with the status code.
-        order: How the rows of a window are ordered: by id, by date of change (oldest or
-            newest first), with rows of the same second shuffled by each request, or at random.
-        moving: How many rows of earlier pages change before each further page.
-        page_cap: The most rows in a page, whatever its limit; None: no cap.
-        fault_seed: Decides which requests fail, which rows move, and what is shuffled.
         requests: Every request that was received, including refused ones.
     """
 
@@ -117,10 +173,6 @@ class Sandbox:
     latency: float = field(default=0.0, kw_only=True)
     faults: float = field(default=0.0, kw_only=True)
     refuse: Mapping[str, int] = field(default_factory=dict, kw_only=True)
-    order: Order = field(default="id", kw_only=True)
-    moving: int = field(default=0, kw_only=True)
-    page_cap: int | None = field(default=None, kw_only=True)
-    fault_seed: int = field(default=1, kw_only=True)
     requests: list[Incoming] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -128,10 +180,8 @@ class Sandbox:
         self.writer = Writer()
         self.closing = Event()
         self._lock = Lock()
-        self.chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
         self._server: _Server
         self._counted: list[float] = []
-        self._failed_in_a_row: Counter[str] = Counter()
 
     @property
     def url(self) -> str:
@@ -149,7 +199,8 @@ class Sandbox:
         Raises:
             OSError: If the port is in use.
         """
-        self._server = _Server(self.port, self)
+        self._server = _Server((HOST, self.port), Handler)
+        self._server.sandbox = self
         self.closing.clear()
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -162,30 +213,24 @@ class Sandbox:
 
     def respond(self, handler: Handler) -> None:
         """Receive a request and send its answer."""
-        incoming = self._receive(handler)
-        answer = self.answer(incoming)
+        answer = self.answer(self.receive(handler))
         if self.closing.is_set():
             handler.close_connection = True
         else:
-            self.deliver(handler, incoming, answer)
+            handler.send(answer, datetime.now(UTC))
 
-    def _receive(self, handler: Handler) -> Incoming:
+    def receive(self, handler: Handler) -> Incoming:
         """Record a request."""
         url = urlsplit(handler.path)
-        path = unquote(url.path)
-        path = path.removeprefix(BASE) if path.startswith(f"{BASE}/") else path
+        path = unquote(url.path).removeprefix(BASE)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         headers = {name.lower(): value for name, value in handler.headers.items()}
         stream, at = self.org.paths.get(path), self.org.now()
         with self._lock:
             number = len(self.requests) + 1
-            incoming = Incoming(number, handler.command, path, stream, query, headers, at)
+            incoming = Incoming(number, path, stream, query, headers, at)
             self.requests.append(incoming)
         return incoming
-
-    def deliver(self, handler: Handler, _: Incoming, answer: Answer) -> None:
-        """Send an answer."""
-        handler.send(answer, datetime.now(UTC))
 
     def answer(self, incoming: Incoming) -> Answer:
         """Return the answer to a request: the hook's, if it has one."""
@@ -195,42 +240,19 @@ class Sandbox:
             status, headers, body = answer
             answer = Answer(status, body, responses[status].upper(), headers=dict(headers))
         elif not isinstance(answer, Answer):
-            answer = self._own_answer(incoming, answer)
+            answer = self.own_answer(incoming, answer)
         incoming.status = answer.status
         return answer
 
-    def _own_answer(self, incoming: Incoming, wanted: str | None) -> Answer:
-        """Return the answer that Litmos would give, or a fault.
-
-        Args:
-            incoming: The request.
-            wanted: The fault that a hook wants, even if Litmos would refuse. None: by chance.
-        """
-        incoming.fault = wanted or self._fault_by_chance(incoming)
+    def own_answer(self, incoming: Incoming, _: str | None) -> Answer:
+        """Return the answer that Litmos would give, or a fault by chance."""
+        chance = random.Random(incoming.number)  # noqa: S311 - no secret
         try:
             answer = self.answer_by_rules(incoming)
         except rules.RefusedError as error:
-            answer = refusal(error.status, str(error))
-            incoming.fault = wanted
-        return self.faulty(incoming) or answer
-
-    def _fault_by_chance(self, incoming: Incoming) -> str | None:
-        """Return a fault, unless the page has failed too often in a row."""
-        page = f"{incoming.path} {sorted(incoming.query.items())}"
-        with self._lock:
-            failed = self._failed_in_a_row[page]
-            fault = self.draw_fault(incoming.number) if failed < _MAX_FAULTS_IN_A_ROW else None
-            self._failed_in_a_row[page] = failed + 1 if fault else 0
-        return fault
-
-    def draw_fault(self, number: int) -> str | None:
-        """Return the fault that a request meets by chance, if any."""
-        chance = random.Random(f"{self.fault_seed} {number}")  # noqa: S311 - no secret
-        return chance.choice(_FAULTS) if chance.random() < self.faults else None
-
-    def faulty(self, incoming: Incoming) -> Answer | None:
-        """Return the answer of a request's fault, None if it has no fault."""
-        return refusal(int(incoming.fault)) if incoming.fault else None
+            return refusal(error.status, str(error))
+        fails = chance.random() < self.faults
+        return refusal(chance.choice((429, 500, 502, 503, 504))) if fails else answer
 
     def answer_by_rules(self, incoming: Incoming) -> Answer:
         """Return the answer that Litmos would give."""
@@ -246,7 +268,7 @@ class Sandbox:
         with self.org.lock:
             self.org.catch_up()
             endpoint = self.org.endpoints[incoming.stream]
-            body = self.writer.page(endpoint, self._page(endpoint, incoming))
+            body = self.writer.page(endpoint, self.page(endpoint, incoming))
             if path == endpoint.total_path:
                 total = len(self.org.listed(endpoint.stream))
                 body = self.writer.paginated(body, query, total)
@@ -268,42 +290,12 @@ class Sandbox:
                 raise rules.RefusedError(503)
             self._counted.append(now)
 
-    def _page(self, endpoint: Endpoint, incoming: Incoming) -> list[Row]:
-        """Return the rows of a page, after rows have changed."""
-        window = None if endpoint.is_listing else self.window(incoming.query)
-        start, limit = rules.paging(incoming.query)
-        if incoming.fault is None:
-            self.change_rows(endpoint, window, incoming, start)
-        rows = self.rows(endpoint, window, incoming)
-        return self.cut(rows, start, min(limit, self.page_cap or limit))
-
-    def window(self, query: Mapping[str, str]) -> Window:
-        """Return the half-open interval that a request selects."""
-        return rules.window(query, self.org.now())
-
-    def change_rows(
-        self, endpoint: Endpoint, window: Window | None, incoming: Incoming, start: int
-    ) -> None:
-        """Change rows before a page is cut: some of those on earlier pages, if they move."""
-        if window and start and self.moving and endpoint.replication_key in _MOVING_KEYS:
-            served = self.rows(endpoint, window, incoming)[:start]
-            for row in self.chance.sample(served, min(self.moving, len(served))):
-                self.org.touch_row(row)
-
-    def rows(self, endpoint: Endpoint, window: Window | None, incoming: Incoming) -> list[Row]:
-        """Return all rows of a window or of a plain listing, in order."""
+    def page(self, endpoint: Endpoint, incoming: Incoming) -> list[Row]:
+        """Return the rows of a page, by id."""
         org, stream = self.org, endpoint.stream
-        rows = org.window(stream, *window) if window else list(org.listed(stream))
-        if self.order in _UNSTABLE_ORDERS:
-            random.Random(f"{self.fault_seed} {incoming.number}").shuffle(rows)  # noqa: S311
-        if self.order == "shuffled ties":
-            rows.sort(key=lambda row: row.stamp.replace(microsecond=0))
-        elif self.order == "newest":
-            rows.reverse()
-        elif self.order == "id":
-            rows.sort(key=attrgetter("number"))
-        return rows
-
-    def cut(self, rows: list[Row], start: int, limit: int) -> list[Row]:
-        """Return a page of rows."""
-        return rows[start : start + limit]
+        if endpoint.is_listing:
+            rows = org.listed(stream)
+        else:
+            rows = org.window(stream, *rules.window(incoming.query, org.now()))
+        start, limit = rules.paging(incoming.query)
+        return sorted(rows, key=attrgetter("number"))[start : start + limit]
