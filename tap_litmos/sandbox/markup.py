@@ -28,7 +28,6 @@ _REPEATED = {("course_results", "CreatedBy"): "UpdatedDate"}
 
 _WITH_ZONE = {"users", "user_logins"}
 _WITH_SPACE = {"activity_content", "activity_settings", "activity_logins"}
-_LISTED = ("Id", "Name", "Active")
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 
 
@@ -60,7 +59,7 @@ class Writer:
 
     def _columns(self, endpoint: Endpoint) -> Iterator[Column]:
         if endpoint.is_listing:
-            yield from (column(name, name) for name in _LISTED)
+            yield from (column(name, name) for name in ("Id", "Name", "Active"))
             return
         for field in endpoint.fields:
             if field.sent:

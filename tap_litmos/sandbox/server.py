@@ -33,6 +33,7 @@ API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
 HOST = "127.0.0.1"
 HTML = "text/html; charset=utf-8"
+_FAULTS = ("429", "500", "502", "503", "504")
 _REASONS = responses | {403: "The feature is not enabled for this account"}
 
 
@@ -157,7 +158,8 @@ class Sandbox:
         org: The organisation to serve.
         port: The port on the loopback interface; 0 picks a free one.
         api_key: The only valid key.
-        on_request: Called with each request first. It may return an answer to send instead.
+        on_request: Called with each request first. It may return an answer to send instead,
+            or a status code, as text, with which the request fails.
         requests_per_minute: Requests above this rate get a 503; None: unlimited.
         latency: Seconds before each answer.
         faults: Share of requests that fail, from 0 to 1.
@@ -244,15 +246,22 @@ class Sandbox:
         incoming.status = answer.status
         return answer
 
-    def own_answer(self, incoming: Incoming, _: str | None) -> Answer:
-        """Return the answer that Litmos would give, or a fault by chance."""
-        chance = random.Random(incoming.number)  # noqa: S311 - no secret
+    def own_answer(self, incoming: Incoming, wanted: str | None) -> Answer:
+        """Return the answer that Litmos would give, unless the request fails.
+
+        Args:
+            incoming: The request.
+            wanted: The status code with which the hook wants it to fail. None: by chance.
+        """
+        dice = random.Random(incoming.number)  # noqa: S311 - no secret
         try:
             answer = self.answer_by_rules(incoming)
         except rules.RefusedError as error:
             return refusal(error.status, str(error))
-        fails = chance.random() < self.faults
-        return refusal(chance.choice((429, 500, 502, 503, 504))) if fails else answer
+        incoming.fault = wanted or (
+            dice.choice(_FAULTS) if dice.random() < self.faults else None
+        )
+        return refusal(int(incoming.fault)) if incoming.fault else answer
 
     def answer_by_rules(self, incoming: Incoming) -> Answer:
         """Return the answer that Litmos would give."""

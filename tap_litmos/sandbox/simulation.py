@@ -282,8 +282,7 @@ class Simulation(Ledger):
         """Complete a course, which may lapse one day; most people renew it in time."""
         user, course = result.parents
         self._steps[result] = 0
-        days = course["CompliantTillDays"]
-        till = at + days * DAY if days else None
+        till = at + course["CompliantTillDays"] * DAY if course["CompliantTillDays"] else None
         dates = {"CompletedDate": at, "DueDate": None, "CompliantTillDate": till}
         self.change(result, at, Completed=True, Overdue=False, UpToDate=True, **dates)
         self._achieve(at, result, till)
