@@ -336,7 +336,7 @@ class StrangeSandbox(Sandbox):
         return crc32(f"{self.fault_seed} {row.number}".encode()) < self.keyless * 2**32
 
 
-HABITS = {each.name for each in fields(StrangeSandbox) if each.init} - {
+HABITS = {habit.name for habit in fields(StrangeSandbox) if habit.init} - {
     "org",
     "port",
     "api_key",
@@ -362,7 +362,9 @@ class _StrangeWriter(Writer):
 
     def item(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> str:
         lacking = endpoint.primary_key if self._box.lacks_key(row) else ()
-        text = super().item(endpoint, row, [each for each in columns if each[0] not in lacking])
+        text = super().item(
+            endpoint, row, [known for known in columns if known[0] not in lacking]
+        )
         if not self._box.unknown_fields:
             return text
         unknown = f"<JobRole>Role {row.number % 7}</JobRole><Points>{row.number % 100}</Points>"
