@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -66,6 +66,7 @@ _DAY = timedelta(days=1)
 _SHARE_REPEATED = 0.1
 _RAW_EVERY = 4
 _MAX_FAULTS_IN_A_ROW = 3
+_PATIENCE = 2.0  # seconds for a thread to end
 _MOVING_KEYS = {"UpdatedDate", "LastLogin"}
 
 
@@ -148,6 +149,7 @@ class StrangeSandbox(Sandbox):
         super().__post_init__()
         self.writer = _StrangeWriter(self)
         self._in_flight = 0
+        self._connections: dict[threading.Thread, socket.socket] = {}
         self._in_flight_lock = threading.Lock()
         self._moved: dict[Row, int] = {}
         self._moves = count(1)
@@ -156,7 +158,16 @@ class StrangeSandbox(Sandbox):
 
     # How it answers
 
+    def __exit__(self, *error: object) -> None:
+        """Stop, close all connections, and wait for their threads to end."""
+        super().__exit__(*error)
+        for thread, connection in list(self._connections.items()):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(_PATIENCE)
+
     def respond(self, handler: Handler) -> None:
+        self._connections[threading.current_thread()] = handler.connection
         with self._being_answered():
             incoming = self.receive(handler)
             answer, fault = self.answer(incoming), incoming.fault

@@ -75,7 +75,7 @@ PEOPLE = [
 TOPICS = [line.split("|") for line in _TOPICS.splitlines()]
 PATHS = [line.split("|") for line in _PATHS.splitlines()]
 
-# What a field holds unless the simulation sets it; {n} is a number of the row's own.
+# What a field holds unless the simulation sets it; {n} and {byte} are numbers of the row's own.
 CHOICES: dict[str, tuple[str | float | None, ...]] = {
     "AccessLevel": (*["Learner"] * 20, "Administrator", "Account_Owner"),
     "Active": (True,),
@@ -90,15 +90,15 @@ CHOICES: dict[str, tuple[str | float | None, ...]] = {
         '<b>Bold</b> claims & "quotes", it\'s all here ✅',
         "For everyone – 每个人, edited for the {n}th time",
     ),
-    "IPAddress": ("203.0.113.7", "198.51.100.23"),
+    "IPAddress": ("203.0.113.{byte}",),
     "JobTitle": ("Account Manager", "Ingénieur qualité", "Packer <night shift>", "Technician"),
     "LoginKey": ("/login.aspx?loginkey=",),
     "ModuleType": ("SCORM", "Video", "Survey", "Document", "ILT"),
     "PercentageComplete": (0.0,),
     "Passmark": (0.0, 0.0, 80.0),
-    "Street1": (None, "{n} High St.\r\nc/o Gate"),
+    "Street1": (None, "{byte} High St.\r\nc/o Gate"),
     **dict.fromkeys(("CreatedBy", "UpdatedBy"), (-1, 0, 100_001)),
     **dict.fromkeys(("Completed", "Overdue", "UpToDate"), (False,)),
     **dict.fromkeys(("LearningPathAssignment", "ProfileType", "TeamAssignment"), (None,)),
 }
-ANY_TEXT = (None, None, "{title} {n}", "  keep my blanks  ", "<none>", "Tools & trades 🌟")
+ANY_TEXT = (None, None, "Note {n}", "  keep my blanks  ", "<none>", "Tools & trades 🌟")

@@ -208,10 +208,9 @@ class Ledger:
             return number
         texts = names.ANY_TEXT if field.kind == "string" else None
         if choices := names.CHOICES.get(field.name, texts):
-            value = self.random.choice(choices)
-            return (
-                value.format(n=number, title=field.title) if isinstance(value, str) else value
-            )
+            item = self.random.choice(choices)
+            filled = {"n": number, "byte": number % 254 + 1}
+            return item.format(**filled) if isinstance(item, str) else item
         if field.kind == "boolean":
             return self.chance(0.2)
         return number % 100 if field.kind in {"integer", "number"} else None
