@@ -110,7 +110,7 @@ class Table:
 
     def inherited(self, parent: Row) -> Values:
         """Return the values that a row of this table shares with a row that it refers to."""
-        other, own = parent.table, {*_OWN, *self.references}
+        other, own = parent.table, {*_OWN, *self.references, self.endpoint.replication_key}
         found: Values = dict.fromkeys(self.referring_to(other), parent.id)
         if other is not self:
             shared = (self.fields.keys() & other.fields.keys()) - own
