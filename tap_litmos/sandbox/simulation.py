@@ -34,7 +34,7 @@ _MANDATORY_COURSES = 5  # of each team
 _MIN_ROWS = 8  # of each drawn stream
 _RESULTS = {"courses": "course_results", "learning_paths": "learning_path_results"}
 _DIRECT = {"courses": "user_courses", "learning_paths": "learning_path_users"}
-_EDITED = (("users", "JobTitle"), ("courses", "Description"), ("modules", "Description"))
+_EDITED = ("users", "courses", "modules", "learning_paths", "team_courses", "user_courses")
 _SIMULATED = """
 users courses modules learning_paths teams team_courses user_courses user_logins module_results
 course_results learning_path_results achievements course_modules learning_path_courses
@@ -321,9 +321,9 @@ class Simulation(Ledger):
         self.add("activity_logins", at, user, ActivityType="Login")
 
     def _edit(self, at: datetime) -> None:
-        """Change a text that nothing depends on."""
-        stream, name = self.random.choice(_EDITED)
-        if row := self.pick(stream):
+        """Change a text that nothing depends on, or just save a row again."""
+        if row := self.pick(self.random.choice(_EDITED)):
+            name = min(row.values.keys() & {"JobTitle", "Description"}, default="Active")
             self.change(row, at, **{name: self.draw(row.table.fields[name], row.number)})
 
 
