@@ -25,8 +25,10 @@ from unittest import mock
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from strange import StrangeSandbox
+
 from tap_litmos.__main__ import main
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.tap import TapLitmos
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tap_litmos.declaration import Declaration, Endpoint
+    from tap_litmos.sandbox import Sandbox
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
@@ -456,7 +459,7 @@ def page(stream: str, *rows: str) -> bytes:
     return inner.encode()
 
 
-def serving(bodies: Mapping[str, bytes]) -> Sandbox:
+def serving(bodies: Mapping[str, bytes]) -> StrangeSandbox:
     """Return a sandbox that answers with these bodies for the open windows of streams.
 
     All other pages are empty.
@@ -468,7 +471,7 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
         body = bodies.get(name) if newest and not incoming.start else None
         return 200, {}, body or page(name)
 
-    return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
+    return StrangeSandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
 
 
 # The tap in a process of its own, to be interrupted

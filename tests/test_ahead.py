@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
+from strange import StrangeSandbox as Sandbox
 from support import (
     AFTERNOON,
     DEFAULT_STREAMS,
@@ -25,7 +26,7 @@ from support import (
 )
 
 from tap_litmos import fetcher, transport
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

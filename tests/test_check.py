@@ -16,7 +16,9 @@ from support import AFTERNOON, ENDPOINT, changed_at, config_for, in_environment,
 
 from tap_litmos.check import CHECKS, account
 from tap_litmos.check.findings import Finding, Report, Verdict
-from tap_litmos.sandbox import Organisation, Sandbox
+from strange import StrangeSandbox as Sandbox
+
+from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from errors import ERRORS, Case
+from strange import StrangeSandbox as Sandbox
 from support import Run, command_with_minute, config_for, run_process, run_tap
 
 import tap_litmos
 from tap_litmos import errors, hashes, transport
-from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tap_litmos.sandbox import Organisation
 
 RAISED = (
     errors.RunFailedError,

@@ -10,6 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from strange import FAULT_KINDS
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -26,7 +28,7 @@ from support import (
 
 from tap_litmos.errors import TransientError
 from tap_litmos.patience import Tries
-from tap_litmos.sandbox import FAULT_KINDS, Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS
+from strange import StrangeSandbox as Sandbox
 from support import (
     NOT_PROVED,
     WITHOUT_KEY,
@@ -17,10 +18,10 @@ from support import (
     run_tap,
 )
 
-from tap_litmos.sandbox import Organisation, Sandbox
-
 if TYPE_CHECKING:
     from support import Run
+
+    from tap_litmos.sandbox import Organisation
 
 STREAM = "teams"
 COUNT = 1_230

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS
+from strange import StrangeSandbox as Sandbox
 from support import (
     ACCOUNT,
     DEFAULT_STREAMS,
@@ -31,7 +32,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Incoming

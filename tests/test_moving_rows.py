@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import (
     NOT_PROVED,
     catalog_of,
@@ -17,7 +18,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from tap_litmos.sandbox.tables import Values

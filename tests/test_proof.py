@@ -14,6 +14,7 @@ import duckdb
 import pytest
 import time_machine
 from destinations import Destination, Postgres, opened
+from strange import StrangeSandbox as Sandbox
 from support import (
     DECLARATION,
     DEFAULT_STREAMS,
@@ -31,7 +32,7 @@ from support import (
 from test_destinations import Pause, Pipeline, statements
 
 from scripts.environment import ROOT
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strange import StrangeSandbox as Sandbox
 from support import catalog_of, command_with_minute, config_for, run_tap, started, truth
 
 from tap_litmos.rate import RateLimit
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from errors import ERRORS, MEANINGS
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -17,7 +20,8 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+if TYPE_CHECKING:
+    from tap_litmos.sandbox import Incoming, Organisation
 
 OTHERS = [stream for stream in DEFAULT_STREAMS if stream != "courses"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk import Stream
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
+from strange import StrangeSandbox as Sandbox
 from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, catalog_of
 
 import tap_litmos
@@ -19,7 +20,7 @@ from tap_litmos.cli import Command, CommandLineTap
 from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
 from tap_litmos.errors import RunFailedError, StreamFailedError
 from tap_litmos.output import Writer
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 from tap_litmos.sync_log import SyncLog
 from tap_litmos.tap import TapLitmos
 

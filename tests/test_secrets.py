@@ -20,6 +20,7 @@ import trustme
 from errors import ERRORS
 from hypothesis import example, given
 from hypothesis import strategies as st
+from strange import StrangeSandbox as Sandbox
 from support import (
     catalog_of,
     command_with_minute,
@@ -34,7 +35,7 @@ from support import (
 
 from tap_litmos.connections import Sockets
 from tap_litmos.redact import SHORTEST, RedactKey
-from tap_litmos.sandbox import Answer, Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Answer, Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

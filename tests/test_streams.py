@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from xml.sax.saxutils import escape
 
 import pytest
+from strange import Spelling
+from strange import StrangeSandbox as Sandbox
 from support import (
     DECLARATION,
     DEFAULT_STREAMS,
@@ -25,8 +27,7 @@ from support import (
     serving,
 )
 
-from tap_litmos.sandbox import Organisation, Sandbox
-from tap_litmos.sandbox.habits import Spelling
+from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:
     from tap_litmos.declaration import Endpoint, Field

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from strange import StrangeSandbox as Sandbox
 from support import (
     ACCOUNT,
     DEFAULT_STREAMS,
@@ -25,7 +26,7 @@ from support import (
     started,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 from tap_litmos.summary import RunSummary
 
 if TYPE_CHECKING:

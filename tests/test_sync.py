@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import time_machine
+from strange import Reading
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -28,8 +30,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
-from tap_litmos.sandbox.habits import Reading
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

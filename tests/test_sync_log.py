@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -34,11 +35,12 @@ from support import (
 )
 
 from tap_litmos import sync_log
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 FEW = ("module_results", "team_courses", "user_logins", "users")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -27,7 +28,6 @@ from support import (
 )
 
 from tap_litmos.errors import RunFailedError, StreamFailedError
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.transport import Transport
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_litmos.declaration import Endpoint
+    from tap_litmos.sandbox import Incoming, Organisation
 
     Answer = Callable[[socket.socket, str], None]
     Serve = Callable[[Answer], str]
