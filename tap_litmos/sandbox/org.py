@@ -75,12 +75,7 @@ class Organisation:
             for endpoint in streams.ENDPOINTS
             if endpoint.is_listing
         }
-        self.paths = {
-            path: endpoint.stream
-            for endpoint in streams.ENDPOINTS
-            for path in (endpoint.path, endpoint.total_path)
-            if path
-        }
+        self.paths = {endpoint.path: endpoint.stream for endpoint in streams.ENDPOINTS}
         self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         self._clock = clock
         self._live = live

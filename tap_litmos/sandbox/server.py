@@ -242,9 +242,6 @@ class Sandbox(Habits):
             self.org.catch_up()
             endpoint = self.org.endpoints[incoming.stream]
             body = self._writer.page(endpoint, self._page(incoming.stream, incoming))
-            if path == endpoint.total_path:
-                total = len(self.org.listed(incoming.stream))
-                body = self._writer.paginated(body, query, total)
         if self.charset != "utf-8":
             body = body.decode().encode(self.charset, "xmlcharrefreplace")
         return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
