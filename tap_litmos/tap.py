@@ -143,7 +143,8 @@ class TapLitmos(Tap):
                     catalog.add_stream(stream._singer_catalog_entry)  # noqa: SLF001
         super().setup_mapper()
         for stream in self.streams.values():
-            if all(isinstance(each, RemoveRecordTransform) for each in stream.stream_maps):
+            maps = self.mapper.stream_maps.get(stream.name, ())  # empty if the catalog lacks it
+            if all(isinstance(transform, RemoveRecordTransform) for transform in maps):
                 stream.selected = False  # its rows would be dropped, and its bookmark move
 
     # The sync
