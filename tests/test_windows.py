@@ -37,16 +37,16 @@ def check_windows(found: list[Window], start: DateTime, longest: int) -> None:
     assert found[0].since <= start
     for before, after in pairwise(found):
         assert before.to == after.since
-    for each in found:
-        assert each.since == midnight(each.since)
-        assert each.to == midnight(each.to)
-        assert each.since.timezone_name == each.to.timezone_name == "UTC"
-        assert 0 < (each.to - each.since).days <= 7
-    for each in found[:-2]:
-        assert (each.to - each.since).days == longest
-    for each in found[:-1]:
-        assert (each.to - each.since).days <= longest
-        assert not each.is_open
+    for window in found:
+        assert window.since == midnight(window.since)
+        assert window.to == midnight(window.to)
+        assert window.since.timezone_name == window.to.timezone_name == "UTC"
+        assert 0 < (window.to - window.since).days <= 7
+    for window in found[:-2]:
+        assert (window.to - window.since).days == longest
+    for window in found[:-1]:
+        assert (window.to - window.since).days <= longest
+        assert not window.is_open
 
 
 @given(start=moments, now=moments, longest=days)
@@ -72,7 +72,7 @@ def test_windows_stop_at_the_end_and_before_the_future(
         assert midnight(start) == midnight(now)
         return
     check_windows(found, start, longest)
-    assert not any(each.is_open for each in found)
+    assert not any(window.is_open for window in found)
     assert found[-1].to <= now
     assert found[-1].to < end.add(days=1)
     assert found[-1].to >= min(end, midnight(now))
@@ -114,12 +114,12 @@ def test_bookmarks_never_pass_the_moment_of_asking(
 ) -> None:
     assume(start <= now)
     requested_at = now.add(minutes=later)
-    for each in split_into_windows(start, now, days=longest):
-        assert each.complete_until(requested_at) <= min(requested_at, each.to)
-        if not each.is_open:
-            assert each.complete_until(requested_at) == each.to
+    for window in split_into_windows(start, now, days=longest):
+        assert window.complete_until(requested_at) <= min(requested_at, window.to)
+        if not window.is_open:
+            assert window.complete_until(requested_at) == window.to
         elif later == 0:
-            assert each.complete_until(requested_at) == now
+            assert window.complete_until(requested_at) == now
 
 
 def test_an_open_window_that_is_requested_late_does_not_claim_its_end() -> None:
