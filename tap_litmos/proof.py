@@ -4,8 +4,8 @@
   that fit into a page, oldest first. A part that is not proved is cut again, as long as that
   halves it. What cannot be cut (rows of one second, dates read as days) is read again.
 - An open window cannot be cut within today, as Litmos serves today's rows only if `to` lies in
-  the future (the document). It is read again while its size stays the same; if the size
-  changes, the window is left to the next sync.
+  the future (the document). It is read again while its size stays the same and more rows come;
+  otherwise the window is left to the next sync.
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ request, a million rows take about 15 readings."""
 READINGS_BEFORE_RESTART = 7
 """After how many of them the count starts again if rows have left: a row that left before it
 was read never comes."""
-
-MIN_SECONDS_TO_CUT = 3
-"""Shorter parts are not cut, as parts overlap by a second."""
 
 _SECOND = timedelta(seconds=1)
 
@@ -106,18 +103,20 @@ def _read_again(
     for number in range(MAX_READINGS):
         if number % READINGS_BEFORE_RESTART == 0 and before.total != total:
             keys, total = Keys(), before.total
+        known = len(keys)
         before = yield from read(window, keys)
-        if window.is_open and before.total != total:
-            return False
-        if before.is_snapshot or before.is_exact or len(keys) >= total:
+        if before.is_intact or len(keys) >= total:
             return True
+        is_stuck = before.has_seams and len(keys) == known
+        if window.is_open and (is_stuck or before.total != total):
+            return False
     return False
 
 
 def cut(window: Window, reading: WindowPaginator) -> list[Window]:
     """Return the parts of a window, oldest first; empty if it cannot be cut.
 
-    They have about 3/4 of a page each, by the dates of the rows, and overlap by a second, as it
+    They have about 3/5 of a page each, by the dates of the rows, and overlap by a second, as it
     is not documented whether Litmos includes the ends.
 
     Args:
@@ -125,12 +124,12 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
         reading: A reading of it.
     """
     dates = sorted(_moments(reading.dates))
-    seconds = (window.to - window.since).total_seconds()
-    if seconds < MIN_SECONDS_TO_CUT or (dates and dates[0] == dates[-1]):
+    if dates and dates[0] == dates[-1]:
         return []
-    count = max(2, -(-4 * reading.total // (3 * reading.largest_page)))
+    count = max(3, -(-5 * reading.total // (3 * reading.sizes.largest)))
     places = {dates[len(dates) * number // count] for number in range(1, count) if dates}
-    middle = window.since + timedelta(seconds=seconds // 2)
+    seconds = (window.to - window.since).total_seconds()
+    middle = window.since + timedelta(seconds=max(2, seconds // 2))
     cuts = _inside(window, places) or _inside(window, [middle])
     starts = [window.since, *(pendulum.instance(at - _SECOND) for at in cuts)]
     ends = [*map(pendulum.instance, cuts), window.to]
@@ -138,7 +137,7 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
 
 
 def _inside(window: Window, places: Iterable[datetime]) -> list[datetime]:
-    """Return the places at which a window can be cut, sorted.
+    """Return the places at which a window can be cut, sorted; a part has two seconds at least.
 
     None is a whole minute: the second before it may not exist if clocks are set forward then.
     """
