@@ -64,8 +64,7 @@ def test_rows_that_leave_a_closed_window_take_no_others_with_them(
     org = org_with(9 * PAGE, ago=CLOSED, every=every)
     with Sandbox(org, moving=7, order=order) as box:
         run = sync(box)
-        assert int(run.stats(STREAM)["reread"]) > 0
-        assert len(box.requests) < 100
+        assert 3 + 9 < len(box.requests) < 100
         box.moving = 0
         check_whole(org, run, sync(box, run.state))
 
@@ -76,7 +75,6 @@ def test_if_nothing_moves_it_costs_nothing(overfull: int) -> None:
     with Sandbox(org, overfull=overfull) as box:
         run = sync(box)
     check_whole(org, run)
-    assert run.stats(STREAM)["reread"] == "0"
     asked = [(seen.since, seen.to, seen.start) for seen in box.requests]
     assert len(set(asked)) == len(asked)
     # Each page repeats ten rows of the one before.
