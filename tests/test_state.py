@@ -240,35 +240,10 @@ def test_a_later_start_date_does_not_shorten_the_lookback(box: Sandbox) -> None:
     assert starts(box)[0] == midnight(at - DAY)
 
 
-def test_a_start_date_later_than_the_bookmark_counts_with_a_warning(box: Sandbox) -> None:
-    run = sync(box, state=state_of(ago(days=50), "teams"), start_date=days_ago(20))
-    assert run.status == 0
-    assert starts(box)[0] == midnight(ago(days=21))
-    [warning] = run.warnings
-    assert "start_date" in warning
-    assert run.bookmark("teams") > ago(minutes=5)
-
-
 def test_without_a_bookmark_a_sync_begins_a_day_before_start_date(box: Sandbox) -> None:
     """In UTC it is the next day; and a day before is asked for, for zones west of UTC."""
     assert sync(box, start_date=f"{days_ago(9)}T22:30:00-05:00").status == 0
     assert starts(box)[0] == midnight(ago(days=9))
-
-
-@pytest.mark.parametrize("broken", ["in the future", "not a date", "of another key"])
-def test_a_bookmark_that_cannot_be_trusted_is_ignored_with_a_warning(
-    broken: str, box: Sandbox
-) -> None:
-    state = state_of(ago(hours=-1) if broken == "in the future" else ago(days=3), "teams")
-    if broken == "not a date":
-        state["bookmarks"]["teams"]["replication_key_value"] = "soon"
-    if broken == "of another key":
-        state["bookmarks"]["teams"]["replication_key"] = "CreatedDate"
-    run = sync(box, state=state)
-    assert run.status == 0
-    assert len(run.warnings) == 1
-    assert starts(box)[0] == box.org.start - DAY
-    assert run.rows("teams") == truth(box.org, "teams")
 
 
 # A gap after an earlier start_date
@@ -340,27 +315,11 @@ def test_an_end_date_before_what_was_read_never_moves_the_bookmark_back(box: San
     assert loaded.items() >= due.items()
 
 
-def test_a_state_without_its_beginning_counts_as_read_from_start_date_on(box: Sandbox) -> None:
-    """The tap cannot know, and says so with the whole state, its key included."""
-    state = state_of(ago(hours=3), "teams")
-    del state["bookmarks"]["teams"]["replicated_from"]
-    run = sync(box, state=state)
-    assert len(box.requests) == 1
-    [warning] = run.warnings
-    assert "replicated_from" in warning
-    assert "UpdatedDate" in warning
-    begin = run.state["bookmarks"]["teams"]["replicated_from"]
-    assert begin == written(box.org.start - DAY)
-
-
 def test_a_state_that_begins_within_a_day_has_that_day_read_whole(box: Sandbox) -> None:
     begin = midnight(ago(days=20))
     state = state_of(ago(hours=3), "teams", replicated_from=written(begin + DAY / 2))
     assert sync(box, state=state, start_date=f"{begin:%Y-%m-%d}").status == 0
     assert begin + DAY in {seen.to for seen in box.requests}
-
-
-# Catalogs and stream maps
 
 
 def test_a_stream_that_a_map_drops_is_not_read_and_keeps_its_bookmark(box: Sandbox) -> None:
@@ -371,41 +330,6 @@ def test_a_stream_that_a_map_drops_is_not_read_and_keeps_its_bookmark(box: Sandb
     assert run.rows("users")
     assert run.state["bookmarks"]["teams"] == state["bookmarks"]["teams"]
     assert sorted(run.state["bookmarks"]) == ["teams", "users"]
-
-
-def test_a_catalog_selects_streams_and_fields_but_takes_no_keys_away(box: Sandbox) -> None:
-    """It lacks the other streams, and of this one the keys and what says which they are."""
-    catalog = catalog_of("teams", fields={"teams": {"Name": False}})
-    [entry] = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == "teams"]
-    keys = ENDPOINT["teams"].key_fields
-    for name in keys:
-        del entry["schema"]["properties"][name]
-    entry["metadata"] = [
-        item for item in entry["metadata"] if item["breadcrumb"][-1:] not in map(list, zip(keys))
-    ]
-    for name in ("key_properties", "replication_key"):
-        entry.pop(name, None)
-    run = run_tap(config=config_for(box), catalog={"streams": [entry]})
-    assert run.status == 0
-    assert {seen.stream for seen in box.requests} == {"teams"}
-    assert run.rows("teams") == {
-        key: {name: value for name, value in row.items() if name != "Name"}
-        for key, row in truth(box.org, "teams").items()
-    }
-    [schema] = run.of_type("SCHEMA")
-    assert schema["key_properties"] == ["Id"]
-
-
-def test_a_stream_that_the_catalog_makes_a_full_table_has_no_bookmark(box: Sandbox) -> None:
-    catalog = catalog_of("teams")
-    for stream in catalog["streams"]:
-        if stream["tap_stream_id"] == "teams":
-            stream["replication_method"] = "FULL_TABLE"
-    state = state_of(ago(days=3), "teams")
-    run = run_tap(config=config_for(box), catalog=catalog, state=state)
-    assert run.status == 0
-    assert run.rows("teams") == truth(box.org, "teams")
-    assert run.state["bookmarks"].get("teams", {}) == state["bookmarks"]["teams"]
 
 
 # Listings
