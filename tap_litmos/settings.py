@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -161,17 +162,24 @@ def broken_rules(config: Mapping[str, Any]) -> Iterator[str]:
     if config.get("rate_limit_file") == ":memory:":
         yield "'rate_limit_file' must be the path of a file"
     yield from _broken_by_dates(config)
-    for name in ("stream_maps", "flattening_enabled"):
-        if config.get("batch_config") and config.get(name):
-            yield (
-                f"'batch_config' and '{name}' cannot be used together: batch files hold rows as "
-                "they were read. Remove one of them"
-            )
+    if config.get("batch_config"):
+        yield from _broken_by_batches(config)
+    if config.get("faker_config") and find_spec("faker") is None:
+        yield "'faker_config' needs an extra: install tap-litmos[faker]"
     if not _URL.fullmatch(config.get("api_url", REGIONS["us"])):
         yield (
             "'api_url' must be an https URL such as https://api.litmos.com/v1.svc, without user, "
             "password, query or fragment. (http is for loopback only, as it would show the key)"
         )
+
+
+def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the SDK's batches would ignore, or do differently."""
+    for name in ("stream_maps", "flattening_enabled"):
+        if config.get(name):
+            yield f"'batch_config' and '{name}' cannot be combined: batches hold rows as they were"
+    if config["batch_config"].get("encoding", {}).get("format") == "parquet":
+        yield "'batch_config.encoding.format' must be jsonl: parquet files would differ in types"
 
 
 def _broken_by_dates(config: Mapping[str, Any]) -> Iterator[str]:
