@@ -63,7 +63,7 @@ INVALID_KEY = "the API key is not valid, or the account is not enabled for the A
 KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
-NOT_READY = " of 17 endpoints answer; not ready to sync: "
+NOT_READY = f" of {len(DEFAULT_STREAMS)} endpoints answer; not ready to sync: "
 RETRYING = "Litmos returned 500 Internal Server Error; retrying in "
 WITHOUT_KEY = "without primary key"
 
