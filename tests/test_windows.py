@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pendulum
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -14,7 +13,6 @@ from tap_litmos.windows import (
     Window,
     midnight,
     next_midnight,
-    parse_moment,
     split_backwards,
     split_forwards,
     split_into_windows,
@@ -126,22 +124,3 @@ def test_an_open_window_that_is_requested_late_does_not_claim_its_end() -> None:
     since = pendulum.datetime(2026, 1, 1)
     window = Window(since, since.add(days=3), is_open=True)
     assert window.complete_until(since.add(days=10)) == since.add(days=2)
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2024-02-29", "2024-02-29T00:00:00+00:00"),
-        ("2024-02-29T10:00:00", "2024-02-29T10:00:00+00:00"),
-        ("2024-02-29 10:00:00Z", "2024-02-29T10:00:00+00:00"),
-        ("2024-02-29T10:00:00+11:00", "2024-02-28T23:00:00+00:00"),
-    ],
-)
-def test_moments_are_read_as_utc(text: str, moment: str) -> None:
-    assert parse_moment(text) == pendulum.parse(moment)
-
-
-@pytest.mark.parametrize("text", ["", "soon", "2024", "12:00", "2024-13-01", "2024-02-30"])
-def test_what_is_no_moment_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"iso|Invalid|day|month"):
-        parse_moment(text)
