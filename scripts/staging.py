@@ -149,8 +149,7 @@ def _columns(endpoint: Endpoint, *, every_version: bool) -> list[dict[str, Any]]
         columns.append(described | ({"data_tests": tests} if tests else {}))
     if not endpoint.is_listing:
         columns += [
-            {"name": name, "description": description}
-            for name, description in _COMPUTED.items()
+            {"name": name, "description": description} for name, description in _COMPUTED.items()
         ]
     return columns
 

@@ -13,6 +13,7 @@ A window that this does not prove is cut, or read again: see `proof`. Pure, no I
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError
@@ -56,12 +57,9 @@ class Keys:
     def __init__(self) -> None:
         """Start without keys."""
         self._db = sqlite3.connect("", check_same_thread=False)
+        weakref.finalize(self, self._db.close)  # `__del__` would fail after a signal in here
         self._db.execute("CREATE TABLE keys (key INTEGER PRIMARY KEY, date TEXT)")
         self._count = 0
-
-    def __del__(self) -> None:
-        """Close the database."""
-        self._db.close()
 
     def __len__(self) -> int:
         """Return how many different keys came."""

@@ -230,9 +230,7 @@ class StrangeSandbox(Sandbox):
             # Rounded up: a date has whole seconds, and must not be before the wanted moment.
             when = datetime.now(UTC) + timedelta(seconds=self.retry_after + 0.999)
             date = format_datetime(when, usegmt=True)
-            answer.headers["Retry-After"] = (
-                date if incoming.number % 2 else f"{self.retry_after}"
-            )
+            answer.headers["Retry-After"] = date if incoming.number % 2 else f"{self.retry_after}"
         return answer
 
     def _send_slowly(
@@ -373,9 +371,7 @@ class _StrangeWriter(Writer):
 
     def item(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> str:
         lacking = endpoint.primary_key if self._box.lacks_key(row) else ()
-        text = super().item(
-            endpoint, row, [known for known in columns if known[0] not in lacking]
-        )
+        text = super().item(endpoint, row, [known for known in columns if known[0] not in lacking])
         if not self._box.unknown_fields:
             return text
         unknown = f"<JobRole>Role {row.number % 7}</JobRole><Points>{row.number % 100}</Points>"

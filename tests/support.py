@@ -14,9 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,8 +33,6 @@ from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pytest
 
     from tap_litmos.declaration import Declaration, Endpoint
     from tap_litmos.sandbox import Sandbox
@@ -66,7 +63,7 @@ INVALID_KEY = "the API key is not valid, or the account is not enabled for the A
 KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
-NOT_READY = " of 17 endpoints answer; not ready to sync: "
+NOT_READY = f" of {len(DEFAULT_STREAMS)} endpoints answer; not ready to sync: "
 RETRYING = "Litmos returned 500 Internal Server Error; retrying in "
 WITHOUT_KEY = "without primary key"
 
@@ -419,9 +416,7 @@ def truth(org: Organisation, stream: str, *, all_fields: bool = False) -> dict[K
     return fold(stream, rows)
 
 
-def canonical(
-    endpoint: Endpoint, values: Mapping[str, Any], *, all_fields: bool = False
-) -> Record:
+def canonical(endpoint: Endpoint, values: Mapping[str, Any], *, all_fields: bool = False) -> Record:
     """Return a row of the sandbox in the form that records have."""
     row: Record = {}
     for each in endpoint.fields:

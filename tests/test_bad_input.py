@@ -222,9 +222,7 @@ def remove(entry: dict[str, Any], *names: str) -> None:
     for name in names:
         del entry["schema"]["properties"][name]
     entry["metadata"] = [
-        each
-        for each in entry["metadata"]
-        if each["breadcrumb"][-1:] not in [[n] for n in names]
+        each for each in entry["metadata"] if each["breadcrumb"][-1:] not in [[n] for n in names]
     ]
 
 
@@ -295,9 +293,7 @@ def test_fields_that_a_stale_catalog_does_not_list_are_named(
     assert not {"City", "Skype"} & run.records("users")[0].keys()
 
 
-def test_a_stream_that_a_catalog_does_not_know_is_named(
-    box: Sandbox, org: Organisation
-) -> None:
+def test_a_stream_that_a_catalog_does_not_know_is_named(box: Sandbox, org: Organisation) -> None:
     catalog = catalog_of("users")
     catalog["streams"].append(
         {"tap_stream_id": "user", "stream": "user", "schema": {}, "metadata": []}

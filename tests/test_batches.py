@@ -54,16 +54,12 @@ def check_states(run: Run, org: Organisation, before: dict[str, list[Record]]) -
         for stream, bookmark in message["value"]["bookmarks"].items():
             until = bookmark.get("replication_key_value", "")
             promised = {
-                key
-                for key, row in truth(org, stream).items()
-                if changed_at(stream, row) < until
+                key for key, row in truth(org, stream).items() if changed_at(stream, row) < until
             }
             assert promised <= fold(stream, had[stream]).keys()
 
 
-def test_every_row_is_in_a_batch_before_its_state(
-    long_org: Organisation, tmp_path: Path
-) -> None:
+def test_every_row_is_in_a_batch_before_its_state(long_org: Organisation, tmp_path: Path) -> None:
     with Sandbox(long_org) as box:
         run = run_process(config=settings(box, tmp_path, page_size=30))
         requests = len(box.requests)
@@ -120,9 +116,7 @@ def test_a_target_that_closes_the_pipe_again_and_again_misses_nothing(
         assert fold(stream, rows[stream]) == truth(org, stream)
 
 
-def test_a_stream_that_fails_keeps_what_was_read(
-    long_org: Organisation, tmp_path: Path
-) -> None:
+def test_a_stream_that_fails_keeps_what_was_read(long_org: Organisation, tmp_path: Path) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         late = incoming.since is not None and incoming.since.isoformat() > days_ago(20)
         return (403, {}, b"") if incoming.stream == "module_results" and late else None

@@ -102,9 +102,7 @@ def test_a_declared_encoding_is_followed() -> None:
     assert not run.warnings
 
 
-BILLION = (
-    """<!DOCTYPE Courses [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>"""
-)
+BILLION = """<!DOCTYPE Courses [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>"""
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16"])

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
+from strange import StrangeSandbox as Sandbox
 from support import AFTERNOON, ENDPOINT, changed_at, config_for, in_environment, page, run_tap
 
 from tap_litmos.check import CHECKS, account
 from tap_litmos.check.findings import Finding, Report, Verdict
-from strange import StrangeSandbox as Sandbox
-
 from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:

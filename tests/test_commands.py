@@ -152,9 +152,7 @@ def test_test_costs_one_request_a_stream(page_size: int, org: Organisation) -> N
 
 
 @pytest.mark.parametrize("option", ["--test", "--test=records"])
-def test_test_says_which_endpoints_do_not_answer_and_why(
-    option: str, org: Organisation
-) -> None:
+def test_test_says_which_endpoints_do_not_answer_and_why(option: str, org: Organisation) -> None:
     refused = {"courses": 404, "teams": 403}
     with Sandbox(org, refuse={ENDPOINT[each].path: refused[each] for each in refused}) as box:
         run = run_tap(option, config=config_for(box))
@@ -287,9 +285,7 @@ def test_every_field_but_the_keys_can_be_left_out(stream: str, box: Sandbox) -> 
     endpoint = ENDPOINT[stream]
     keys = set(endpoint.key_fields)
     unselected = {each.name: False for each in endpoint.fields if each.name not in keys}
-    run = run_tap(
-        config=config_for(box), catalog=catalog_of(stream, fields={stream: unselected})
-    )
+    run = run_tap(config=config_for(box), catalog=catalog_of(stream, fields={stream: unselected}))
     assert run.status == 0
     [schema] = run.of_type("SCHEMA", stream)
     assert set(schema["schema"]["properties"]) == keys
@@ -318,9 +314,7 @@ def test_a_catalog_without_metadata_of_a_stream_selects_it(
     kept: str, box: Sandbox, org: Organisation
 ) -> None:
     catalog = catalog_of("users", "team_courses", "sync_log")
-    chosen = [
-        each for each in catalog["streams"] if each["metadata"][-1]["metadata"]["selected"]
-    ]
+    chosen = [each for each in catalog["streams"] if each["metadata"][-1]["metadata"]["selected"]]
     for each in chosen:
         of_fields = [part for part in each["metadata"] if part["breadcrumb"]]
         each["metadata"] = of_fields if kept == "fields" else []

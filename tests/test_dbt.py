@@ -45,9 +45,7 @@ Marts = dict[str, Rows]
 MARTS = "analytics_litmos"
 STAGING = "analytics_litmos_staging"
 DATABASES = ("duckdb", "postgres")
-STATEMENTS = re.findall(
-    r"```sql\n(.*?)```", (PACKAGE / "README.md").read_text("utf-8"), re.DOTALL
-)
+STATEMENTS = re.findall(r"```sql\n(.*?)```", (PACKAGE / "README.md").read_text("utf-8"), re.DOTALL)
 
 ODD = (PACKAGE.parent / "tests/odd_tables.sql").read_text("utf-8")
 
@@ -322,8 +320,7 @@ def test_an_empty_project_of_meltano_ends_in_answers(built: Built) -> None:
 
 def test_where_nothing_is_loaded_it_says_so_and_fails(built: Built) -> None:
     assert (
-        "No table of tap-litmos in warehouse.litmos: load it first, or set"
-        in built.said["nothing"]
+        "No table of tap-litmos in warehouse.litmos: load it first, or set" in built.said["nothing"]
     )
 
 
@@ -368,9 +365,7 @@ def test_staging_holds_each_row_once_as_it_is_now(
 ) -> None:
     endpoint = ENDPOINT[stream]
     names = {
-        field.name: column(endpoint, field)
-        for field in endpoint.fields
-        if field.name != "LoginKey"
+        field.name: column(endpoint, field) for field in endpoint.fields if field.name != "LoginKey"
     }
     expected = [
         {alias: row.get(name) for name, alias in names.items()}
@@ -384,9 +379,7 @@ def test_staging_holds_each_row_once_as_it_is_now(
 def test_staging_takes_tables_as_they_are(built: Built, database: str) -> None:
     odd = built.models[f"odd {database}"]
     people = {row["user_id"]: row for row in odd["stg_litmos__users"]}
-    assert {
-        user: row["full_name"] for user, row in people.items() if not row["is_deleted"]
-    } == {
+    assert {user: row["full_name"] for user, row in people.items() if not row["is_deleted"]} == {
         "a": "New",
         "b": "Last loaded",
         "d": "Joined during the listing",
@@ -548,9 +541,7 @@ def test_training_hours_add_up(built: Built, marts: Marts) -> None:
     times = [row["TimeTaken"] for row in built.truth["module_results"]]
     parts = [map(int, time.split(":")) for time in times if time]
     hours = sum(hour + minute / 60 + second / 3600 for hour, minute, second in parts)
-    assert sum(row["hours"] for row in marts["training_hours"]) == pytest.approx(
-        hours, rel=0.01
-    )
+    assert sum(row["hours"] for row in marts["training_hours"]) == pytest.approx(hours, rel=0.01)
     unknown = sum(row["modules_without_time"] for row in marts["training_hours"])
     assert (unknown, hours > 100) == (len(times) - len(parts), True)
 

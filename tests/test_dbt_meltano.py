@@ -69,9 +69,7 @@ def plugins(kind: str, *names: str) -> list[dict[str, Any]]:
     for plugin in MELTANO["plugins"][kind]:
         if plugin["name"] in names:
             kept = {name: value for name, value in plugin.items() if name != "pip_url"}
-            found.append(
-                kept | {"executable": str(places[plugin["name"]] / plugin["executable"])}
-            )
+            found.append(kept | {"executable": str(places[plugin["name"]] / plugin["executable"])})
     return found
 
 

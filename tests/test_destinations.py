@@ -98,9 +98,7 @@ class Pipeline:
         self._recover = destination.recover
         self._log = folder / "log"
 
-    def run(
-        self, kill: Callable[[Sequence[subprocess.Popen[bytes]]], None] | None = None
-    ) -> None:
+    def run(self, kill: Callable[[Sequence[subprocess.Popen[bytes]]], None] | None = None) -> None:
         """Sync; a state that the target has told is used by the next sync.
 
         Args:

@@ -25,9 +25,9 @@ from support import (
     run_tap,
     truth,
 )
+from tap_litmos.patience import Tries
 
 from tap_litmos.errors import TransientError
-from tap_litmos.patience import Tries
 from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def test_a_quarter_of_all_requests_may_fail_in_one_way(kind: str, org: Organisat
 
 
 def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
-    with Sandbox(
-        org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0
-    ) as box:
+    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0) as box:
         run = run_process(
             config=config_for(box, request_timeout=1, window_days=2),
             command=command_with_minute(2.0),
@@ -221,9 +219,7 @@ def test_the_rate_is_kept_with_all_retries(org: Organisation) -> None:
         config = config_for(
             box, requests_per_minute=rate, max_concurrent_requests=12, window_days=2
         )
-        run = run_tap(
-            config=config, catalog=catalog_of(*FEW, "teams", "modules"), minute=minute
-        )
+        run = run_tap(config=config, catalog=catalog_of(*FEW, "teams", "modules"), minute=minute)
     assert run.status == 0
     times = [each.time for each in box.requests]
     assert len(times) > 1.5 * rate

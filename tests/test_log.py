@@ -182,9 +182,8 @@ def test_the_plan_is_told_first(box: Sandbox) -> None:
 def test_the_plan_of_a_listing_has_no_date(box: Sandbox) -> None:
     config = config_for(box, detect_deletes=True, requests_per_minute=100)
     run = run_tap(config=config, catalog=catalog_of("user_ids", config=config))
-    assert (
-        "Plan: 1 stream; at least 1 request, less than a minute at 100 requests a minute"
-        in (run.log)
+    assert "Plan: 1 stream; at least 1 request, less than a minute at 100 requests a minute" in (
+        run.log
     )
 
 
@@ -373,9 +372,7 @@ def test_on_a_terminal_the_log_and_the_line_that_moves_do_not_tear_each_other(
     failed = [each for each in opened.requests if each.fault == "500"]
     assert len(failed) > 10
     whole = [line for line in terminal.written if LOG_LINE.fullmatch(line)]
-    assert len([line for line in whole if re.search(r"retrying in \d+ s$", line)]) == len(
-        failed
-    )
+    assert len([line for line in whole if re.search(r"retrying in \d+ s$", line)]) == len(failed)
     if width == 300:
         table = next(at for at, line in enumerate(terminal.shown) if ACCOUNT in line)
         assert terminal.shown[:table] == [line.rstrip() for line in whole[:table]]

@@ -385,9 +385,7 @@ def test_nothing_is_called_missing_whatever_the_service_means(means: str) -> Non
     org.replace_rows("users", rows)
     habits: dict[str, dict[str, Any]] = {
         "updated": {},
-        "created or updated": {
-            "on_request": lambda incoming: created_or_updated(incoming, rows)
-        },
+        "created or updated": {"on_request": lambda incoming: created_or_updated(incoming, rows)},
         "by day, in another zone": {"reading": "day", "zone": -8},
     }
     with Sandbox(org, **habits[means]) as box:

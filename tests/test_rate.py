@@ -386,8 +386,7 @@ def test_processes_that_are_killed_leave_a_file_that_works(file: Path) -> None:
 
 def test_a_refusal_is_shared(file: Path) -> None:
     one, other = (
-        RateLimit(90, file=str(file), key="k", minute=0.6, sleep=lambda _: None)
-        for _ in range(2)
+        RateLimit(90, file=str(file), key="k", minute=0.6, sleep=lambda _: None) for _ in range(2)
     )
     for _ in range(20):
         one.wait_for_turn()

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from tap_litmos.sandbox import Sandbox
 
 RECIPES, README, SANDBOX = (
-    (ROOT / name).read_text("utf-8")
-    for name in ("docs/recipes.md", "README.md", "docs/sandbox.md")
+    (ROOT / name).read_text("utf-8") for name in ("docs/recipes.md", "README.md", "docs/sandbox.md")
 )
 
 
@@ -144,9 +143,7 @@ def test_a_scheduled_sync_fails_when_the_tap_does_and_keeps_its_state(
     assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
 
 
-def test_a_backfill_beside_the_daily_sync_reads_the_rest(
-    folder: Folder, long_box: Sandbox
-) -> None:
+def test_a_backfill_beside_the_daily_sync_reads_the_rest(folder: Folder, long_box: Sandbox) -> None:
     middle = f"{long_box.org.start + timedelta(days=35):%Y-%m-%d}"
     config = config_for(long_box, rate_limit_file=str(folder.path / "rate.db"))
     dates = json.loads(block(RECIPES, "end_date", "json"))

@@ -46,8 +46,7 @@ def test_a_refusal_is_told_in_words_with_what_the_server_says(
     assert len(asked) == 1
     for line in run.errors:
         assert (
-            f"GET {ENDPOINT['courses'].path} returned {status}: {MEANINGS[status]} Server "
-            in line
+            f"GET {ENDPOINT['courses'].path} returned {status}: {MEANINGS[status]} Server " in line
         )
         if status != 204:
             assert "No way & never again" in line

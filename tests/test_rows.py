@@ -206,8 +206,7 @@ def test_invalid_values_are_warned_of_and_counted() -> None:
     assert [each["Score"] for each in run.records("module_results")] == [None, 85.5, None]
     for words in (("Score", "abc"), ("Passmark", "twelve"), ("Score", "'x'")):
         assert any(
-            "module_results" in line and all(map(line.__contains__, words))
-            for line in run.warnings
+            "module_results" in line and all(map(line.__contains__, words)) for line in run.warnings
         ), words
     assert len(run.warnings) == 3
     assert run.stats("module_results")["invalid"] == "3"
@@ -268,9 +267,7 @@ def test_any_date_time_is_read_as_utc(
 # Nothing, and too much
 
 
-@pytest.mark.parametrize(
-    "name", ["Name", "Score", "AttemptNumber", "Completed", "FinishedDate"]
-)
+@pytest.mark.parametrize("name", ["Name", "Score", "AttemptNumber", "Completed", "FinishedDate"])
 @pytest.mark.parametrize(
     "xml",
     [
@@ -559,9 +556,7 @@ def test_a_listing_has_its_moment_and_nothing_of_its_rows_but_the_id() -> None:
     endpoint, notes = ENDPOINT["user_ids"], Notes()
     reader = RowReader(endpoint, {"Id", "ListedAt"}, notes)
     reader.set_constant("ListedAt", "2026-01-02T03:04:05.000000Z")
-    body = page(
-        "user_ids", "<Id>a</Id><UserName>x</UserName><ListedAt>y</ListedAt>", "<Id>b</Id>"
-    )
+    body = page("user_ids", "<Id>a</Id><UserName>x</UserName><ListedAt>y</ListedAt>", "<Id>b</Id>")
     assert reader.read(clean_body(body, endpoint.nesting)).records == [
         {"Id": "a", "ListedAt": "2026-01-02T03:04:05.000000Z"},
         {"Id": "b", "ListedAt": "2026-01-02T03:04:05.000000Z"},
@@ -570,9 +565,7 @@ def test_a_listing_has_its_moment_and_nothing_of_its_rows_but_the_id() -> None:
 
 
 @pytest.mark.parametrize("stream", ["team_courses", "team_learning_paths"])
-@pytest.mark.parametrize(
-    "xml", ["", "<IsInTeamLibrary/>", "<IsInTeamLibrary> </IsInTeamLibrary>"]
-)
+@pytest.mark.parametrize("xml", ["", "<IsInTeamLibrary/>", "<IsInTeamLibrary> </IsInTeamLibrary>"])
 def test_a_missing_flag_of_the_team_library_reads_as_false(stream: str, xml: str) -> None:
     flag = xml.format("IsInTeamLibrary")
     [record], notes = read(stream, page(stream, f"<TeamId>t</TeamId><Id>c</Id>{flag}"))

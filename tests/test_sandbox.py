@@ -65,9 +65,7 @@ def test_mandatory_training_is_due_and_lapses(company: Organisation) -> None:
     assert sum(row["Completed"] and not row["UpToDate"] for row in results) > 20
 
 
-@pytest.mark.parametrize(
-    ("stream", "above"), [("teams", "ParentTeamId"), ("users", "ManagerId")]
-)
+@pytest.mark.parametrize(("stream", "above"), [("teams", "ParentTeamId"), ("users", "ManagerId")])
 def test_teams_and_managers_form_trees(stream: str, above: str, company: Organisation) -> None:
     parents: dict[Any, Any] = {row["Id"]: row[above] for row in company.rows(stream)}
     assert sum(parent is None for parent in parents.values()) == 1

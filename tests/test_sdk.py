@@ -13,10 +13,10 @@ from singer_sdk import Stream
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from strange import StrangeSandbox as Sandbox
 from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, catalog_of
+from tap_litmos.cli import Command, CommandLineTap
 
 import tap_litmos
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.cli import Command, CommandLineTap
 from tap_litmos.client import DeclaredStream, ListingStream, LitmosStream
 from tap_litmos.errors import RunFailedError, StreamFailedError
 from tap_litmos.output import Writer

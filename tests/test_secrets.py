@@ -32,8 +32,8 @@ from support import (
     serving,
     truth,
 )
-
 from tap_litmos.connections import Sockets
+
 from tap_litmos.redact import SHORTEST, RedactKey
 from tap_litmos.sandbox import Answer, Incoming, Organisation
 
@@ -105,9 +105,7 @@ ECHOES = [
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 500, 503])
-def test_a_server_that_echoes_the_key_cannot_make_it_known(
-    status: int, org: Organisation
-) -> None:
+def test_a_server_that_echoes_the_key_cannot_make_it_known(status: int, org: Organisation) -> None:
     echo = "; ".join(ECHOES)
 
     def answer(_: Incoming) -> Answer:
@@ -186,9 +184,7 @@ def test_a_key_that_is_broken_by_other_characters_is_hidden_too(
 
 
 @pytest.mark.parametrize("location", [b"http://[::1", b"\xff", b"//"])
-def test_a_redirect_that_leads_nowhere_ends_its_stream(
-    location: bytes, org: Organisation
-) -> None:
+def test_a_redirect_that_leads_nowhere_ends_its_stream(location: bytes, org: Organisation) -> None:
     def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         found = {"Location": location.decode("latin-1")}
         return (302, found, b"") if incoming.stream == "users" else None

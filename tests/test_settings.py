@@ -260,9 +260,7 @@ def test_a_key_that_is_refused_is_not_shown(key: Any, box: Sandbox) -> None:
 
 @pytest.mark.parametrize("source", ["file", "environment"])
 @pytest.mark.parametrize(("name", "value"), VALID)
-def test_what_keeps_its_rule_is_accepted(
-    name: str, value: Any, source: str, box: Sandbox
-) -> None:
+def test_what_keeps_its_rule_is_accepted(name: str, value: Any, source: str, box: Sandbox) -> None:
     start = days_ago(1)
     before = len(box.requests)
     run = run_with({**config_for(box, start_date=start), name: value}, source)

@@ -106,9 +106,7 @@ def test_it_is_off_unless_it_is_selected(
 
 
 @pytest.mark.parametrize("page_size", [2, 7, 1000])
-def test_each_window_has_a_row_with_what_came_in_it(
-    long_org: Organisation, page_size: int
-) -> None:
+def test_each_window_has_a_row_with_what_came_in_it(long_org: Organisation, page_size: int) -> None:
     with Sandbox(long_org) as box:
         run = logged(box, page_size=page_size)
         asked = {(seen.stream, seen.since, seen.to) for seen in box.requests}
@@ -154,9 +152,7 @@ def test_rows_left_out_are_counted_and_their_window_vouches_for_nothing(
     assert odd
     assert all(row["CompleteTo"] is None for row in odd)
     assert all(row["CompleteTo"] for row in rows if not row["RowsWithoutKey"])
-    assert sum(row["RowsWithoutKey"] for row in rows) == int(
-        run.stats("module_results")["skipped"]
-    )
+    assert sum(row["RowsWithoutKey"] for row in rows) == int(run.stats("module_results")["skipped"])
     assert run.bookmark("module_results") <= min(moment(row["Since"]) for row in odd)
 
 
@@ -453,9 +449,7 @@ def answered(body: bytes, status: int = 200) -> Any:
         (b"\xff\x00", None),
     ],
 )
-def test_a_total_is_read_in_any_shape(
-    body: bytes, expected: int | None, org: Organisation
-) -> None:
+def test_a_total_is_read_in_any_shape(body: bytes, expected: int | None, org: Organisation) -> None:
     with Sandbox(org, on_request=answered(body)) as box:
         run = logged(box, "user_ids", detect_deletes=True)
     assert run.status == 0

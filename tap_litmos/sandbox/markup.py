@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from tap_litmos.declaration import Endpoint, Field
 
@@ -49,13 +49,6 @@ class Writer:
         for name in reversed(wrappers):
             inner = f"<{name}>{inner}</{name}>"
         return f"{head}>{inner}</{root}>".encode()
-
-    def paginated(self, page: bytes, query: Mapping[str, str], total: int) -> bytes:
-        """Return a page with the total count; the document gives only these names."""
-        counts = f"<BatchSize>{query.get('limit', '')}</BatchSize>"
-        counts += f"<Start>{query.get('start', '0')}</Start><TotalCount>{total}</TotalCount>"
-        head = f"<PaginatedResult><Pagination><BatchParam></BatchParam>{counts}</Pagination>"
-        return head.encode() + page + b"</PaginatedResult>"
 
     def _columns(self, endpoint: Endpoint) -> Iterator[Column]:
         if endpoint.is_listing:

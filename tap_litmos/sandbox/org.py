@@ -61,8 +61,6 @@ class Organisation:
             if endpoint.is_listing
         }
         self.paths = {endpoint.path: stream for stream, endpoint in self.endpoints.items()}
-        for stream, endpoint in self.endpoints.items():
-            self.paths[endpoint.total_path or endpoint.path] = stream
         self._chance = random.Random(f"{seed} draw")  # noqa: S311 - no secret
         self._clock, self._live = clock, live
         now = self._next = self.now()
@@ -88,9 +86,7 @@ class Organisation:
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
         """Return the rows that last changed from `first` until before `end`, by date."""
         with self.lock:
-            rows = [
-                row for row in self._company.tables[stream].rows if first <= row.stamp < end
-            ]
+            rows = [row for row in self._company.tables[stream].rows if first <= row.stamp < end]
             return sorted(rows, key=attrgetter("stamp", "number"))
 
     def listed(self, stream: str) -> list[Row]:

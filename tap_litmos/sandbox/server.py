@@ -258,9 +258,7 @@ class Sandbox:
             answer = self.answer_by_rules(incoming)
         except rules.RefusedError as error:
             return refusal(error.status, str(error))
-        incoming.fault = wanted or (
-            dice.choice(_FAULTS) if dice.random() < self.faults else None
-        )
+        incoming.fault = wanted or (dice.choice(_FAULTS) if dice.random() < self.faults else None)
         return refusal(int(incoming.fault)) if incoming.fault else answer
 
     def answer_by_rules(self, incoming: Incoming) -> Answer:
@@ -278,9 +276,6 @@ class Sandbox:
             self.org.catch_up()
             endpoint = self.org.endpoints[incoming.stream]
             body = self.writer.page(endpoint, self.page(endpoint, incoming))
-            if path == endpoint.total_path:
-                total = len(self.org.listed(endpoint.stream))
-                body = self.writer.paginated(body, query, total)
         return Answer(200, body, "OK")
 
     def check_rate(self, minute: float = 60.0, others: int = 0) -> None:
