@@ -142,8 +142,9 @@ class TapLitmos(Tap):
                     stream.selected = True  # a catalog from before `detect_deletes` was set
                     catalog.add_stream(stream._singer_catalog_entry)  # noqa: SLF001
         super().setup_mapper()
-        for stream in self.streams.values():
-            if all(isinstance(each, RemoveRecordTransform) for each in stream.stream_maps):
+        for name, stream in self.streams.items():
+            stream_maps = self.mapper.stream_maps.get(name)  # None if the catalog lacks it
+            if stream_maps and all(isinstance(m, RemoveRecordTransform) for m in stream_maps):
                 stream.selected = False  # its rows would be dropped, and its bookmark move
 
     # The sync
