@@ -9,6 +9,7 @@ import time
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pendulum
 import requests
@@ -98,7 +99,9 @@ class LitmosSession(requests.Session):
 
     def _explain(self, error: Exception) -> str:
         """Return what is wrong with the set-up of this machine; it never passes by itself."""
-        if isinstance(error, requests.exceptions.InvalidProxyURL) or "SOCKS" in str(error):
+        is_ours = str(urlsplit(self._url).hostname) in str(error)
+        is_bad_url = isinstance(error, requests.exceptions.InvalidURL) and not is_ours
+        if is_bad_url or "SOCKS" in str(error):
             variable = "HTTPS_PROXY (or ALL_PROXY)"
         elif "CA certificate" in str(error):
             variable = next(name for name in _CA_VARIABLES if os.environ.get(name))
