@@ -153,6 +153,8 @@ class Readers:
         while True:
             with self._changed:
                 while (job := self._next_due()) is None:
+                    if not self.windows_left:
+                        return
                     self._changed.wait()
                 self._begin(job)
             try:

@@ -163,8 +163,12 @@ class TapLitmos(Tap):
             pluralize(len(self.litmos_streams), "stream"),
             pluralize(self.config["requests_per_minute"], "request"),
         )
-        with Progress(self):
-            super().sync_all()
+        try:
+            with Progress(self):
+                super().sync_all()
+        finally:
+            for stream in self.litmos_streams:
+                self.readers.drop(stream)
         self.message_writer.flush()  # type: ignore[attr-defined]
         if self.is_interactive:
             self._judge_test()
