@@ -16,6 +16,7 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.metrics import METRICS_LOGGER_NAME
+from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -306,4 +307,9 @@ def _read_json(path: str, option: str) -> dict[str, Any]:
         raise RunFailedError(f"Cannot read {option} {path}: {error}") from None
     if not isinstance(content, dict):
         raise RunFailedError(f"{option} {path} is not a JSON object")
+    if option == "--catalog":
+        try:
+            Catalog.from_dict(content)
+        except (KeyError, TypeError, AttributeError):
+            raise RunFailedError(f"{path} is not a catalog; --discover prints one") from None
     return content
