@@ -46,6 +46,8 @@ MIN_LIMIT = 25
 MAX_REPEATS = 5
 """How many times the same page may come in a row; rows added in front can repeat a page."""
 
+MAX_PAGES = 20_000
+"""How many pages a window may have; a service could send new rows for ever."""
 
 class Keys:
     """The different keys that came, with the newest date of each.
@@ -90,7 +92,6 @@ class Keys:
         count = "SELECT count(*) FROM keys WHERE date <= ?"
         return int(self._db.execute(count, (date,)).fetchone()[0])
 
-
 class PageSizes:
     """What is known about the sizes of a stream's pages; its windows share it.
 
@@ -126,7 +127,6 @@ class PageSizes:
         """Return whether rows may follow a page with so many rows, so many of them new."""
         is_near_largest = rows >= MIN_ROWS_TO_PROBE and 10 * rows >= 9 * self.largest
         return rows >= limit or is_near_largest or (self.is_capped and new > OVERLAP)
-
 
 class WindowPaginator(BaseAPIPaginator[int]):
     """Walks one window once. Its token is the offset of a page.
@@ -265,6 +265,9 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self._repeats = self._repeats + 1 if is_same else 0
         if self._repeats == MAX_REPEATS:
             raise FatalAPIError("the service sends the same page again, whatever `start` says")
+        if self.count >= MAX_PAGES:
+            text = "pages are not the end of the window. Set window_days to less"
+            raise FatalAPIError(f"{MAX_PAGES:,} {text}")
         if self.count % 50 == 0 and self.total > 2 * len(self.keys):
             raise FatalAPIError("the service keeps sending pages, but almost no new rows")
 
@@ -290,7 +293,6 @@ class WindowPaginator(BaseAPIPaginator[int]):
         if self._timeouts > 1:
             self.limit = self._sizes.failed(self.limit)
         return self.limit < before
-
 
 def count_repeated(before: Sequence[Hashable], page: Sequence[Hashable]) -> int:
     """Return how many of the last rows of the page before a page begins with."""
