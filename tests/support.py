@@ -60,11 +60,11 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| \S+ +\| .*
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
 ACCOUNT = "Read "
 INVALID_KEY = "the API key is not valid, or the account is not enabled for the API"
-KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
+KEEPS_FAILING = "keeps failing: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
 NOT_READY = " of 17 endpoints answer; not ready to sync: "
-RETRYING = "Litmos returned 500 Internal Server Error; retrying in "
+RETRYING = "; trying again in "
 WITHOUT_KEY = "without primary key"
 
 UNLIMITED = 1_000_000
