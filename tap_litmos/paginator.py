@@ -49,6 +49,7 @@ MAX_REPEATS = 5
 MAX_PAGES = 20_000
 """How many pages a window may have; a service could send new rows for ever."""
 
+
 class Keys:
     """The different keys that came, with the newest date of each.
 
