@@ -162,6 +162,8 @@ def broken_rules(config: Mapping[str, Any]) -> Iterator[str]:
     for name in ("source", "api_url"):
         if not config.get(name, "").isprintable():
             yield f"'{name}' contains characters that cannot be printed; remove them"
+    if config.get("rate_limit_file") == ":memory:":
+        yield "'rate_limit_file' is ':memory:', but must be the path of a file"
     yield from _broken_by_dates(config)
     for name in ("stream_maps", "flattening_enabled"):
         if config.get("batch_config") and config.get(name):
