@@ -147,6 +147,9 @@ ERRORS: dict[str, Case] = {
     "a URL in plain text": setting(
         "api_url", "http://litmos.invalid", "'api_url' is 'http://litmos.invalid'", "https"
     ),
+    "a file that processes cannot share": setting(
+        "rate_limit_file", ":memory:", "'rate_limit_file' is ':memory:'", "path of a file"
+    ),
     "batches with a stream map": setting(
         "batch_config",
         BATCHES,
