@@ -155,6 +155,7 @@ class LitmosStream(RESTStream[int]):
             for key in self.endpoint.key_fields:
                 properties[key] = Schema.from_dict(self.schema["properties"][key])
                 entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
+            entry.stream = self.name
             entry.key_properties = self.endpoint.primary_key
             entry.replication_key = self.endpoint.replication_key
         super().apply_catalog(catalog)
