@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -308,8 +309,8 @@ def _read_json(path: str, option: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunFailedError(f"{option} {path} is not a JSON object")
     if option == "--catalog":
-        try:
-            Catalog.from_dict(content)
-        except (KeyError, TypeError, AttributeError):
-            raise RunFailedError(f"{path} is not a catalog; --discover prints one") from None
+        with suppress(KeyError, TypeError, AttributeError):
+            if Catalog.from_dict(content):
+                return content
+        raise RunFailedError(f"{path} is not a catalog; --discover prints one")
     return content
