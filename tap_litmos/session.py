@@ -56,7 +56,7 @@ class LitmosSession(requests.Session):
         self.silent_since: float | None = None
         self.stream = True  # the streams read bodies up to a bound
         # On loopback, which is plain http, no proxy may come between: it would read the key.
-        self.trust_env = url.startswith("https")
+        self.trust_env = url.lower().startswith("https")
         ca_files = (os.environ.get(name) for name in _CA_VARIABLES)  # `send` ignores them
         self.verify = next(filter(None, ca_files), True)
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -85,6 +85,10 @@ class LitmosSession(requests.Session):
         vars(response)["server_time"] = server_time
         vars(response)["requested_at"] = min(sent_at, server_time)
         return response
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: redirects are refused, and requests would fail on a malformed one."""
 
     def _refuse_certificate(self, error: BaseException | None) -> None:
         """End the run if a certificate is not accepted; trying again would not help."""
