@@ -198,6 +198,7 @@ class TapLitmos(Tap):
         Raises:
             RunFailedError: If a second one fails before the host has answered at all.
         """
+        failure = failure.replace(self.config["api_key"], "***")  # a field of structured logs
         self.summary.of(stream.name).failure = failure
         failures = [stats for stats in self.summary.streams.values() if stats.failure]
         if len(failures) > 1 and not self.session.has_answered:
@@ -294,6 +295,8 @@ def _read_json(path: str, option: str) -> dict[str, Any]:
     Raises:
         RunFailedError: If there is none.
     """
+    if path.lstrip().startswith("{"):  # it may hold the key
+        raise RunFailedError(f"{option} takes the path of a file, not its content")
     try:
         data = Path(path).read_bytes()
         text = data.decode(json.detect_encoding(data)).strip()
