@@ -162,6 +162,9 @@ ERRORS: dict[str, Case] = {
     "a config that is not there": Case(
         what="Cannot read --config nowhere.json", arguments=("--config", "nowhere.json")
     ),
+    "a config on the command line": Case(
+        what="--config takes the path of a file", arguments=("--config", '{"api_key": "secret"}')
+    ),
     "a config that is no object": Case(what="is not a JSON object", config="[]"),
     "a state that is no JSON": Case(what="Cannot read --state ", state="{"),
     "a state that is none": Case(
