@@ -94,10 +94,11 @@ class Bookmark(StreamStateManager):
             window: The window.
             requested_at: When the window's first page was requested.
         """
-        read_from, read_to = self._span
-        touches = window.since <= read_to and window.to >= read_from
         is_blocked = self._blocked_from is not None and window.since >= self._blocked_from
-        if self._key is None or is_blocked or not touches:
+        if self._key is None or is_blocked:
+            return
+        read_from, read_to = self._span
+        if window.since > read_to or window.to < read_from:
             return
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))
