@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
-
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
+import sys
 
 from benchmarks.figures import FIGURES, NORMAL, QUICK
 
@@ -22,20 +19,14 @@ def main() -> None:
     if strange := set(options.names) - FIGURES.keys():
         parser.error(f"there is no {', '.join(sorted(strange))}; there are {names}")
     effort = QUICK if options.quick else NORMAL
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
-    progress = Console(stderr=True)
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    table = Table(title=f"tap-litmos on {python}, {platform.machine()}", box=SIMPLE)
-    for heading in ("what", "target", "measured", "", "beside it"):
-        table.add_column(heading, overflow="fold")
+    print(f"tap-litmos on {platform.python_implementation()} {platform.python_version()}")
     for name in options.names or FIGURES:
-        progress.print(f"measuring: {name}", style="dim")
+        print(f"measuring: {name}", file=sys.stderr)
         for figure in FIGURES[name](effort):
-            mark = "[green]met[/]" if figure.met else "[red]missed[/]"
-            table.add_row(figure.what, figure.target, figure.measured, mark, figure.beside)
-    console.print(table)
+            verdict = "met" if figure.met else "MISSED"
+            print(f"{verdict}: {figure.what}: {figure.measured} ({figure.target})")
+            if figure.beside:
+                print(f"    beside it: {figure.beside}")
 
 
 if __name__ == "__main__":

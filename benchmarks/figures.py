@@ -147,9 +147,7 @@ def _one_by_one(count: int) -> str:
     """Measure the sequential tap, with answers that do not take as long."""
     latency = 0.1
     with serving(latency=latency) as server:
-        took = sync(
-            server, since=_start_of(count), streams=["users"], max_concurrent_requests=1
-        )
+        took = sync(server, since=_start_of(count), streams=["users"], max_concurrent_requests=1)
     return f"measured at {latency:g} s an answer: {took.seconds:.1f} s"
 
 
@@ -235,8 +233,7 @@ def start(effort: Effort) -> Iterator[Figure]:
 
 
 FIGURES: dict[str, Callable[[Effort], Iterator[Figure]]] = {
-    figure.__name__: figure
-    for figure in (requests, idle, backfill, pipeline, rows, memory, start)
+    figure.__name__: figure for figure in (requests, idle, backfill, pipeline, rows, memory, start)
 }
 
 
@@ -263,9 +260,7 @@ def _start_of(count: int) -> datetime:
     return next(
         since
         for days in range(1, 8 * count)
-        if len(
-            list(split_into_windows(start_for(since := now.subtract(days=days)), now, days=7))
-        )
+        if len(list(split_into_windows(start_for(since := now.subtract(days=days)), now, days=7)))
         == count
     )
 

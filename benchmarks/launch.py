@@ -21,8 +21,7 @@ if __name__ == "__main__":
                 "began": began,
                 "seconds": ended - began,
                 "processor_seconds": usage.ru_utime + usage.ru_stime,
-                "peak_megabytes": usage.ru_maxrss
-                / (2**20 if sys.platform == "darwin" else 1e3),
+                "peak_megabytes": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 1e3),
                 "status": os.waitstatus_to_exitcode(status),
             },
             file,

@@ -22,4 +22,4 @@ if __name__ == "__main__":
         before = time.process_time()
         xmltodict.parse(page)
         seconds += time.process_time() - before
-    print(seconds)  # noqa: T201
+    print(seconds)

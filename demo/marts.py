@@ -1,4 +1,4 @@
-"""The marts of the dbt package: built, and asked for what the page shows."""
+"""Builds the marts of the dbt package, and queries what the page shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dbt_litmos"
+_QUERY = Path(__file__).with_name("page.sql")
 
 
 class DbtError(Exception):
-    """A command of dbt has failed. The message is for the user."""
+    """A dbt command failed. The message is for the user."""
 
 
 class Marts:
-    """The marts in a warehouse, which dbt builds and reads."""
+    """The marts in a warehouse, built and queried through dbt."""
 
     def __init__(
         self,
@@ -31,13 +32,13 @@ class Marts:
         folder: Path | None = None,
         **environment: str | Path,
     ) -> None:
-        """Say how dbt reaches the warehouse.
+        """Set how dbt reaches the warehouse.
 
         Args:
             command: The command dbt.
-            options: Options of each command of dbt, such as where the project is.
-            folder: Where dbt runs, to which a profile's paths are relative; by default, here.
-            environment: Variables that are added to the environment.
+            options: Options for every dbt command, such as the project folder.
+            folder: Where dbt runs; paths in a profile are relative to it. By default, here.
+            environment: Variables to add to the environment.
         """
         self._command = command
         self._options = options
@@ -52,18 +53,29 @@ class Marts:
         """
         self._run("run", "--quiet")
 
-    def figures(self) -> dict[str, Rows]:
-        """Return the rows that the page shows, by what they are about.
+    def figures(self, *, names: bool = False) -> dict[str, Rows]:
+        """Return the rows that the page shows, by subject.
+
+        Args:
+            names: Whether to include the names of people who are late.
 
         Raises:
             DbtError: If dbt fails.
         """
-        told = self._run("run-operation", "litmos.page", "--quiet")
-        _, start, rest = told.partition("{")
-        if not start:
-            raise DbtError(f"{self._command} ran, but told nothing of the marts")
-        found: dict[str, Rows] = json.loads(start + rest)
+        found: dict[str, Rows] = self._object("run-operation", "litmos.page", "--quiet")
+        sql = f"{{%- set names = {str(names).lower()} -%}}{_QUERY.read_text('utf-8')}"
+        query = ("show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql)
+        found["facts"] = self._object(*query)["show"]
         return {name: [_readable(row) for row in rows] for name, rows in found.items()}
+
+    def _object(self, *arguments: str) -> dict[str, Any]:
+        """Return the JSON object that a command of dbt prints, possibly after other lines."""
+        printed = self._run(*arguments)
+        _, start, rest = printed.partition("{")
+        if not start:
+            raise DbtError(f"{self._command} {arguments[0]} returned no rows of the marts")
+        found: dict[str, Any] = json.loads(start + rest)
+        return found
 
     def _run(self, *arguments: str) -> str:
         try:
@@ -85,11 +97,11 @@ class Marts:
 
 
 def in_duckdb(command: str | Path, file: Path) -> Marts:
-    """Return the marts of the package by itself, in a DuckDB database.
+    """Return the marts of the package on its own, in a DuckDB database.
 
     Args:
         command: The command dbt.
-        file: The database; dbt writes everything else into the folder `dbt` next to it.
+        file: The database; dbt writes everything else to the folder `dbt` next to it.
     """
     folder = file.parent / "dbt"
     return Marts(
@@ -101,7 +113,7 @@ def in_duckdb(command: str | Path, file: Path) -> Marts:
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its texts as people read them: Litmos escapes some at their source."""
+    """Return a row with plain text: Litmos returns some names with HTML entities."""
     return {
         name: html.unescape(value).strip() if isinstance(value, str) else value
         for name, value in row.items()

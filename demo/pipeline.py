@@ -1,4 +1,4 @@
-"""The pipeline: the sandbox, and syncs of it through the tap into files."""
+"""Runs the sandbox, and syncs it through the tap into files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGGING = "logging.json"
-"""A file that a demo always makes."""
+"""A file in the folder of every demo."""
 
 _PATIENCE = 10
 
@@ -35,7 +36,7 @@ _LOGGING = {
 
 
 class DemoError(Exception):
-    """The demo cannot go on. The message is for the user."""
+    """The demo cannot continue. The message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Sync:
 
 @contextmanager
 def _running(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a program, which is stopped at the end of the block if it still runs."""
+    """Run a program; stop it at the end of the block if it is still running."""
     try:
         process = subprocess.Popen(command, text=True, **options)  # noqa: S603 - our own
     except OSError as error:
@@ -79,22 +80,22 @@ def _module(name: str, *arguments: str | Path) -> list[str | Path]:
 def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
     """Serve an organisation on a free port, and yield a config for the tap.
 
-    It has no rate limit, as a year of history would take ten minutes with that of Litmos.
+    It has no rate limit: at that of Litmos, a year of history would take ten minutes.
     """
     command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
-    with _running(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        told = _first_object(process.stdout)
-        if not told:
+    with _running(*command, stdout=PIPE, stderr=PIPE) as process:
+        printed = _first_object(process.stdout)
+        if not printed:
             reason = process.stderr.read() if process.stderr else ""
             raise DemoError(f"The sandbox did not start: {reason.strip()}")
-        config: dict[str, Any] = json.loads(told)
+        config: dict[str, Any] = json.loads(printed)
         where = config["api_url"]
-        print(f"A Litmos organisation of {users} people is served at {where}", flush=True)  # noqa: T201
+        print(f"Serving a made-up organisation of {users} people at {where}", flush=True)  # noqa: T201
         yield config
 
 
 def _first_object(lines: IO[str] | None) -> str:
-    """Return the lines up to the end of a JSON object that is spread over them."""
+    """Return the first JSON object, which ends with a line that starts with `}`."""
     text = ""
     for line in lines or ():
         text += line
@@ -104,7 +105,7 @@ def _first_object(lines: IO[str] | None) -> str:
 
 
 def catalog() -> dict[str, dict[str, Any]]:
-    """Return for each stream what the tap says of it."""
+    """Return the tap's catalog entries, by stream."""
     found = subprocess.run(  # noqa: S603 - our own
         _module("tap_litmos", "--discover"), check=True, capture_output=True, text=True
     )
@@ -115,7 +116,7 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
     """Sync with the tap through target-jsonl into a folder of files.
 
     Args:
-        name: The name of the sync; the state of the one before is used if there is one.
+        name: The name of the sync. It resumes from the state of an earlier one, if any.
         directory: Where everything is kept.
         config: The tap's config.
         target: The command target-jsonl.
@@ -131,35 +132,29 @@ def sync(name: str, directory: Path, config: dict[str, Any], target: Path) -> Sy
         "target": {"destination_path": str(files), "do_timestamp_file": False},
         "logging": json.loads(json.dumps(_LOGGING)),
     }
-    log, messages = logs / f"{name}.jsonl", logs / f"{name}.txt"
+    log, errors = logs / f"{name}.jsonl", logs / f"{name}.txt"
     settings["logging"]["handlers"]["file"]["filename"] = str(log)
-    for each, values in settings.items():
-        (directory / f"{each}.json").write_text(json.dumps(values, indent=2))
+    for program, values in settings.items():
+        (directory / f"{program}.json").write_text(json.dumps(values, indent=2))
     tap = _module("tap_litmos", "--config", directory / "tap.json")
     if state.exists():
         tap += ["--state", state]
-    # YAML, in which the tap reads how to log, includes JSON.
+    load = (target, "--config", directory / "target.json")
+    # The SDK reads this file as YAML, which includes JSON.
     environment = os.environ | {"SINGER_SDK_LOG_CONFIG": str(directory / LOGGING)}
     with (
-        messages.open("w") as told,
-        _running(*tap, stdout=subprocess.PIPE, stderr=told, env=environment) as source,
-        _running(
-            target,
-            "--config",
-            directory / "target.json",
-            stdin=source.stdout,
-            stdout=subprocess.PIPE,
-            stderr=told,
-        ) as sink,
+        errors.open("w") as messages,
+        _running(*tap, stdout=PIPE, stderr=messages, env=environment) as source,
+        _running(*load, stdin=source.stdout, stdout=PIPE, stderr=messages) as sink,
     ):
         if source.stdout:
             source.stdout.close()
         states = sink.communicate()[0].splitlines()
         source.wait()
     if source.returncode or sink.returncode or not states:
-        last = "\n".join(messages.read_text().splitlines()[-5:])
-        raise DemoError(f"The sync has failed; {messages} ends with\n{last}")
+        last = "\n".join(errors.read_text().splitlines()[-5:])
+        raise DemoError(f"The sync failed; {errors} ends with\n{last}")
     state.write_text(states[-1])
-    told_of = [json.loads(line)["extra"] for line in log.read_text().splitlines()]
-    [found] = [extra["run_summary"] for extra in told_of if "run_summary" in extra]
+    extras = [json.loads(line)["extra"] for line in log.read_text().splitlines()]
+    [found] = [extra["run_summary"] for extra in extras if "run_summary" in extra]
     return Sync(files, found["streams"], found["totals"])

@@ -1,7 +1,7 @@
 """Draw the demo's page from your own warehouse: `make report`.
 
-It asks the marts of the dbt package, which your dbt project has built, by way of dbt: so it
-reaches any warehouse that your project does, with your profile.
+It queries the marts that your dbt project has built, through dbt and with your profile, so it
+works with any warehouse that your project works with.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     add("--profiles-dir", type=Path, help="where your profiles.yml is, as for dbt")
     add("--target", help="the target of your profile, as for dbt")
     add("--dbt", default="dbt", help="the command dbt")
+    add("--names", action="store_true", help="print the names of people who are late, too")
     add("--output", type=Path, default=Path("litmos.html"), help="the file to write")
     return parser.parse_args()
 
@@ -35,7 +36,7 @@ def main() -> int:
         given += ["--profiles-dir", options.profiles_dir.resolve()]
     if options.target is not None:
         given += ["--target", options.target]
-    # dbt runs in the project, so that paths in the profile are right.
+    # dbt runs in the project, because paths in a profile are relative to it.
     command = shutil.which(options.dbt)
     marts = Marts(
         Path(command).absolute() if command else options.dbt,
@@ -43,7 +44,7 @@ def main() -> int:
         folder=project if project.is_dir() else None,
     )
     try:
-        figures = marts.figures()
+        figures = marts.figures(names=options.names)
         write_page(options.output, figures, "Drawn from the marts of dbt_litmos.")
     except (DbtError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -51,12 +52,11 @@ def main() -> int:
     except KeyError as error:
         print(  # noqa: T201
             f"{options.project_dir} has another version of dbt_litmos than this checkout: "
-            f"{error} is missing. Let packages.yml name this revision",
+            f"{error} is missing. Pin this revision in packages.yml",
             file=sys.stderr,
         )
         return 1
-    [overall] = figures["overall"]
-    print(f"{summary(overall)} See {options.output}")  # noqa: T201
+    print("\n".join([*summary(figures), f"See {options.output}"]))  # noqa: T201
     return 0
 
 

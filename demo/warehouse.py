@@ -1,4 +1,4 @@
-"""The database: the files of all syncs are loaded into DuckDB as they came."""
+"""Loads the files of all syncs into DuckDB, unchanged."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TYPES = {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "string
 
 
 class Warehouse:
-    """A database of the rows that syncs have brought, in the schema `litmos`."""
+    """A database of all rows from the syncs, in the schema `litmos`."""
 
     def __init__(self, file: Path, catalog: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make an empty database.
+        """Create an empty database.
 
         Args:
-            file: Where to keep it. It must not be named after the schema.
+            file: Where to keep it. Its name must differ from the schema's.
             catalog: The streams as the tap describes them.
         """
         file.unlink(missing_ok=True)
@@ -35,16 +35,18 @@ class Warehouse:
         self._connection.close()
 
     def load(self, folders: Iterable[Path]) -> None:
-        """Load each stream into a table that holds every row that came, as files do.
+        """Load each stream into a table with every row of every sync.
 
-        A column `_sdc_sequence` holds the number of the sync.
+        Two columns are added, as Meltano's targets do: `_sdc_sequence`, the number of the
+        sync, and `_sdc_batched_at`, when it wrote the file (UTC).
 
         Args:
             folders: The files of the syncs, oldest sync first.
         """
         for stream, entry in self._catalog.items():
             parts = [
-                f"select *, {number} as _sdc_sequence from {self._file(path, entry)}"  # noqa: S608
+                f"select *, {number} as _sdc_sequence, to_timestamp({path.stat().st_mtime})"  # noqa: S608
+                f" at time zone 'UTC' as _sdc_batched_at from {self._file(path, entry)}"
                 for number, folder in enumerate(folders)
                 if (path := folder / f"{stream}.jsonl").exists()
             ]
@@ -54,7 +56,7 @@ class Warehouse:
                 )
 
     def changes(self, before: Path, after: Path) -> dict[str, tuple[int, int]]:
-        """Return for each stream how many rows a sync found new, and how many changed."""
+        """Return the numbers of new and of changed rows in a sync, by stream."""
         found = {}
         for stream, entry in self._catalog.items():
             old, new = before / f"{stream}.jsonl", after / f"{stream}.jsonl"
@@ -74,13 +76,13 @@ class Warehouse:
         return found
 
     def query(self, sql: str) -> Rows:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         result = self._connection.execute(sql)
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def _file(self, path: Path, entry: Mapping[str, Any]) -> str:
-        """Return the SQL for a table in a file, with the columns that the schema has."""
+        """Return the SQL that reads a file as a table with the columns of the schema."""
         columns = ", ".join(
             f"'{name}': '{_type(schema)}'"
             for name, schema in entry["schema"]["properties"].items()

@@ -1,4 +1,4 @@
-"""The commands `tap-litmos`, which `python -m tap_litmos` is too, and `tap-litmos-sandbox`."""
+"""The command `tap-litmos`, which `python -m tap_litmos` is too."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_litmos.errors import RunFailedError
+from tap_litmos.tap import TapLitmos
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_litmos.tap import TapLitmos
 
-
-def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] = TapLitmos) -> None:
     """Run the SDK's command line; whatever ends it is logged in one line.
 
     Args:
         arguments: The arguments; by default those of the process.
-        tap: The tap; by default `TapLitmos`.
+        tap: The tap.
     """
-    from singer_sdk.exceptions import ConfigValidationError
-
-    from tap_litmos.errors import RunFailedError  # noqa: PLC0415
-    from tap_litmos.tap import TapLitmos  # noqa: PLC0415
-
     if sys.stdout is None:
         sys.exit("stdout is closed; pipe the tap into a target")
-    logger: logging.Logger = TapLitmos.logger
+    logger: logging.Logger = tap.logger
     try:
-        (tap or TapLitmos).cli(arguments)
+        tap.cli(arguments)
     except ConfigValidationError as error:
         for text in error.errors:
             logger.critical("Invalid setting: %s", text)
@@ -52,13 +50,6 @@ def _silence_stdout() -> None:
     """Let stdout lead nowhere, so that Python's flush at exit can neither fail nor wait."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def sandbox() -> None:
-    """Run the sandbox."""
-    from tap_litmos.sandbox.__main__ import main as run
-
-    sys.exit(run())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bytes of an answer in, a checked XML document out: rows and nothing else. Pure, no I/O.
+"""Bytes of a response in, well-formed XML out. Pure, no I/O.
 
 Every body is treated as hostile.
 """
@@ -9,7 +9,6 @@ import codecs
 import html
 import re
 import sys
-from functools import cache
 from html.entities import html5
 from typing import TYPE_CHECKING
 from xml.parsers import expat
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-REPAIR = "repair"
+REPAIR = "repairs"
 """What `Findings` call a repair."""
 
 WHITE = " \t\r\n"
@@ -30,20 +29,11 @@ WHITE = " \t\r\n"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # The first three skip what may hold an ampersand that is text. Where their end is missing they
 # skip all that follows: else it would be searched again from each further beginning.
-_HIGH = r"(?:[xX]0*[dD][89abAB][0-9a-fA-F]{2}|55(?:29[6-9]|[3-9]\d\d)|56(?:[0-2]\d\d|3[01]\d))"
-_LOW = (
-    r"(?:[xX]0*[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|56(?:3[2-9]\d|[4-9]\d\d)|57(?:[0-2]\d\d|3(?:[0-3]\d|4[0-3])))"
-)
 _AMPERSAND = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)"
-    rf"|&#(?P<high>{_HIGH});&#(?P<low>{_LOW});"
-    r"|&(?:#(?P<hex>[xX][0-9a-fA-F]+);|#(?P<decimal>[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
+    r"|&(?:#(?P<digits>[xX][0-9a-fA-F]+|[0-9]+);|(?P<name>[a-zA-Z0-9]+);)?",
     re.DOTALL,
 )
-_PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
-"""A character beyond U+FFFF whose two UTF-16 halves were each written in UTF-8."""
-
 _OF_XML = {"amp", "lt", "gt", "quot", "apos"}
 _DECLARATION = re.compile(
     r"""\A(\ufeff|\xef\xbb\xbf)?(<\?xml\s[^>]{0,100}?)\s+encoding\s*=\s*["']([\w.:-]+)["']"""
@@ -57,18 +47,9 @@ _MARKS = (
 )
 """How a body begins that shows its encoding."""
 
-_MAX_ROWS = 100_000
-"""Rows of a page; the tap asks for 1,000 at most, and more than these would fill memory."""
 
-_BAD_BYTE = "undecodable byte"
-_BAD_CHARACTER = "forbidden character"
-_PAIRS = "character in two halves"
-
-
-def clean_body(
-    content: bytes, nesting: tuple[str, ...], charset: str | None, findings: Findings
-) -> bytes:
-    """Return a body in UTF-8, repaired where possible, that holds rows and nothing else.
+def clean_body(content: bytes, charset: str | None, findings: Findings) -> bytes:
+    """Return a body as well-formed XML in UTF-8, repaired where possible.
 
     A well-formed document only changes its encoding. In any other, references to control
     characters such as `&#x1F;`, which .NET writes (inferred) and XML 1.0 forbids, become
@@ -77,14 +58,12 @@ def clean_body(
 
     Args:
         content: The body of the response.
-        nesting: The element names from the expected root down to the row.
         charset: The encoding that the Content-Type header names, for a body that declares none.
         findings: Receives what was repaired.
 
     Raises:
-        BadBodyError: If it is cut short, not XML, or holds anything but rows.
-        HostileBodyError: If it declares a document type, or has more than 100,000 rows. The
-            document type of HTML is a `BadBodyError`: an error page, which may pass.
+        BadBodyError: If it is cut short, HTML, or otherwise not XML.
+        HostileBodyError: If it declares a document type.
     """
     body = _decode(content, charset, findings)
     try:
@@ -97,10 +76,6 @@ def clean_body(
             where = f"line {error.lineno}, column {error.offset}"
             what = expat.ErrorString(error.code)
             raise BadBodyError(f"the response is not XML ({what}: {where})") from None
-    is_plain = _is_plain(body, nesting)
-    rows = body.count(f"</{nesting[-1]}>".encode()) if is_plain else _count_rows(body, nesting)
-    if rows > _MAX_ROWS:
-        raise HostileBodyError(f"the response has {rows:,} rows")
     return body
 
 
@@ -123,9 +98,9 @@ def _decode(content: bytes, charset: str | None, findings: Findings) -> bytes:
 def _to_text(content: bytes, encoding: str, findings: Findings) -> str:
     """Decode a body; replace what is not valid in its encoding."""
     try:
-        return content.decode(encoding)
+        return content.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:
-        findings.add(REPAIR, _BAD_BYTE)
+        findings.add(REPAIR, "undecodable byte")
         return content.decode(encoding, "replace")
 
 
@@ -154,115 +129,30 @@ def _refuse_document_type(name: str, *_: object) -> None:
     )
 
 
-@cache
-def _shape(nesting: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return patterns of how a plain page begins, and of a row's end that no row follows."""
-    root, *inner, row = nesting
-    opening = "".join(rf"<{name}>\s*+" for name in inner)
-    closing = "".join(rf"</{name}>\s*+" for name in reversed(nesting[:-1]))
-    begin = rf"\s*+(?:<\?xml[^<>]*>\s*+)?<{root}(?:\s[^<>]*(?<!/))?>\s*+{opening}(?=<{row}>)"
-    return (
-        re.compile(b"(?:" + codecs.BOM_UTF8 + b")?" + begin.encode()),
-        re.compile(rf"</{row}>\s*+(?!<{row}>|{closing}\Z)".encode()),
-    )
-
-
-def _is_plain(content: bytes, nesting: tuple[str, ...]) -> bool:
-    """Return whether a well-formed document is rows and nothing else, as nearly all are.
-
-    This takes a tenth of the time of `_count_rows`, which decides where it returns False. Where
-    `<Row>` or the page's end follows each `</Row>`, the rows stand side by side, with nothing
-    between them. Comments, CDATA and processing instructions could hide a tag.
-    """
-    begin, broken_seam = _shape(nesting)
-    head = begin.match(content)
-    return (
-        head is not None
-        and b"nil" not in head[0]
-        and b"<!" not in content
-        and content.find(b"<?", head.end()) < 0
-        and not broken_seam.search(content)
-    )
-
-
-def _count_rows(content: bytes, nesting: tuple[str, ...]) -> int:
-    """Count the rows of a well-formed document, and refuse what stands in their place."""
-    parser = expat.ParserCreate()
-    depth = rows = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, rows
-        depth += 1
-        if depth > len(nesting):
-            return
-        expected, is_row = nesting[depth - 1], depth == len(nesting)
-        if name.lower() != expected.lower():
-            raise BadBodyError(_not_expected(name[:50], expected, is_row=is_row))
-        if is_row:
-            rows += 1
-        elif any(key.rpartition(":")[2] == "nil" for key in attributes):
-            raise BadBodyError(f"the response has a nil <{name}> instead of rows")
-
-    def end(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    def text(data: str) -> None:
-        if depth < len(nesting) and data.strip(WHITE):
-            raise BadBodyError(f"the response has text instead of rows: {data.strip()[:50]!r}")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.Parse(content, True)  # noqa: FBT003
-    return rows
-
-
-def _not_expected(name: str, expected: str, *, is_row: bool) -> str:
-    if is_row:
-        return (
-            f"the response has rows <{name}> instead of <{expected}>; "
-            "a newer version of the tap may know them"
-        )
-    return f"the response is <{name}> instead of <{expected}>"
-
-
 def _repair(content: bytes, findings: Findings) -> bytes:
     """Replace what XML forbids, raw or as a reference, and escape other ampersands."""
-    content, joined = _PAIR.subn(lambda pair: _joined(pair[0]), content)
-    findings.add(REPAIR, _PAIRS, times=joined)
-    text, replaced = _FORBIDDEN.subn(REPLACEMENT, _to_text(content, "utf-8", findings))
-    findings.add(REPAIR, _BAD_CHARACTER, times=replaced)
 
     def escaped(match: re.Match[str]) -> str:
-        found, name = match[0], match["name"]
+        found, digits, name = match[0], match["digits"], match["name"]
         if not found.startswith("&") or name in _OF_XML:
             return found
-        if match["high"]:
-            findings.add(REPAIR, _PAIRS)
-            high, low = _code(match["high"]), _code(match["low"])
-            return chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
-        if digits := match["hex"] or match["decimal"]:
-            code = _code(digits)
-            if code > sys.maxunicode or _FORBIDDEN.match(chr(code)):
-                findings.add(REPAIR, _BAD_CHARACTER)
-                return REPLACEMENT
-            if not digits.startswith("X"):  # `&#X41;` is not XML: only a lower-case x is
-                return found
-            character: str | None = chr(code)
-        else:
-            character = html5.get(f"{name};") if name else None
+        if digits:
+            return _resolved(found, digits)
         findings.add(REPAIR, "invalid entity")
-        return found.replace("&", "&amp;", 1) if character is None else html.escape(character)
+        character = html5.get(f"{name};")
+        return html.escape(character) if character else found.replace("&", "&amp;", 1)
 
-    return _AMPERSAND.sub(escaped, text).encode()
+    text = _AMPERSAND.sub(escaped, _to_text(content, "utf-8", findings))
+    # This joins the two halves of a character beyond U+FFFF; half a character stays one.
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    text, replaced = _FORBIDDEN.subn(REPLACEMENT, text)
+    findings.add(REPAIR, "forbidden character", times=replaced)
+    return text.encode()
 
 
-def _joined(pair: bytes) -> bytes:
-    halves = pair.decode(errors="surrogatepass").encode("utf-16", "surrogatepass")
-    return halves.decode("utf-16").encode()
-
-
-def _code(digits: str) -> int:
-    """Return the code point of a reference such as `31` or `x1F`."""
-    return int(digits.lstrip("xX").lstrip("0")[:8] or "0", 16 if digits[0] in "xX" else 10)
+def _resolved(reference: str, digits: str) -> str:
+    """Return a reference such as `&#31;`, as its character if XML does not allow it."""
+    code = int(digits.lstrip("xX").lstrip("0")[:8] or "0", 16 if digits[0] in "xX" else 10)
+    character = chr(code) if code <= sys.maxunicode else "\uffff"
+    is_xml = digits[0] != "X" and not _FORBIDDEN.match(character)  # `&#X41;` is not XML
+    return reference if is_xml else html.escape(character)

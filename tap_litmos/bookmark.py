@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 from singer_sdk.streams._state import StreamStateManager
-from typing_extensions import override
 
 from tap_litmos.errors import RunFailedError
 from tap_litmos.windows import (
@@ -39,11 +38,18 @@ KEYS = ("replication_key", "replication_key_value", "replicated_from")
 _CLOCKS_MAY_DIFFER_MINUTES = 5
 
 
-class Bookmark(StreamStateManager):
-    """The span of time that was read of a stream.
+class Stateless(StreamStateManager):
+    """Leaves the state alone; the SDK's own manager would follow the rows' dates."""
 
-    It replaces the SDK's state manager, which would follow the rows' dates.
-    """
+    def _do_nothing(self, *args: Any, **kwargs: Any) -> None: ...
+
+    increment_state = _do_nothing
+    write_starting_replication_value = _do_nothing
+    write_replication_key_signpost = _do_nothing
+
+
+class Bookmark(Stateless):
+    """The span of time that was read of a stream."""
 
     def __init__(self, replication_key: str | None, **sdk: Any) -> None:
         """Make the bookmark; `plan` reads the state.
@@ -94,11 +100,11 @@ class Bookmark(StreamStateManager):
             window: The window.
             requested_at: When the window's first page was requested.
         """
-        is_blocked = self._blocked_from is not None and window.since >= self._blocked_from
-        if self._key is None or is_blocked:
+        if self._key is None:
             return
         read_from, read_to = self._span
-        if window.since > read_to or window.to < read_from:
+        is_blocked = self._blocked_from is not None and window.since >= self._blocked_from
+        if is_blocked or window.since > read_to or window.to < read_from:
             return
         read_from = min(read_from, window.since)
         read_to = max(read_to, window.complete_until(requested_at))
@@ -141,20 +147,6 @@ class Bookmark(StreamStateManager):
         self.stream_state.clear()
         return since, since
 
-    # The SDK would keep the state by these; here windows do.
-
-    @override
-    def increment_state(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the bookmark is a window's end, never a row's date."""
-
-    @override
-    def write_starting_replication_value(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: where a sync starts is part of the plan, not of the state."""
-
-    @override
-    def write_replication_key_signpost(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: bookmarks never lie in the future."""
-
 
 def bookmarks_in(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the bookmarks of a state by stream, without the keys that the tap does not know.
@@ -165,21 +157,22 @@ def bookmarks_in(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         RunFailedError: If it is not a Singer state.
     """
-    stored = [state[name] for name in ("completed", "partial") if state.get(name)]
-    found: dict[str, Any] = {}
-    for part in stored or [state]:
-        inner = part.get("value") or part.get("singer_state") or part
-        if inner and not isinstance(inner.get("bookmarks"), dict):
-            raise RunFailedError(
-                f"Not a Singer state: {state!r:.200}. Pass the last STATE message that the "
-                "target emitted, or its value"
-            )
-        found |= inner.get("bookmarks", {})
+    found = _bookmarks(state.get("completed", state)) | _bookmarks(state.get("partial", {}))
+    if not all(isinstance(entry, dict) for entry in found.values()):
+        raise RunFailedError(
+            f"Not a Singer state: {state!r:.200}. Pass the last STATE message that the target "
+            "emitted, or its value"
+        )
     return {
-        stream: {key: entry[key] for key in KEYS if key in entry}
-        for stream, entry in found.items()
-        if isinstance(entry, dict)
+        stream: {key: entry[key] for key in KEYS if key in entry} for stream, entry in found.items()
     }
+
+
+def _bookmarks(state: dict[str, Any]) -> dict[str, Any]:
+    for wrapper in ("value", "singer_state"):
+        state = state.get(wrapper, state)
+    bookmarks = state.get("bookmarks", {"": None} if state else {})
+    return bookmarks if isinstance(bookmarks, dict) else {"": bookmarks}
 
 
 def _moment(value: Any) -> DateTime | None:

@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import html
 import random
 import re
 import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,6 @@ from urllib3.exceptions import InvalidHeader
 from tap_litmos.bodies import clean_body
 from tap_litmos.bookmark import Bookmark
 from tap_litmos.errors import (
-    NO_RESPONSE,
     BadBodyError,
     HostileBodyError,
     RunFailedError,
@@ -56,7 +54,6 @@ if TYPE_CHECKING:
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.paginator import Keys
     from tap_litmos.readers import Job
     from tap_litmos.rows import Page
     from tap_litmos.session import LitmosSession
@@ -89,7 +86,6 @@ _RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 _CHECK = "Check the settings api_url, region and source"
 REFUSALS = {
-    400: ("Litmos does not accept the parameters", _CHECK),
     401: (
         "the API key is not valid, or the account is not enabled for the API",
         "Check the settings api_key and region",
@@ -105,10 +101,6 @@ REFUSALS = {
     ),
 }
 """By final status, what it means (the document, the vendor's other pages) and what to do."""
-
-UNDOCUMENTED = "Litmos does not document this status", _CHECK
-
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 class LitmosStream(RESTStream[int]):
@@ -180,11 +172,8 @@ class LitmosStream(RESTStream[int]):
     @property
     @override
     def http_headers(self) -> dict[str, str]:
-        return {
-            "Accept": "application/xml",
-            "Cache-Control": "no-cache",
-            "User-Agent": "tap-litmos",
-        }
+        accept = {"Accept": "application/xml", "Cache-Control": "no-cache"}
+        return {**accept, "User-Agent": "tap-litmos"}
 
     @property
     @override
@@ -242,7 +231,10 @@ class LitmosStream(RESTStream[int]):
             BadBodyError: If it is not the requested page.
         """
         findings = Findings()
-        content = clean_body(body, self.endpoint.nesting, _charset(response), findings)
+        # The charset that `Content-Type` names; requests' own function has a default.
+        kind = response.headers.get("Content-Type", "")
+        charset = re.search(r"charset=\W?([\w.:-]+)", kind, re.ASCII)
+        content = clean_body(body, charset and charset[1], findings)
         page = self._row_reader.read(content, findings)
         if not self._may_belong(page):
             raise BadBodyError(
@@ -289,26 +281,20 @@ class LitmosStream(RESTStream[int]):
         """Return whether a refusal may pass: a 403 in HTML between pages is a firewall's."""
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         if status == HTTPStatus.FORBIDDEN:
-            return "html" in kind and self._page_sizes.has_any
+            return "html" in kind and self._page_sizes.largest > 0
         return status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _refusal(self, response: requests.Response) -> str:
         """Return what a final status means, what the server said, and what to do."""
-        status, target = response.status_code, response.headers.get("Location")
-        meaning, advice = REFUSALS.get(status, UNDOCUMENTED)
-        if target is not None and response.is_redirect:
+        status = response.status_code
+        meaning, advice = REFUSALS.get(status, ("Litmos does not accept the request", _CHECK))
+        if response.is_redirect:
+            target = response.headers["Location"]
             meaning = f"not following the redirect to {target:.200}; it would receive the key"
         if not self.selected_by_default:
             advice = "Not every account has this endpoint: if yours does not, deselect it"
-        text = ""
-        with suppress(requests.RequestException):
-            text = html.unescape(
-                _TAGS.sub(" ", self._body(response)[:2000].decode(errors="replace"))
-            )
-        reason = response.reason or ""
-        said = " ".join((text if reason in text else f"{reason} {text}").split())
-        shown = "".join(letter if letter.isprintable() else " " for letter in said)[:200]
-        return f'GET {self.path} returned {status}: {meaning}. Server said: "{shown}". {advice}'
+        said = "".join(filter(str.isprintable, response.reason or ""))
+        return f'GET {self.path} returned {status} "{said:.200}": {meaning}. {advice}'
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
@@ -326,7 +312,7 @@ class LitmosStream(RESTStream[int]):
         # As the SDK does, but without a number of tries, and without log lines of `backoff`.
         decorated: RequestFunc = backoff.on_exception(
             self.backoff_wait_generator,
-            (RetriableAPIError, *NO_RESPONSE),
+            (RetriableAPIError, requests.RequestException),
             jitter=None,  # the generator adds it
             on_backoff=self.backoff_handler,
             logger=None,
@@ -382,13 +368,9 @@ class LitmosStream(RESTStream[int]):
 
     # Windows
 
-    @property
-    @override
-    def state_manager(self) -> Bookmark:
-        return self._bookmark
-
     @cached_property
-    def _bookmark(self) -> Bookmark:
+    def state_manager(self) -> Bookmark:
+        """The bookmark; a catalog may ask for none, with FULL_TABLE."""
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
         return Bookmark(
             self.replication_key if is_incremental else None,
@@ -404,7 +386,7 @@ class LitmosStream(RESTStream[int]):
 
         A test reads only the newest, which is the likeliest to have rows.
         """
-        windows = self._bookmark.plan(self.config)
+        windows = self.state_manager.plan(self.config)
         if self.ABORT_AT_RECORD_COUNT:
             return sorted(windows, key=lambda window: window.to)[-1:]
         return windows
@@ -430,11 +412,13 @@ class LitmosStream(RESTStream[int]):
                 stats.rows += 1
             if not self.ABORT_AT_RECORD_COUNT:
                 self._finish(job)
-        except (RetriableAPIError, FatalAPIError, *NO_RESPONSE) as error:
+                stats.windows += 1
+        except (RetriableAPIError, FatalAPIError, requests.RequestException) as error:
             self._has_failed = True
             self._litmos.stream_failed(self, self._failure(error))
         finally:
             stats.seconds += time.monotonic() - started
+            self._litmos.summary.add(job)
             if self._has_failed or self.ABORT_AT_RECORD_COUNT:
                 self._litmos.readers.drop(self)
 
@@ -446,24 +430,20 @@ class LitmosStream(RESTStream[int]):
             if extracted_at is None:  # a plain date-time is written faster than pendulum's
                 extracted_at = datetime.fromtimestamp(job.requested_at.timestamp(), UTC)
             self._extracted_at = extracted_at
-            if log is not None:
+            if log:
                 log.add(record, self.endpoint)
             yield record
 
     def _finish(self, job: Job) -> None:
         """Extend the bookmark, now that all rows of a window are written, and write STATE."""
-        self._litmos.summary.add(job)
         is_whole = job.is_proved and not job.rows_without_key
         if not job.is_proved:
-            self.logger.info(
-                "%s: rows kept changing in %s; the next sync reads it again",
-                self.name,
-                job.window,
-            )
+            text = "%s: rows kept changing in %s; the next sync reads it again"
+            self.logger.info(text, self.name, job.window)
         if is_whole:
-            self._bookmark.extend(job.window, job.requested_at)
+            self.state_manager.extend(job.window, job.requested_at)
         else:
-            self._bookmark.block_at(job.window)
+            self.state_manager.block_at(job.window)
         if self._litmos.sync_log.selected:
             self._litmos.sync_log.finish(job, is_whole=is_whole)
         if self.get_batch_config(self.config) is None:  # else the SDK does, behind each BATCH
@@ -498,12 +478,7 @@ class LitmosStream(RESTStream[int]):
         Raises:
             FatalAPIError: If it cannot be proved.
         """
-
-        def read(
-            window: Window, keys: Keys | None = None, enough: int | None = None
-        ) -> Generator[Record, None, WindowPaginator]:
-            return (yield from self._read_once(job, window, keys, enough))
-
+        read = partial(self._read_once, job)
         if job.window.is_open:
             job.is_proved = yield from read_open(read, job.window)
         else:
@@ -511,9 +486,9 @@ class LitmosStream(RESTStream[int]):
             job.is_proved = True
 
     def _read_once(
-        self, job: Job, window: Window, keys: Keys | None = None, enough: int | None = None
+        self, job: Job, window: Window, *known: Any
     ) -> Generator[Record, None, WindowPaginator]:
-        reading = WindowPaginator(window, self._page_sizes, keys, enough)
+        reading = WindowPaginator(window, self._page_sizes, *known)
         job.readings.append(reading)
         yield from self.read(reading)
         return reading
@@ -576,14 +551,8 @@ class ListingStream(LitmosStream):
         The ids of an incomplete list would pass for all that exist.
         """
         for _ in range(MAX_LIST_READINGS):
-            reading = self._read_once(job, job.window)
-            ids = []
-            for record in reading:
-                ids.append(record)
-                if self.ABORT_AT_RECORD_COUNT:
-                    break
-            last = job.readings[-1]
-            job.is_proved = last.is_snapshot or last.is_exact
+            ids = list(islice(self._read_once(job, job.window), self.ABORT_AT_RECORD_COUNT))
+            job.is_proved = job.readings[-1].is_intact
             if job.is_proved and not job.rows_without_key:
                 yield from ids
             if job.is_proved or job.rows_without_key:
@@ -606,12 +575,6 @@ class ListingStream(LitmosStream):
             for stream_map in self.stream_maps:
                 message = ActivateVersionMessage(stream_map.stream_alias, self._version)
                 self._litmos.write_message(message)
-
-
-def _charset(response: requests.Response) -> str | None:
-    """Return the charset that `Content-Type` names; requests' own function has a default."""
-    found = re.search(r"charset=\W?([\w.:-]+)", response.headers.get("Content-Type", ""), re.ASCII)
-    return found[1] if found else None
 
 
 def _retry_after(error: Exception) -> float | None:

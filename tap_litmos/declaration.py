@@ -119,6 +119,16 @@ class Declaration:
         return tuple(dict.fromkeys(keys))
 
     @property
+    def defaults(self) -> dict[str, bool]:
+        """The fields that have a default, with it."""
+        return {field.name: field.default for field in self.fields if field.default is not None}
+
+    @property
+    def hash_field(self) -> str | None:
+        """The field that holds a hash of the row, None if none does."""
+        return next((field.name for field in self.fields if field.kind == "hash"), None)
+
+    @property
     def date_fields(self) -> list[str]:
         """The names of the fields that hold date-times of Litmos."""
         return [field.name for field in self.fields if field.kind == "datetime" and field.sent]

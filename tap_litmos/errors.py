@@ -19,14 +19,6 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from urllib3.exceptions import HTTPError
 
-NO_RESPONSE = (
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
-"""What `requests` raises if no complete response arrived."""
-
 
 class BadBodyError(RetriableAPIError):
     """The body is not the requested page; another try may return it."""

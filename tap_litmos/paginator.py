@@ -43,8 +43,8 @@ MIN_ROWS_TO_PROBE = 90
 MIN_LIMIT = 25
 """The smallest limit to try on a service that fails on larger pages."""
 
-MAX_REPEATS = 5
-"""How many times the same page may come in a row; rows added in front can repeat a page."""
+PAGES_TO_BRING_ROWS = 20
+"""After so many pages at least half of the rows must be different ones."""
 
 MAX_PAGES = 20_000
 """How many pages a window may have; a service could send new rows for ever."""
@@ -93,26 +93,26 @@ class Keys:
         count = "SELECT count(*) FROM keys WHERE date <= ?"
         return int(self._db.execute(count, (date,)).fetchone()[0])
 
+
 class PageSizes:
     """What is known about the sizes of a stream's pages; its windows share it.
 
     Attributes:
         limit: How many rows to ask for.
-        largest: The size of the largest page so far, in rows.
+        largest: The size of the largest page so far, in rows, at least 1; 0: none came.
         is_capped: Whether rows were seen to follow a page shorter than its limit.
-        has_any: Whether any page came.
         has_shrunk: Whether the limit was ever reduced.
     """
 
     def __init__(self, limit: int) -> None:
         """Start with the limit that is configured."""
         self.limit = self._max = self._last_success = limit
-        self.largest = 1
-        self.is_capped = self.has_any = self.has_shrunk = False
+        self.largest = 0
+        self.is_capped = self.has_shrunk = False
 
     def succeeded(self, rows: int, limit: int) -> None:
         """Record that a page came; double the limit again if it was reduced."""
-        self.largest, self.has_any = max(self.largest, rows), True
+        self.largest = max(self.largest, rows, 1)
         self._last_success, self.limit = limit, min(2 * limit, self._max)
 
     def failed(self, limit: int) -> int:
@@ -127,13 +127,17 @@ class PageSizes:
     def expects_more(self, rows: int, limit: int, new: int) -> bool:
         """Return whether rows may follow a page with so many rows, so many of them new."""
         is_near_largest = rows >= MIN_ROWS_TO_PROBE and 10 * rows >= 9 * self.largest
-        return rows >= limit or is_near_largest or (self.is_capped and new > OVERLAP)
+        # A capped page that also lacks hidden rows is smaller still.
+        may_be_capped = self.is_capped and new > OVERLAP and 10 * rows >= 7 * self.largest
+        return rows >= limit or is_near_largest or may_be_capped
+
 
 class WindowPaginator(BaseAPIPaginator[int]):
     """Walks one window once. Its token is the offset of a page.
 
     Attributes:
         window: The window.
+        sizes: What is known about the sizes of the stream's pages.
         keys: The keys that came, with those of earlier readings if they were passed.
         limit: How many rows the current page is asked for.
         total: How many rows the service has, by the last page.
@@ -172,10 +176,10 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self.findings = Findings()
         self.requested_at: DateTime | None = None
         self.dates: list[str] = []
-        self._sizes = sizes
+        self.sizes = sizes
         self._enough = enough
         self._has_more = False
-        self._timeouts = self._repeats = 0
+        self._timeouts = 0
         self._started_at = ""
         self._last_page: Sequence[Hashable] = ()
         self._was_short = False
@@ -184,6 +188,11 @@ class WindowPaginator(BaseAPIPaginator[int]):
     def is_snapshot(self) -> bool:
         """Whether the first page had all rows; the next page, if any, brought nothing new."""
         return not self._has_more and self.has_seams and not self.held_back
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing moved while it was read."""
+        return self.is_snapshot or self.is_exact
 
     @property
     def is_proved(self) -> bool:
@@ -201,11 +210,6 @@ class WindowPaginator(BaseAPIPaginator[int]):
         has_all = len(self.keys) >= (self._enough or self.total)
         is_whole = self.has_seams and has_all and not self.is_outgrown
         return self.is_snapshot or (is_whole and not self.held_back)
-
-    @property
-    def largest_page(self) -> int:
-        """The size of the stream's largest page so far, in rows."""
-        return self._sizes.largest
 
     def rows_to_write(self, response: requests.Response) -> Iterator[dict[str, Any]]:
         """Yield a page's records so that, of rows with one key, the newest is written last.
@@ -237,7 +241,7 @@ class WindowPaginator(BaseAPIPaginator[int]):
     @override
     def get_next(self, response: requests.Response) -> int | None:
         page: Page = vars(response)["page"]
-        rows, limit, sizes = len(page.keys), self.limit, self._sizes
+        rows, limit, sizes = len(page.keys), self.limit, self.sizes
         new = len(set(page.keys).difference(self._last_page))
         asked = self.total - self.current_value
         self.total, self._timeouts = self.current_value + rows, 0
@@ -261,15 +265,11 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self.has_seams &= repeated >= min(MIN_SEAM, self.limit // 2)
         self.is_exact &= repeated == asked
         self._has_more |= new > 0
-        self._sizes.is_capped |= self._was_short and new > OVERLAP
-        is_same = len(page.keys) > OVERLAP and page.keys == self._last_page
-        self._repeats = self._repeats + 1 if is_same else 0
-        if self._repeats == MAX_REPEATS:
-            raise FatalAPIError("the service sends the same page again, whatever `start` says")
+        self.sizes.is_capped |= self._was_short and new > OVERLAP
         if self.count >= MAX_PAGES:
             text = "pages are not the end of the window. Set window_days to less"
             raise FatalAPIError(f"{MAX_PAGES:,} {text}")
-        if self.count % 50 == 0 and self.total > 2 * len(self.keys):
+        if self.count % PAGES_TO_BRING_ROWS == 0 and self.total > 2 * len(self.keys):
             raise FatalAPIError("the service keeps sending pages, but almost no new rows")
 
     def _is_over(self) -> bool:
@@ -282,7 +282,7 @@ class WindowPaginator(BaseAPIPaginator[int]):
             return True
         if self.window.is_open and self.count % 5 == 0:
             rows_then = self.keys.count_until(self._started_at)
-            pages_then = -(-rows_then // self.largest_page)
+            pages_then = -(-rows_then // self.sizes.largest)
             self.is_outgrown = self.count > 2 * pages_then + 5
         return self.is_outgrown
 
@@ -292,8 +292,9 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self._timeouts = self._timeouts + 1 if is_timeout else 0
         before = self.limit
         if self._timeouts > 1:
-            self.limit = self._sizes.failed(self.limit)
+            self.limit = self.sizes.failed(self.limit)
         return self.limit < before
+
 
 def count_repeated(before: Sequence[Hashable], page: Sequence[Hashable]) -> int:
     """Return how many of the last rows of the page before a page begins with."""

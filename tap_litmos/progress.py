@@ -4,54 +4,52 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from tap_litmos.wording import duration, pluralize
+from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tap_litmos.tap import TapLitmos
 
 SECONDS_BETWEEN_LINES = 15.0
 
 
-class Progress:
-    """Logs how far a run is; a context manager."""
+@contextmanager
+def log_progress(tap: TapLitmos) -> Iterator[None]:
+    """Log where a sync is as long as it runs.
 
-    def __init__(self, tap: TapLitmos) -> None:
-        """Prepare; nothing is logged yet.
+    Args:
+        tap: The tap that runs.
+    """
+    started, windows, stopped = time.monotonic(), tap.readers.windows_left, threading.Event()
 
-        Args:
-            tap: The tap that runs.
-        """
-        self._tap = tap
-        self._windows = tap.readers.windows_left
-        self._started = time.monotonic()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
+    def log() -> None:
+        while not stopped.wait(SECONDS_BETWEEN_LINES):
+            tap.logger.info("%s", progress_line(tap, windows, time.monotonic() - started))
 
-    def __enter__(self) -> Self:
-        """Begin to log."""
-        self._thread.start()
-        return self
+    threading.Thread(target=log, daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
 
-    def __exit__(self, *_: object) -> None:
-        """Log no more."""
-        self._stopped.set()
-        self._thread.join()
 
-    def _tick(self) -> None:
-        while not self._stopped.wait(SECONDS_BETWEEN_LINES):
-            self._tap.logger.info("%s", self.line())
+def progress_line(tap: TapLitmos, windows: int, elapsed: float) -> str:
+    """Return how far a sync is.
 
-    def line(self) -> str:
-        """Return how far the run is."""
-        streams, left = list(self._tap.summary.streams.items()), self._tap.readers.windows_left
-        done, elapsed = self._windows - left, time.monotonic() - self._started
-        per_window = max(60 / self._tap.config["requests_per_minute"], elapsed / max(done, 1))
-        parts = [
-            f"{100 * done // max(self._windows, 1)}%",
-            f"{duration(left * per_window)} and {pluralize(left, 'window')} left",
-            *(f"reading {name}" for name, _ in streams[-1:]),
-            pluralize(sum(stats.rows for _, stats in streams), "row"),
-        ]
-        return ", ".join(parts)
+    Args:
+        tap: The tap that runs.
+        windows: How many windows there are in all.
+        elapsed: Seconds since it started.
+    """
+    left, streams = tap.readers.windows_left, list(tap.summary.streams.items())
+    pace = max(60 / tap.config["requests_per_minute"], elapsed / max(windows - left, 1))
+    rows = sum(stats.rows for _, stats in streams)
+    reading = f"reading {streams[-1][0]}, " if streams else ""
+    return (
+        f"{100 * (windows - left) // max(windows, 1)}%, about {left * pace / 60:.0f} min and "
+        f"{pluralize(left, 'window')} left, {reading}{pluralize(rows, 'row')} so far"
+    )

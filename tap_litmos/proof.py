@@ -4,8 +4,8 @@
   that fit into a page, oldest first. A part that is not proved is cut again, as long as that
   halves it. What cannot be cut (rows of one second, dates read as days) is read again.
 - An open window cannot be cut within today, as Litmos serves today's rows only if `to` lies in
-  the future (the document). It is read again while its size stays the same; if the size
-  changes, the window is left to the next sync.
+  the future (the document). It is read again while its size stays the same and more rows come;
+  otherwise the window is left to the next sync.
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ request, a million rows take about 15 readings."""
 READINGS_BEFORE_RESTART = 7
 """After how many of them the count starts again if rows have left: a row that left before it
 was read never comes."""
-
-MIN_SECONDS_TO_CUT = 3
-"""Shorter parts are not cut, as parts overlap by a second."""
 
 _SECOND = timedelta(seconds=1)
 
@@ -70,7 +67,7 @@ def read_open(read: Read, window: Window) -> Generator[Record, None, bool]:
     second = yield from read(window, *known)
     if second.is_proved_if_open:
         return True
-    return second.total == first.total and (yield from _read_again(read, window, second))
+    return second.total == first.total and (yield from _read_open_again(read, window, second.total))
 
 
 def _prove(read: Read, window: Window, before: WindowPaginator) -> Generator[Record, None, None]:
@@ -98,7 +95,7 @@ def _prove(read: Read, window: Window, before: WindowPaginator) -> Generator[Rec
 def _read_again(
     read: Read, window: Window, before: WindowPaginator
 ) -> Generator[Record, None, bool]:
-    """Yield the records of a window again and again; return whether every row came.
+    """Yield the records of a closed window again and again; return whether every row came.
 
     As many must come as there were before; rows that have left since count if they came.
     """
@@ -107,17 +104,32 @@ def _read_again(
         if number % READINGS_BEFORE_RESTART == 0 and before.total != total:
             keys, total = Keys(), before.total
         before = yield from read(window, keys)
-        if window.is_open and before.total != total:
-            return False
-        if before.is_snapshot or before.is_exact or len(keys) >= total:
+        if before.is_intact or len(keys) >= total:
             return True
+    return False
+
+
+def _read_open_again(read: Read, window: Window, total: int) -> Generator[Record, None, bool]:
+    """Yield the records of an open window while its size stays; return whether all came.
+
+    The last reading must bring nothing new: a row added could hide one that is missing.
+    """
+    keys = Keys()
+    for _ in range(MAX_READINGS):
+        known = len(keys)
+        reading = yield from read(window, keys)
+        is_stable = len(keys) == known
+        if reading.is_intact or (is_stable and len(keys) >= total):
+            return True
+        if reading.total != total or (is_stable and reading.has_seams):
+            return False
     return False
 
 
 def cut(window: Window, reading: WindowPaginator) -> list[Window]:
     """Return the parts of a window, oldest first; empty if it cannot be cut.
 
-    They have about 3/4 of a page each, by the dates of the rows, and overlap by a second, as it
+    They have about 3/5 of a page each, by the dates of the rows, and overlap by a second, as it
     is not documented whether Litmos includes the ends.
 
     Args:
@@ -125,12 +137,12 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
         reading: A reading of it.
     """
     dates = sorted(_moments(reading.dates))
-    seconds = (window.to - window.since).total_seconds()
-    if seconds < MIN_SECONDS_TO_CUT or (dates and dates[0] == dates[-1]):
+    if dates and dates[0] == dates[-1]:
         return []
-    count = max(2, -(-4 * reading.total // (3 * reading.largest_page)))
+    count = max(3, -(-5 * reading.total // (3 * reading.sizes.largest)))
     places = {dates[len(dates) * number // count] for number in range(1, count) if dates}
-    middle = window.since + timedelta(seconds=seconds // 2)
+    seconds = (window.to - window.since).total_seconds()
+    middle = window.since + timedelta(seconds=max(2, seconds // 2))
     cuts = _inside(window, places) or _inside(window, [middle])
     starts = [window.since, *(pendulum.instance(at - _SECOND) for at in cuts)]
     ends = [*map(pendulum.instance, cuts), window.to]
@@ -138,7 +150,7 @@ def cut(window: Window, reading: WindowPaginator) -> list[Window]:
 
 
 def _inside(window: Window, places: Iterable[datetime]) -> list[datetime]:
-    """Return the places at which a window can be cut, sorted.
+    """Return the places at which a window can be cut, sorted; a part has two seconds at least.
 
     None is a whole minute: the second before it may not exist if clocks are set forward then.
     """

@@ -12,11 +12,14 @@ import math
 import sqlite3
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tap_litmos.errors import RunFailedError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger("tap-litmos")
 
@@ -78,10 +81,11 @@ class RateLimit:
         self._minute, self._span = minute, minute * MARGIN
         self._lock = threading.Lock()
         self._table = "key_" + hashlib.sha256(key.encode()).hexdigest()[:16]
-        try:
-            self._open(str(Path(file).expanduser()) if file else ":memory:")
-        except (sqlite3.Error, RuntimeError) as error:
-            self._do_without_file(error)
+        path = str(Path(file).expanduser()) if file else ":memory:"
+        with _explained():
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL)")
 
     def acquire(self) -> None:
         """Wait until a request may go out."""
@@ -104,30 +108,14 @@ class RateLimit:
         self.slowdowns += 1
         self._share, self._share_since = max(SLOWDOWN * self._allowed(now), 1.0), now
 
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
-
     def _allowed(self, now: float) -> float:
         """Return how many requests a minute may go out at present."""
         minutes = max(now - self._share_since, 0.0) / self._minute
         return min(self._rate, self._share + self._rate / 60 * minutes)
 
-    def _open(self, path: str) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute(f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL)")
-
     def _take(self) -> float:
         """Take the turn if it has come; otherwise return how many seconds to wait."""
-        try:
-            return self._take_in_order()
-        except (sqlite3.Error, TypeError) as error:  # a damaged file
-            self._do_without_file(error)
-            return self._take_in_order()
-
-    def _take_in_order(self) -> float:
-        with self._db as db:
+        with _explained(), self._db as db:
             db.execute("BEGIN IMMEDIATE")  # one process at a time
             now = time.time()
             db.execute(  # a turn in the future comes from a clock that was set back since
@@ -142,8 +130,17 @@ class RateLimit:
                 db.execute(f"INSERT INTO {self._table} VALUES (?)", (now,))  # noqa: S608
             return wait
 
-    def _do_without_file(self, error: Exception) -> None:
-        logger.warning(
-            "rate_limit_file is unusable (%s); this run no longer shares its rate limit", error
-        )
-        self._open(":memory:")
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Explain what is wrong with the database.
+
+    Raises:
+        RunFailedError: If it cannot be used.
+    """
+    try:
+        yield
+    except (sqlite3.Error, TypeError, RuntimeError) as error:
+        raise RunFailedError(
+            f"rate_limit_file is unusable ({error}). Delete the file, or choose another path"
+        ) from None

@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import suppress
 from itertools import islice
 from queue import Empty, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tap_litmos.rows import WITHOUT_KEY
 
@@ -57,9 +57,7 @@ class Job:
     @property
     def requested_at(self) -> DateTime:
         """When its first page was requested (UTC)."""
-        requested_at = self.readings[0].requested_at
-        assert requested_at is not None
-        return requested_at
+        return cast("DateTime", self.readings[0].requested_at)
 
     @property
     def rows_without_key(self) -> int:

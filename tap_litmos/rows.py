@@ -13,16 +13,18 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xmltodict
 
 from tap_litmos.bodies import WHITE
 from tap_litmos.declaration import OTHER_FIELDS, plain_name
+from tap_litmos.errors import BadBodyError, HostileBodyError
 from tap_litmos.streams import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
     from collections.abc import Set as AbstractSet
 
     from tap_litmos.declaration import Endpoint
@@ -36,15 +38,18 @@ _MOMENT = re.compile(
 )
 _INTEGER = re.compile(r"([+-]?\d{1,19})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-INVALID_VALUE = "invalid value"
-UNKNOWN_FIELD = "unknown field"
-DEFAULTED = "default"
-WITHOUT_KEY = "row without key"
-SHARED_KEY = "shared key"
+INVALID_VALUE = "invalid_values"
+UNKNOWN_FIELD = "unknown_fields"
+DEFAULTED = "defaults"
+WITHOUT_KEY = "rows_without_key"
+SHARED_KEY = "rows_sharing_a_key"
 
 _OTHERS = OTHER_FIELDS.name
 _INT64 = range(-(2**63), 2**63)
 
+
+MAX_ROWS = 100_000
+"""Rows of a page; the tap asks for 1,000 at most, and more than these would fill memory."""
 
 MAX_FINDINGS = 1000
 """How many different findings are kept: a hostile body could hold any number."""
@@ -64,7 +69,7 @@ class Findings:
         self.examples: dict[tuple[str, str], str] = {}
 
     def add(self, what: str, about: str = "", example: str = "", *, times: int = 1) -> None:
-        """Count a finding, such as `"invalid value"` about the field `Score`."""
+        """Count a finding, such as `INVALID_VALUE` about the field `Score`."""
         finding = what, about[:100]
         if times and (finding in self.counts or len(self.counts) < MAX_FINDINGS):
             self.counts[finding] += times
@@ -200,19 +205,19 @@ class RowReader:
             selected: The names of the fields that records shall hold. The primary key and
                 the replication key are held in any case.
         """
-        self._depth = len(endpoint.nesting)
+        self._names = tuple(name.lower() for name in endpoint.nesting)
         self._primary_key = endpoint.primary_key
         self._replication_key = endpoint.replication_key or ""
-        self._hash_field = next(
-            (field.name for field in endpoint.fields if field.kind == "hash"), None
-        )
+        self._hash_field = endpoint.hash_field
+        self._defaults = endpoint.defaults
         written = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected: `_complete` drops the rest.
-        kept = [field for field in endpoint.fields if self._hash_field or field.name in written]
+        kept = [
+            field.name for field in endpoint.fields if self._hash_field or field.name in written
+        ]
         # What each record starts from.
-        self._blank_record: dict[str, Any] = dict.fromkeys(field.name for field in kept)
+        self._blank_record: dict[str, Any] = dict.fromkeys(kept)
         self._hash_only = self._blank_record.keys() - written
-        self._defaults = {field.name: field.default for field in kept if field.default is not None}
         self._targets = _Targets(endpoint, self._blank_record)
 
     def set_constant(self, name: str, value: str) -> None:
@@ -221,35 +226,56 @@ class RowReader:
             self._blank_record[name] = value
 
     def read(self, content: bytes, findings: Findings) -> Page:
-        """Return the rows of a page that `bodies.clean_body` has passed.
+        """Return the rows of a page.
 
         Args:
-            content: The XML document.
+            content: XML that `bodies.clean_body` has passed.
             findings: Receives what does not fit the schema.
+
+        Raises:
+            BadBodyError: If it holds anything but rows.
+            HostileBodyError: If it has more than 100,000 rows.
         """
         page = Page()
 
-        def read_row(_: list[tuple[str, Any]], item: Any) -> bool:
-            record: dict[str, Any] | None = self._record(_elements(item), findings)
-            assert record is not None
+        def read_row(path: list[tuple[str, Any]], item: Any) -> bool:
+            names = tuple(name.lower() for name, _ in path)
+            if names != self._names:
+                raise BadBodyError(f"the response has <{path[-1][0]:.50}> instead of rows")
+            record = self._record(_elements(item), findings)
             key = tuple(map(record.__getitem__, self._primary_key))
             page.dates.append(record.get(self._replication_key) or "")
+            page.records.append(None if None in key else record)
             if None in key:
-                findings.add(WITHOUT_KEY, example=str(_ids(record)))
-                key, record = (repr(record),), None  # the paginator still tells it from others
-            page.records.append(record)
+                ids = {name: value for name, value in record.items() if value and name[-2:] == "Id"}
+                findings.add(WITHOUT_KEY, example=str(ids))
+                key = (repr(record),)  # the paginator still tells it from others
             page.keys.append(key)
+            if len(page.keys) > MAX_ROWS:
+                raise HostileBodyError(f"the response has more than {MAX_ROWS:,} rows")
             return True  # go on to the next row
 
         # xmltodict calls `read_row` with each row, and holds only that one.
-        xmltodict.parse(
-            content,
-            item_depth=self._depth,
-            item_callback=read_row,
-            xml_attribs=False,
-            strip_whitespace=False,
-        )
+        parse = partial(xmltodict.parse, content, strip_whitespace=False)
+        parse(item_depth=len(self._names), item_callback=read_row, xml_attribs=False)
+        if not page.keys:
+            self._check_empty(xmltodict.parse(content))
         return page
+
+    def _check_empty(self, document: Any) -> None:
+        """Refuse a document without rows unless it is an empty page.
+
+        Raises:
+            BadBodyError: If it has another root, is marked as nil, or holds text.
+        """
+        for name in [*self._names[:-1], ""]:
+            inner = document if isinstance(document, dict) else {"#text": document}
+            found = "|".join(key for key in inner if key[0] != "@" or key[-3:] == "nil")
+            if found.lower() != name:
+                raise BadBodyError(f"the response has {document!s:.50} instead of rows")
+            document = inner.get(found)
+            if document is None:
+                return
 
     def _record(self, elements: dict[str, Any], findings: Findings) -> dict[str, Any]:
         """Return the record of a row, whose elements are given by name as sent."""
@@ -263,19 +289,7 @@ class RowReader:
             if target is _UNKNOWN:
                 findings.add(UNKNOWN_FIELD, element)
                 others[element] = sent
-                continue
-            name, cast = target
-            if type(sent) is str and record[name] is None:
-                # Fast path: text that fits a field that is still empty.
-                try:
-                    record[name] = cast(sent)
-                except ValueError:
-                    pass
-                else:
-                    continue
-            # All else: nested or repeated elements, and text that does not fit.
-            values = sent if isinstance(sent, list) else [sent]
-            if left := [v for v in values if not _try_put(record, target, v, findings)]:
+            elif left := _put(record, target, sent, findings):
                 others[element] = left
         return self._complete(record, others, findings)
 
@@ -297,16 +311,32 @@ class RowReader:
                 findings.add(DEFAULTED, name)
         if self._hash_field:
             record[self._hash_field] = _digest(record | {_OTHERS: _as_json(_pruned(others))})
+            others = self._without_unselected(others)
             for name in self._hash_only:
                 del record[name]
-            others = {
-                element: sent
-                for element, sent in others.items()
-                if self._targets[element].name not in self._hash_only
-            }
         if others and _OTHERS in record:
             record[_OTHERS] = _as_json(_pruned(others))
         return record
+
+    def _without_unselected(self, others: dict[str, Any]) -> dict[str, Any]:
+        """Return what no field took, without values of fields that are not selected."""
+        unselected = {name for name in others if self._targets[name].name in self._hash_only}
+        return {name: sent for name, sent in others.items() if name not in unselected}
+
+
+def _put(record: dict[str, Any], target: _Target, sent: Any, findings: Findings) -> Sequence[Any]:
+    """Put what was sent into its field; return the values that the field does not hold."""
+    if type(sent) is str and record[target.name] is None:
+        # Fast path: text that fits a field that is still empty.
+        try:
+            record[target.name] = target.cast(sent)
+        except ValueError:
+            pass
+        else:
+            return ()
+    # All else: nested or repeated elements, and text that does not fit.
+    values = sent if isinstance(sent, list) else [sent]
+    return [value for value in values if not _try_put(record, target, value, findings)]
 
 
 def _try_put(record: dict[str, Any], target: _Target, value: Any, findings: Findings) -> bool:
@@ -358,27 +388,18 @@ def _elements(item: Any) -> dict[str, Any]:
     return elements
 
 
-def _ids(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the ids by which to find a row whose primary key is incomplete."""
-    return {
-        name: value for name, value in record.items() if value is not None and name.endswith("Id")
-    }
-
-
 def _pruned(sent: Any) -> Any:
     """Return what an element holds, without secrets and empty values; None if nothing is left."""
     if isinstance(sent, list):
         values = [left for value in sent if (left := _pruned(value)) is not None]
         return values[0] if len(values) == 1 else values or None
-    if isinstance(sent, dict):
-        return {
-            name: left
-            for name, value in sent.items()
-            if plain_name(name) not in SECRETS
-            and (left := _pruned(value)) is not None
-            and (name != "#text" or left.strip(WHITE))  # white space between elements
-        } or None
-    return sent or None
+    return _pruned_elements(sent) if isinstance(sent, dict) else sent or None
+
+
+def _pruned_elements(elements: dict[str, Any]) -> dict[str, Any] | None:
+    public = (item for item in _elements(elements).items() if plain_name(item[0]) not in SECRETS)
+    pruned = {name: _pruned(sent) for name, sent in public}
+    return {name: left for name, left in pruned.items() if left is not None} or None
 
 
 def _as_json(value: Any) -> str | None:

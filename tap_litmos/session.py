@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -14,17 +13,17 @@ from urllib.parse import urlsplit
 import pendulum
 import requests
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidURL
 from typing_extensions import override
 from urllib3.exceptions import LocationParseError
 
-from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
+from tap_litmos.errors import RunFailedError, in_one_line
 
 if TYPE_CHECKING:
     from pendulum import DateTime
 
     from tap_litmos.rate import RateLimit
 
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CREDIBLE_YEARS = range(2007, 2100)
 """Litmos began in 2007, so a clock that shows an earlier year is wrong."""
 
@@ -57,8 +56,7 @@ class LitmosSession(requests.Session):
         self.stream = True  # the streams read bodies up to a bound
         # On loopback, which is plain http, no proxy may come between: it would read the key.
         self.trust_env = url.lower().startswith("https")
-        ca_files = (os.environ.get(name) for name in _CA_VARIABLES)  # `send` ignores them
-        self.verify = next(filter(None, ca_files), True)
+        self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True  # `send` ignores it
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
             self.mount(scheme, HTTPAdapter(pool_maxsize=connections))
@@ -74,12 +72,11 @@ class LitmosSession(requests.Session):
         sent_at = pendulum.now("UTC")
         try:
             response = super().send(request, **{"verify": self.verify, **kwargs})
-        except NO_RESPONSE as error:
-            self._refuse_certificate(error)
+        except (OSError, ValueError, LocationParseError) as error:  # all of requests too
+            if problem := self._explain(error):
+                raise RunFailedError(problem) from None
             self.silent_since = self.silent_since or time.monotonic()
             raise
-        except (OSError, ValueError, LocationParseError) as error:
-            raise RunFailedError(self._explain(error)) from None
         self.has_answered, self.silent_since = True, None
         server_time = _server_time(response) or sent_at
         vars(response)["server_time"] = server_time
@@ -90,28 +87,22 @@ class LitmosSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: redirects are refused, and requests would fail on a malformed one."""
 
-    def _refuse_certificate(self, error: BaseException | None) -> None:
-        """End the run if a certificate is not accepted; trying again would not help."""
-        while error is not None:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                raise RunFailedError(
-                    f"Not connecting to {self._url}: its certificate is not accepted "
-                    f"({error.verify_message}). The API key was not sent. Check api_url, or set "
-                    "REQUESTS_CA_BUNDLE to your organization's certificates"
-                ) from None
-            error = error.__cause__ or error.__context__
-
-    def _explain(self, error: Exception) -> str:
-        """Return what is wrong with the set-up of this machine; it never passes by itself."""
-        is_ours = str(urlsplit(self._url).hostname) in str(error)
-        is_bad_url = isinstance(error, requests.exceptions.InvalidURL) and not is_ours
-        if is_bad_url or "SOCKS" in str(error):
-            variable = "HTTPS_PROXY (or ALL_PROXY)"
-        elif "CA certificate" in str(error):
-            variable = next(name for name in _CA_VARIABLES if os.environ.get(name))
-        else:
-            return f"Not connecting to {self._url}: {in_one_line(error)}. Check api_url"
-        return f"Cannot connect: {error}. Check the environment variable {variable}"
+    def _explain(self, error: Exception) -> str | None:
+        """Return what is wrong with the set-up of this machine or URL; None if it may pass."""
+        text = in_one_line(error)
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return (
+                f"Not connecting to {self._url}: {text}. The API key was not sent. Check api_url, "
+                "or set REQUESTS_CA_BUNDLE to your organization's certificates"
+            )
+        if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
+            return None
+        is_ours = str(urlsplit(self._url).hostname) in text
+        if (isinstance(error, InvalidURL) and not is_ours) or "SOCKS" in text:
+            return f"Cannot use the proxy: {text}. Check the environment variable HTTPS_PROXY"
+        if "CA certificate" in text:
+            return f"{text}. Check the environment variable REQUESTS_CA_BUNDLE"
+        return f"Not connecting to {self._url}: {text}. Check api_url"
 
     def is_news(self, text: str, wait: float) -> bool:
         """Return whether to log a failure: not if an equal one was, and still waits.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pendulum
 from singer_sdk import typing as th
@@ -41,15 +40,10 @@ def _flag(name: str, description: str) -> th.Property[Any]:
 
 
 SETTINGS = th.PropertiesList(
-    _text(
-        "api_key",
-        "The key of an Account Owner: in Litmos, My profile & settings",
-        required=True,
-        secret=True,
-    ),
+    _text("api_key", "Key of an Account Owner (My profile & settings)", required=True, secret=True),
     _text(
         "start_date",
-        "Read rows that changed on or after this ISO date or date-time (UTC unless it names a zone)",
+        "Read rows that changed since this ISO date or date-time (UTC unless it names a zone)",
         required=True,
     ),
     _text(
@@ -94,6 +88,11 @@ SETTINGS = th.PropertiesList(
 ).to_dict()
 
 _PREFIX = "TAP_LITMOS_"
+_URL = re.compile(
+    r"(https://(?:[\w.-]+|\[[\da-f:]+\])|http://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]))"
+    r"(?::\d{1,5})?(?:/[\w.~/-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
 _OF_THE_SDK = {"loglevel"}
 
 
@@ -143,10 +142,11 @@ def warnings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[s
     known = schema["properties"]
     for name in config:
         if name not in known:
-            close = difflib.get_close_matches(name.lower(), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            yield f"Unknown setting {name:.50} ignored{hint}"
-    if config.get("api_url") and config.get("region"):
+            hint = [
+                f"; did you mean {n}?" for n in difflib.get_close_matches(name.lower(), known, 1)
+            ]
+            yield f"Unknown setting {name:.50} ignored{''.join(hint)}"
+    if {"api_url", "region"} <= config.keys():
         yield "Setting region ignored, as api_url is set"
 
 
@@ -159,21 +159,27 @@ def broken_rules(config: Mapping[str, Any]) -> Iterator[str]:
     key = config["api_key"]
     if not key.strip() or not key.isprintable() or not key.isascii():
         yield "'api_key' is blank or contains characters that no key has; copy it again"
-    for name in ("source", "api_url"):
-        if not config.get(name, "").isprintable():
-            yield f"'{name}' contains characters that cannot be printed; remove them"
     if config.get("rate_limit_file") == ":memory:":
-        yield "'rate_limit_file' is ':memory:', but must be the path of a file"
+        yield "'rate_limit_file' must be the path of a file"
     yield from _broken_by_dates(config)
+    if config.get("batch_config"):
+        yield from _broken_by_batches(config)
+    if config.get("faker_config") and find_spec("faker") is None:
+        yield "'faker_config' needs an extra: install tap-litmos[faker]"
+    if not _URL.fullmatch(config.get("api_url", REGIONS["us"])):
+        yield (
+            "'api_url' must be an https URL such as https://api.litmos.com/v1.svc, without user, "
+            "password, query or fragment. (http is for loopback only, as it would show the key)"
+        )
+
+
+def _broken_by_batches(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the SDK's batches would ignore, or do differently."""
     for name in ("stream_maps", "flattening_enabled"):
-        if config.get("batch_config") and config.get(name):
-            yield (
-                f"'batch_config' and '{name}' cannot be used together: batch files hold rows as "
-                "they were read. Remove one of them"
-            )
-    if "api_url" in config and (problem := _problem_of_url(config["api_url"])):
-        shown = re.sub(r"//.*@|[?#].*", "…", config["api_url"])  # which may hold the key
-        yield f"'api_url' is {shown!r}, but {problem}"
+        if config.get(name):
+            yield f"'batch_config' and '{name}' cannot be combined: batches hold rows as they were"
+    if config["batch_config"].get("encoding", {}).get("format") == "parquet":
+        yield "'batch_config.encoding.format' must be jsonl: parquet files would differ in types"
 
 
 def _broken_by_dates(config: Mapping[str, Any]) -> Iterator[str]:
@@ -195,25 +201,3 @@ def _broken_by_dates(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if start and end and end <= start:
         yield f"'end_date' is {config['end_date']!r}, but must be after start_date"
-
-
-def _problem_of_url(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "must be a valid URL"
-    if parts.scheme not in {"https", "http"} or not host:
-        return "must be a URL such as https://api.litmos.com/v1.svc"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "must have no user, password, query or fragment"
-    if parts.scheme == "http" and not _is_loopback(host):
-        return "must be https, as http would send the key in plain text"
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

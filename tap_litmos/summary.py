@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,10 @@ from tap_litmos.rows import (
     WITHOUT_KEY,
     Findings,
 )
-from tap_litmos.wording import aligned, pluralize
+from tap_litmos.wording import aligned
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
 
     from tap_litmos.readers import Job
 
@@ -34,21 +32,7 @@ _WARNINGS = {
 _COLUMNS = {"rows": ",", "windows": ",", "requests": ",", "seconds": ",.1f"}
 """The columns of the table, and how their figures are shown."""
 
-_COUNTED = {
-    "invalid_values": INVALID_VALUE,
-    "repairs": REPAIR,
-    "rows_without_key": WITHOUT_KEY,
-    "shared_keys": SHARED_KEY,
-}
-_NOTES = {
-    "retries": "retry",
-    "pages_reread": "reread page",
-    "invalid_values": "invalid value",
-    "repairs": "repair",
-    "rows_without_key": "skipped row",
-    "shared_keys": "row with the key of another",
-    "unknown_fields": "unknown field",
-}
+_NOTES = ("retries", "pages_reread", INVALID_VALUE, REPAIR, WITHOUT_KEY, SHARED_KEY)
 """What is noted below the table."""
 
 
@@ -76,24 +60,21 @@ class StreamStats:
     failure: str | None = None
     findings: Findings = field(default_factory=Findings)
 
-    def add(self, job: Job) -> Iterator[tuple[str, str]]:
-        """Add a window; yield the findings that are new."""
+    def add(self, job: Job) -> list[tuple[str, str]]:
+        """Add what a window cost; return the findings that are new."""
         pages = [reading.count for reading in job.readings]
         retries = sum(reading.retries for reading in job.readings)
-        self.windows += 1
         self.retries += retries
         self.requests += sum(pages) + retries
         self.pages_reread += sum(pages[1:])
-        for reading in job.readings:
-            yield from self.findings.update(reading.findings)
+        return [new for reading in job.readings for new in self.findings.update(reading.findings)]
 
     def figures(self) -> dict[str, Any]:
         """Return all figures, JSON-ready."""
-        figures = {name: getattr(self, name) for name in (*_COLUMNS, "retries", "pages_reread")}
-        counts = {name: self.findings.count(what) for name, what in _COUNTED.items()}
-        failure = {"failure": self.failure} if self.failure else {}
-        unknown = {"unknown_fields": len(self.unknown_fields)}
-        return figures | {"seconds": round(self.seconds, 3)} | counts | unknown | failure
+        names = (*_COLUMNS, "retries", "pages_reread")
+        figures = {name: round(getattr(self, name), 3) for name in names}
+        figures |= {what: self.findings.count(what) for what in _NOTES[2:]}
+        return figures | ({"failure": self.failure} if self.failure else {})
 
     @property
     def unknown_fields(self) -> list[str]:
@@ -112,7 +93,6 @@ class Summary:
         """
         self.streams: dict[str, StreamStats] = {}
         self._logger = logger
-        self._started = time.monotonic()
 
     def of(self, stream: str) -> StreamStats:
         """Return the figures of a stream, which begin at zero."""
@@ -132,22 +112,15 @@ class Summary:
     def problem(self) -> str:
         """Why the run is not a full success, in one line; empty if it is."""
         failed = {name: stats.failure for name, stats in self.streams.items() if stats.failure}
-        skipped = {
-            name: count
-            for name, stats in self.streams.items()
-            if (count := stats.findings.count(WITHOUT_KEY))
-        }
-        reasons = []
-        if len(failed) == 1:
-            reasons = [f"{name} failed: {failure}" for name, failure in failed.items()]
-        elif failed:
+        reasons = [f"{name} failed: {failure}" for name, failure in failed.items()]
+        if len(failed) > 1:
             reasons = [f"{', '.join(failed)} failed, each for the reason logged above"]
-        if skipped:
-            reasons.append(
-                f"{', '.join(skipped)}: skipped {pluralize(sum(skipped.values()), 'row')} "
-                "without primary key; their bookmarks do not move past these rows. Correct the "
-                "rows in Litmos"
-            )
+        reasons += [
+            f"{name}: skipped rows without primary key; its bookmark does not move past them. "
+            "Correct the rows in Litmos"
+            for name, stats in self.streams.items()
+            if stats.findings.count(WITHOUT_KEY)
+        ]
         return "; ".join(reasons)
 
     def close(self, slowdowns: int) -> None:
@@ -157,36 +130,28 @@ class Summary:
             slowdowns: How often the tap slowed down, as another program uses the key.
         """
         streams = {name: stats.figures() for name, stats in self.streams.items()}
-        names = (*_COLUMNS, *_NOTES)
-        totals = {n: round(sum(figures[n] for figures in streams.values()), 3) for n in names}
-        rows, requests = (
-            pluralize(totals["rows"], "row"),
-            pluralize(totals["requests"], "request"),
-        )
-        table = [["stream", *_COLUMNS]]
-        for stream, figures in {**streams, "total": totals}.items():
-            table.append([stream, *(f"{figures[name]:{_COLUMNS[name]}}" for name in _COLUMNS)])
-        notes = [
-            f"{stream}: {', '.join(parts)}"
-            for stream, figures in streams.items()
-            if (parts := [pluralize(figures[n], _NOTES[n]) for n in _NOTES if figures[n]])
+        totals = _totals(list(streams.values()))
+        table = [
+            [stream, *(f"{figures[name]:{shown}}" for name, shown in _COLUMNS.items())]
+            for stream, figures in {**streams, "total": totals}.items()
         ]
-        if slowdowns:
-            notes.append(f"Slowed down {pluralize(slowdowns, 'time')}")
+        notes = [f"{name}: {note}" for name in streams if (note := _note(streams[name]))]
         # All in one message, as each has a prefix.
-        self._logger.info(
-            "%s",
-            "\n".join([f"Read {rows} in {requests}", *aligned(table), *notes]),
-            extra={"run_summary": {"streams": streams, "totals": totals, "slowdowns": slowdowns}},
-        )
-        self._warn_of_unknown_fields()
-
-    def _warn_of_unknown_fields(self) -> None:
+        lines = ["What was read:", *aligned([["stream", *_COLUMNS], *table]), *notes]
+        record = {"streams": streams, "totals": totals, "slowdowns": slowdowns}
+        self._logger.info("%s", "\n".join(lines), extra={"run_summary": record})
         unknown = {name: stats.unknown_fields for name, stats in self.streams.items()}
-        if any(unknown.values()):
-            self._logger.warning(
-                "Fields that the tap does not know, kept in OtherFields if that is selected: %s",
-                "; ".join(
-                    f"{name}: {', '.join(unknown[name])}" for name in unknown if unknown[name]
-                ),
-            )
+        if named := [f"{name}: {', '.join(unknown[name])}" for name in unknown if unknown[name]]:
+            text = "Unknown fields, kept in OtherFields if that is selected: %s"
+            self._logger.warning(text, "; ".join(named))
+
+
+def _totals(streams: list[dict[str, Any]]) -> dict[str, Any]:
+    names = (*_COLUMNS, *_NOTES)
+    return {name: round(sum(figures[name] for figures in streams), 3) for name in names}
+
+
+def _note(figures: dict[str, Any]) -> str:
+    """Return what is out of the ordinary in a stream's figures."""
+    found = (f"{name.replace('_', ' ')} {figures[name]:,}" for name in _NOTES if figures[name])
+    return ", ".join(found)

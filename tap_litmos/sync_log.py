@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream
-from singer_sdk.streams._state import StreamStateManager
 from typing_extensions import override
 
 from tap_litmos.bodies import REPAIR
-from tap_litmos.rows import INVALID_VALUE, WITHOUT_KEY
+from tap_litmos.bookmark import Stateless
+from tap_litmos.rows import INVALID_VALUE
 from tap_litmos.streams import SYNC_LOG
+from tap_litmos.summary import StreamStats
 from tap_litmos.windows import WHOLE_LIST, format_moment
 
 if TYPE_CHECKING:
@@ -34,18 +35,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class _Stateless(StreamStateManager):
-    """Keeps no bookmark, and never asks for a STATE message."""
+class _Flushed(Stateless):
+    """Never asks for a STATE message: the SDK would write it before the rows it covers."""
 
-    is_flushed = property(lambda _: True, lambda *_: None)  # type: ignore[assignment]
-
-    @override
-    def increment_state(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing."""
-
-    @override
-    def write_starting_replication_value(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing."""
+    is_flushed = property(lambda _: True, lambda *_: None)
 
 
 class SyncLog(Stream):
@@ -68,8 +61,8 @@ class SyncLog(Stream):
 
     @property
     @override
-    def state_manager(self) -> StreamStateManager:
-        return _Stateless(tap_name=self.tap_name, stream_name=self.name, tap_state=self.tap_state)
+    def state_manager(self) -> Stateless:
+        return _Flushed(stream_name=self.name, tap_state=self.tap_state)
 
     def add(self, record: Record, endpoint: Endpoint) -> None:
         """Add a row of the window that is being written."""
@@ -83,10 +76,11 @@ class SyncLog(Stream):
 
     def finish(self, job: Job, *, is_whole: bool) -> None:
         """Finish the window: all its rows are written, except those without key."""
-        window, requested_at, readings = job.window, job.requested_at, job.readings
-        pages, retries = sum(r.count for r in readings), sum(r.retries for r in readings)
+        window, requested_at, stats = job.window, job.requested_at, StreamStats()
+        stats.add(job)
         complete_to = format_moment(window.complete_until(requested_at))
-        findings = [reading.findings for reading in readings]
+        # Every warehouse has MD5; it shows what is missing, and is no proof against forgery.
+        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
         self._waiting.append(
             {
                 "Stream": job.stream.name,
@@ -95,27 +89,16 @@ class SyncLog(Stream):
                 "CompleteTo": complete_to if is_whole else None,
                 "RequestedAt": format_moment(requested_at),
                 "Rows": len(self._hashes),
-                "Pages": pages,
-                "Requests": pages + retries,
-                "Retries": retries,
-                "PagesReread": pages - readings[0].count,
-                "RowsWithoutKey": sum(found.count(WITHOUT_KEY) for found in findings),
-                "InvalidValues": sum(
-                    found.count(INVALID_VALUE) + found.count(REPAIR) for found in findings
-                ),
-                "Digest": self._digest(),
+                "Pages": stats.requests - stats.retries,
+                "Requests": stats.requests,
+                "Retries": stats.retries,
+                "PagesReread": stats.pages_reread,
+                "RowsWithoutKey": job.rows_without_key,
+                "InvalidValues": sum(map(stats.findings.count, (INVALID_VALUE, REPAIR))),
+                "Digest": hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest(),
             }
         )
         self._hashes.clear()
-
-    def _digest(self) -> str:
-        """Return the MD5 of the sorted hashes of all rows, as 32 hexadecimal digits.
-
-        The hashes are hexadecimal digits too, without anything in between. Every warehouse has
-        MD5; it shows what is missing, and is no proof against forgery.
-        """
-        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
-        return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
 
     def flush(self) -> None:
         """Write the rows of all windows that are finished."""

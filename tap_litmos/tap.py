@@ -10,7 +10,7 @@ import signal
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 from singer_sdk import Tap
@@ -26,7 +26,7 @@ from tap_litmos.bookmark import bookmarks_in
 from tap_litmos.client import ListingStream, LitmosStream
 from tap_litmos.errors import RunFailedError
 from tap_litmos.output import Writer
-from tap_litmos.progress import Progress
+from tap_litmos.progress import log_progress
 from tap_litmos.rate import RateLimit
 from tap_litmos.readers import Readers
 from tap_litmos.redact import hide_key
@@ -119,9 +119,7 @@ class TapLitmos(Tap):
     @property
     def sync_log(self) -> SyncLog:
         """The stream of what was read."""
-        log = self.streams[SYNC_LOG.stream]
-        assert isinstance(log, SyncLog)
-        return log
+        return cast("SyncLog", self.streams[SYNC_LOG.stream])
 
     # State and catalog
 
@@ -139,14 +137,15 @@ class TapLitmos(Tap):
         if catalog is not None:
             if unknown := sorted(catalog.keys() - self.streams.keys()):
                 self.logger.warning("Unknown streams in the catalog ignored: %.200s", unknown)
-            for stream in self.streams.values():
-                if isinstance(stream, ListingStream) and catalog.get_stream(stream.name) is None:
-                    stream.selected = True  # a catalog from before `detect_deletes` was set
-                    catalog.add_stream(stream._singer_catalog_entry)  # noqa: SLF001
+            for name, entry in Catalog.from_dict(self.catalog_dict).items():
+                stream = self.streams[name]
+                if isinstance(stream, ListingStream) and name not in catalog:
+                    # A catalog from before `detect_deletes` was set.
+                    entry.metadata.root.selected = stream.selected = True
+                    catalog.add_stream(entry)
         super().setup_mapper()
-        for name, stream in self.streams.items():
-            stream_maps = self.mapper.stream_maps.get(name)  # None if the catalog lacks it
-            if stream_maps and all(isinstance(m, RemoveRecordTransform) for m in stream_maps):
+        for stream in self.litmos_streams:
+            if all(isinstance(target, RemoveRecordTransform) for target in stream.stream_maps):
                 stream.selected = False  # its rows would be dropped, and its bookmark move
 
     # The sync
@@ -166,31 +165,23 @@ class TapLitmos(Tap):
             pluralize(self.config["requests_per_minute"], "request"),
         )
         try:
-            with Progress(self):
+            with log_progress(self):
                 super().sync_all()
         finally:
             for stream in self.litmos_streams:
                 self.readers.drop(stream)
         self.message_writer.flush()  # type: ignore[attr-defined]
+        verdict = "Sync incomplete"
         if self.is_interactive:
-            self._judge_test()
-            return
-        self.summary.close(self.session.rate.slowdowns)
+            failed = [stats for stats in self.summary.streams.values() if stats.failure]
+            count = len(self.litmos_streams)
+            verdict = f"{count - len(failed)} of {pluralize(count, 'endpoint')} answer"
+        else:
+            self.summary.close(self.session.rate.slowdowns)
         if problem := self.summary.problem:
-            raise RunFailedError(f"Sync incomplete: {problem}")
-
-    def _judge_test(self) -> None:
-        """Log whether all endpoints answer.
-
-        Raises:
-            RunFailedError: If one does not.
-        """
-        count = len(self.litmos_streams)
-        failed = sum(bool(stats.failure) for stats in self.summary.streams.values())
-        verdict = f"{count - failed} of {pluralize(count, 'endpoint')} answer"
-        if failed:
-            raise RunFailedError(f"{verdict}; not ready to sync: {self.summary.problem}")
-        self.logger.info("%s; ready to sync", verdict)
+            raise RunFailedError(f"{verdict}: {problem}")
+        if self.is_interactive:
+            self.logger.info("%s; ready to sync", verdict)
 
     def stream_failed(self, stream: LitmosStream, failure: str) -> None:
         """Record that a stream failed; the others go on.
@@ -225,10 +216,13 @@ class TapLitmos(Tap):
                 param.type = _JSONFile()
             param.is_eager = param.is_eager or param.name == "catalog"  # `--test` needs it
         text = "Check with at most 150 requests whether the account behaves as the tap assumes."
-        check = click.Option(
-            ["--check"], is_flag=True, help=text, callback=cls.cb_check, expose_value=False
-        )
-        command.params.append(check)
+        check: Any = {
+            "is_flag": True,
+            "expose_value": False,
+            "callback": cls.cb_check,
+            "help": text,
+        }
+        command.params.append(click.Option(["--check"], **check))
         return command
 
     @classmethod
@@ -252,11 +246,9 @@ class TapLitmos(Tap):
         if value != CliTestOptionValue.All.value:
             super().cb_test(ctx, param, value)
             return
-        catalog: IO[str] | None = ctx.params.get("catalog")
-        tap = cls(
-            config=ctx.params["config"].config,
-            catalog=None if catalog is None else json.loads(catalog.read()),
-        )
+        catalog = ctx.params.get("catalog")
+        loaded = json.loads(catalog.read()) if catalog else None
+        tap = cls(config=ctx.params["config"].config, catalog=loaded)
         tap.is_interactive = True
         for stream in tap.litmos_streams:
             stream.ABORT_AT_RECORD_COUNT = 1
@@ -275,7 +267,7 @@ class TapLitmos(Tap):
         ctx.exit(run_check(tap))
 
 
-class _JSONFile(click.ParamType):
+class _JSONFile(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A JSON file; the SDK reads its text."""
 
     name = "filename"

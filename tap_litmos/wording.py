@@ -1,4 +1,4 @@
-"""How messages are worded: numbers, tables and durations."""
+"""How messages are worded: numbers and tables."""
 
 from __future__ import annotations
 
@@ -31,11 +31,3 @@ def aligned(table: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
         ).rstrip()
         for row in table
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return a span of time, rounded: `less than a minute`, `5 min`, `1 h 20 min`."""
-    if seconds < 60:  # noqa: PLR2004
-        return "less than a minute"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
