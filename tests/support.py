@@ -58,12 +58,12 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| \S+ +\| .*
 """A line of the log: a date, a time, a level, a logger, and text."""
 
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
-ACCOUNT = "Read "
+ACCOUNT = "What was read:"
 INVALID_KEY = "the API key is not valid, or the account is not enabled for the API"
 KEEPS_FAILING = "keeps failing: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
-NOT_READY = " of 17 endpoints answer; not ready to sync: "
+NOT_READY = " of 17 endpoints answer: "
 RETRYING = "; trying again in "
 WITHOUT_KEY = "without primary key"
 

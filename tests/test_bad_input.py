@@ -73,8 +73,6 @@ WITHOUT_BOOKMARK = {
     "an empty file": "",
     "no bookmarks": {"bookmarks": {}},
     "an empty one": {"bookmarks": {"users": {}}},
-    "one that is null": {"bookmarks": {"users": None}},
-    "one that is text": {"bookmarks": {"users": "2026-01-01"}},
     "partitions": {"bookmarks": {"users": {"partitions": [{"context": {"id": 1}, **GOOD}]}}},
     "progress markers": {"bookmarks": {"users": {"progress_markers": GOOD}}},
     "another tap's": {"bookmarks": {"issues": {"replication_key_value": in_days(-1)}}},
@@ -134,6 +132,8 @@ def test_a_state_with_some_streams_of_others_is_followed_for_those_that_are_know
 NO_STATES = {
     "a list of bookmarks": {"bookmarks": []},
     "null": {"bookmarks": None},
+    "a bookmark that is null": {"bookmarks": {"users": None}},
+    "a bookmark that is text": {"bookmarks": {"users": "2026-01-01"}},
     "bookmarks at the top": {"users": {"replication_key_value": in_days(-1)}},
     "a list": "[]",
     "a text": '"x"',

@@ -199,7 +199,7 @@ def test_a_redirect_that_leads_nowhere_ends_its_stream(location: str, org: Organ
     assert done.rows("courses") == truth(org, "courses")
 
 
-@pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE"])
 def test_only_a_certificate_that_somebody_vouches_for_is_accepted(
     variable: str | None, stranger: Stranger, tmp_path: Path
 ) -> None:
@@ -209,7 +209,7 @@ def test_only_a_certificate_that_somebody_vouches_for_is_accepted(
     authority.issue_cert("127.0.0.1").configure_cert(context)
     stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
     url = f"https://127.0.0.1:{stranger.server_port}/v1.svc"
-    inherited = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    inherited = {"REQUESTS_CA_BUNDLE": ""}
     done = run({"api_url": url}, inherited | ({variable: str(bundle)} if variable else {}))
     assert done.status == (0 if variable else 1)
     if variable is None:
