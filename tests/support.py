@@ -48,8 +48,8 @@ DEFAULT_STREAMS = sorted(
 )
 """The streams that a sync without catalog reads."""
 
-NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
-"""What the end of a run notes about a stream, by the first words."""
+NOTES = ("retries", "pages_reread", "invalid_values", "repairs", "rows_without_key")
+"""What the end of a run may note about a stream."""
 
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
@@ -140,16 +140,16 @@ class Run:
     def stats(self, stream: str) -> dict[str, str]:
         """Return a stream's line of the table at the end of the run, and what it notes.
 
-        What is noted is there by its first word, such as `retries`, and "0" if it is not noted.
+        What is noted is there by its name, such as `retries`, and "0" if it is not noted.
         """
         lines = self.log.splitlines()
         [heading] = [line for line in lines if line.startswith("stream ")]
         [line] = [line for line in lines if line.split()[:1] == [stream]]
         stats = dict(zip(heading.split(), line.split(), strict=True))
-        notes = next((line for line in lines if re.match(rf"{stream}: [0-9]", line)), "")
-        plural = notes.replace("retry", "retries").replace("repair,", "repairs,")
-        found = re.findall(r"([0-9,]+) ([a-z]+)", re.sub("repair$", "repairs", plural))
-        return dict.fromkeys(NOTES, "0") | {word: number for number, word in found} | stats
+        notes = next((line for line in lines if line.startswith(f"{stream}: ")), "")
+        found = re.findall(r"(\w[a-z ]*) ([0-9,]+)", notes.partition(": ")[2])
+        named = {words.replace(" ", "_"): number.strip(",") for words, number in found}
+        return dict.fromkeys(NOTES, "0") | named | stats
 
     def bookmark(self, stream: str) -> datetime:
         """Return the bookmark of a stream in the last STATE message."""
@@ -416,9 +416,7 @@ def truth(org: Organisation, stream: str, *, all_fields: bool = False) -> dict[K
     return fold(stream, rows)
 
 
-def canonical(
-    endpoint: Endpoint, values: Mapping[str, Any], *, all_fields: bool = False
-) -> Record:
+def canonical(endpoint: Endpoint, values: Mapping[str, Any], *, all_fields: bool = False) -> Record:
     """Return a row of the sandbox in the form that records have."""
     row: Record = {}
     for each in endpoint.fields:
