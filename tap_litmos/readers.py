@@ -156,7 +156,7 @@ class Readers:
                     self._changed.wait()
                 self._begin(job)
             try:
-                rows = job.stream.read_window(job)
+                rows = islice(job.stream.read_window(job), job.stream.ABORT_AT_RECORD_COUNT)
                 while (chunk := self._next_chunk(rows)) and not job.is_dropped:
                     job.queue.put(chunk)
             except BaseException as error:  # noqa: BLE001 - `rows` raises it again
