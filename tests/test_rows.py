@@ -270,6 +270,13 @@ def test_an_empty_root_is_a_page_without_rows(body: bytes) -> None:
     assert read("teams", body)[0] == []
 
 
+@pytest.mark.parametrize("stream", ENDPOINT)
+def test_a_page_of_any_stream_may_be_empty(stream: str) -> None:
+    root = page(stream).partition(b">")[0] + b"/>"
+    for body in (root, page(stream)):
+        assert read(stream, body)[0] == []
+
+
 def test_white_space_between_elements_does_not_matter() -> None:
     """A coming release of xmltodict gives it as text."""
     indented = "\n  <Id>a</Id>\n  <Name> b </Name>\n  <Hat>\n    <Size>L</Size>\n  </Hat>\n"
