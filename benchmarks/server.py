@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PATTERNS = 1000
 
 _ID = re.compile(rb"(?<=<I[dD]>)[^<]*")
+_DATE = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+")
 
 
 def varied(since: str) -> int:
@@ -48,17 +49,17 @@ class _Rows:
                 rows, _, tail = rows.rpartition(end)
                 self._ends = head, tail
                 for row in rows.split(end + begin):
-                    before, after = _ID.split(row, maxsplit=1)
+                    before, after = _ID.split(_DATE.sub(b"%DATE%", row), maxsplit=1)
                     self._pieces.append((begin + before, after + end))
 
-    def page(self, first: int, end: int) -> bytes:
-        """Return the page of the rows from one number up to another."""
+    def page(self, first: int, end: int, date: bytes) -> bytes:
+        """Return the page of the rows from one number up to another, all of one date."""
         (head, tail), count = self._ends, len(self._pieces)
         parts = [head]
         for number in range(first, end):
             before, after = self._pieces[number % count]
             parts += (before, b"%012d" % number, after)
-        return b"".join((*parts, tail))
+        return b"".join((*parts, tail)).replace(b"%DATE%", date)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _serve(pipe: Connection, rows: int | None, latency: float) -> None:
         total = varied(query["since"]) if rows is None else rows
         start = min(int(query["start"]), total)
         end = min(start + int(query["limit"]), total)
-        return 200, {}, streams[incoming.stream].page(start, end)
+        date = f"{query['since'][:10]}T12:00:00.000".encode()
+        return 200, {}, streams[incoming.stream].page(start, end, date)
 
     told = 0
     with Sandbox(org, latency=latency, on_request=answer) as box:

@@ -30,7 +30,10 @@ _MAX_CHUNKS = 2
 """How many times as many rows wait in the queue of a window."""
 
 _MAX_AHEAD = 4
-"""How many more windows than threads are begun before their turn."""
+"""How many more windows than threads may be begun before their turn, however many rows wait."""
+
+_MAX_ROWS_WAITING = 5000
+"""If fewer rows wait to be written, more windows are begun."""
 
 
 class Job:
@@ -82,7 +85,7 @@ class Readers:
         self._concurrency = concurrency
         self._slots = threading.Semaphore(concurrency)  # a reader that waits for room has none
         self._answering: set[LitmosStream] = set()
-        self._begun = 0
+        self._begun = self._rows_waiting = 0
         self._changed = threading.Condition()
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"reader {number}")
@@ -115,6 +118,7 @@ class Readers:
                 yield from job.stream.read_window(job)
         else:
             while rows := job.queue.get():
+                self._count(-len(rows))
                 yield from rows
         if job.error is not None:
             raise job.error
@@ -134,7 +138,13 @@ class Readers:
         for job in jobs:
             with suppress(Empty):
                 while True:
-                    job.queue.get_nowait()  # so that its thread does not wait for room
+                    self._count(-len(job.queue.get_nowait()))  # makes room for its thread
+
+    def _count(self, rows: int) -> None:
+        """Count rows that begin to wait, or that no longer do."""
+        with self._changed:
+            self._rows_waiting += rows
+            self._changed.notify_all()
 
     def _begin(self, job: Job) -> None:
         job.is_begun = True
@@ -158,6 +168,7 @@ class Readers:
             try:
                 rows = islice(job.stream.read_window(job), job.stream.ABORT_AT_RECORD_COUNT)
                 while (chunk := self._next_chunk(rows)) and not job.is_dropped:
+                    self._count(len(chunk))
                     job.queue.put(chunk)
             except BaseException as error:  # noqa: BLE001 - `rows` raises it again
                 job.error = error
@@ -171,7 +182,8 @@ class Readers:
 
     def _next_due(self) -> Job | None:
         """Return the next window to begin, None if there is none now."""
-        if self._begun >= self._concurrency + _MAX_AHEAD:
+        is_far_ahead = self._begun >= self._concurrency + _MAX_AHEAD
+        if is_far_ahead and self._rows_waiting >= _MAX_ROWS_WAITING:
             return None
         due = (self._next_of(stream, jobs) for stream, jobs in self._jobs.items())
         return next(filter(None, due), None)

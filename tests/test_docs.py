@@ -145,8 +145,15 @@ def test_the_picture_of_windows_is_what_the_tap_does() -> None:
 
 def test_the_first_screens_say_what_it_is_how_to_try_it_and_how_to_run_it() -> None:
     first = README.partition("## Which")[0]
-    for each in ("17\nendpoints", "make demo", "TAP_LITMOS_API_KEY", "meltano run tap-litmos"):
-        assert each in first
+    for text in (
+        "**Status: version 0.1.0",
+        "make demo",
+        "make test",
+        "TAP_LITMOS_API_KEY",
+        "tap-litmos --check > check.json",
+        "meltano run tap-litmos",
+    ):
+        assert text in first
     assert len(first.splitlines()) < 95
 
 

@@ -110,11 +110,11 @@ def test_the_readme_syncs_and_resumes(folder: Folder, long_box: Sandbox) -> None
     folder.ok("\n".join(commands), **variables)
     before = len(long_box.requests)
     assert before == len(DEFAULT_STREAMS)
-    first, second = block(README, "> newer.json", "sh").splitlines()
-    folder.ok(first, **variables)
+    daily = block(README, "touch state.json", "sh")
+    folder.ok(daily, **variables)
     check_all(folder, long_box)
     before = len(long_box.requests)
-    folder.ok(second, **variables)
+    folder.ok(daily, **variables)
     assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
 
 
