@@ -149,6 +149,7 @@ class LitmosStream(RESTStream[int]):
             for key in self.endpoint.key_fields:
                 properties[key] = Schema.from_dict(self.schema["properties"][key])
                 entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC
+            entry.stream = self.name
             entry.key_properties = self.endpoint.primary_key
             entry.replication_key = self.endpoint.replication_key
         super().apply_catalog(catalog)
@@ -336,7 +337,8 @@ class LitmosStream(RESTStream[int]):
             patience = PATIENCE if self.requests_session.has_answered else PATIENCE_UNREACHED
             if self._litmos.is_interactive:
                 patience = PATIENCE_INTERACTIVE
-            if tries and trying > patience * minute:
+            # Two time-outs may take longer than that; the third page is smaller.
+            if tries > self.requests_session.has_answered and trying > patience * minute:
                 return
             wait = _retry_after(error)
             if wait is None:
@@ -350,7 +352,8 @@ class LitmosStream(RESTStream[int]):
         error, request, wait = details["exception"], details["args"][0], details["wait"]
         status = getattr(getattr(error, "response", None), "status_code", None)
         reading, session = self._reading, self.requests_session
-        is_too_large = isinstance(error, requests.ReadTimeout) or status in _TOO_LARGE
+        is_timeout = isinstance(error, requests.ReadTimeout) and session.has_answered
+        is_too_large = is_timeout or status in _TOO_LARGE
         had_shrunk = self._page_sizes.has_shrunk
         if reading.failed(is_timeout=is_too_large):
             request.url = re.sub(r"\blimit=\d+", f"limit={reading.limit}", request.url)

@@ -40,9 +40,14 @@ def in_one_line(error: BaseException) -> str:
     if isinstance(error, requests.Timeout):
         return "no complete response within the time limit (request_timeout)"
     is_connection = isinstance(error, requests.RequestException)
-    while isinstance(error, requests.RequestException | HTTPError) and (
-        cause := error.__cause__ or error.__context__
-    ):
+    place = "proxy" if isinstance(error, requests.exceptions.ProxyError) else "connection"
+    while isinstance(error, requests.RequestException | HTTPError) and (cause := _cause(error)):
         error = cause
     text = " ".join(str(error).split())[:300]
-    return f"the connection failed ({type(error).__name__}: {text})" if is_connection else text
+    return f"the {place} failed ({type(error).__name__}: {text})" if is_connection else text
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    # `backoff` gives the last error a context that says nothing, so its arguments come first.
+    inner = next((arg for arg in error.args if isinstance(arg, Exception)), None)
+    return inner or error.__cause__ or error.__context__

@@ -47,6 +47,9 @@ MIN_LIMIT = 25
 PAGES_TO_BRING_ROWS = 20
 """After so many pages at least half of the rows must be different ones."""
 
+MAX_PAGES = 20_000
+"""How many pages a window may have; a service could send new rows for ever."""
+
 
 class Keys:
     """The different keys that came, with the newest date of each.
@@ -261,6 +264,9 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self.is_exact &= repeated == asked
         self._has_more |= new > 0
         self.sizes.is_capped |= self._was_short and new > OVERLAP
+        if self.count >= MAX_PAGES:
+            text = "pages are not the end of the window. Set window_days to less"
+            raise FatalAPIError(f"{MAX_PAGES:,} {text}")
         if self.count % PAGES_TO_BRING_ROWS == 0 and self.total > 2 * len(self.keys):
             raise FatalAPIError("the service keeps sending pages, but almost no new rows")
 

@@ -166,7 +166,7 @@ class Readers:
                     self._changed.wait()
                 self._begin(job)
             try:
-                rows = job.stream.read_window(job)
+                rows = islice(job.stream.read_window(job), job.stream.ABORT_AT_RECORD_COUNT)
                 while (chunk := self._next_chunk(rows)) and not job.is_dropped:
                     self._count(len(chunk))
                     job.queue.put(chunk)

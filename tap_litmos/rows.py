@@ -271,6 +271,8 @@ class RowReader:
         for name in [*self._names[:-1], ""]:
             inner = document if isinstance(document, dict) else {"#text": document}
             found = "|".join(key for key in inner if key[0] != "@" or key[-3:] == "nil")
+            if not found:
+                return
             if found.lower() != name:
                 raise BadBodyError(f"the response has {document!s:.50} instead of rows")
             document = inner.get(found)

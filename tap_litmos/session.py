@@ -8,11 +8,12 @@ import time
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pendulum
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidProxyURL
+from requests.exceptions import InvalidURL
 from typing_extensions import override
 from urllib3.exceptions import LocationParseError
 
@@ -54,7 +55,7 @@ class LitmosSession(requests.Session):
         self.silent_since: float | None = None
         self.stream = True  # the streams read bodies up to a bound
         # On loopback, which is plain http, no proxy may come between: it would read the key.
-        self.trust_env = url.startswith("https")
+        self.trust_env = url.lower().startswith("https")
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True  # `send` ignores it
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
@@ -82,6 +83,10 @@ class LitmosSession(requests.Session):
         vars(response)["requested_at"] = min(sent_at, server_time)
         return response
 
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: redirects are refused, and requests would fail on a malformed one."""
+
     def _explain(self, error: Exception) -> str | None:
         """Return what is wrong with the set-up of this machine or URL; None if it may pass."""
         text = in_one_line(error)
@@ -92,7 +97,8 @@ class LitmosSession(requests.Session):
             )
         if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
             return None
-        if isinstance(error, InvalidProxyURL) or "SOCKS" in text:
+        is_ours = str(urlsplit(self._url).hostname) in text
+        if (isinstance(error, InvalidURL) and not is_ours) or "SOCKS" in text:
             return f"Cannot use the proxy: {text}. Check the environment variable HTTPS_PROXY"
         if "CA certificate" in text:
             return f"{text}. Check the environment variable REQUESTS_CA_BUNDLE"

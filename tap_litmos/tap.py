@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
@@ -163,8 +164,12 @@ class TapLitmos(Tap):
             pluralize(len(self.litmos_streams), "stream"),
             pluralize(self.config["requests_per_minute"], "request"),
         )
-        with log_progress(self):
-            super().sync_all()
+        try:
+            with log_progress(self):
+                super().sync_all()
+        finally:
+            for stream in self.litmos_streams:
+                self.readers.drop(stream)
         self.message_writer.flush()  # type: ignore[attr-defined]
         verdict = "Sync incomplete"
         if self.is_interactive:
@@ -184,6 +189,7 @@ class TapLitmos(Tap):
         Raises:
             RunFailedError: If a second one fails before the host has answered at all.
         """
+        failure = failure.replace(self.config["api_key"], "***")  # a field of structured logs
         self.summary.of(stream.name).failure = failure
         failures = [stats for stats in self.summary.streams.values() if stats.failure]
         if len(failures) > 1 and not self.session.has_answered:
@@ -281,6 +287,8 @@ def _read_json(path: str, option: str) -> dict[str, Any]:
     Raises:
         RunFailedError: If there is none.
     """
+    if path.lstrip().startswith("{"):  # it may hold the key
+        raise RunFailedError(f"{option} takes the path of a file, not its content")
     try:
         data = Path(path).read_bytes()
         text = data.decode(json.detect_encoding(data)).strip()
@@ -295,4 +303,9 @@ def _read_json(path: str, option: str) -> dict[str, Any]:
         raise RunFailedError(f"Cannot read {option} {path}: {error}") from None
     if not isinstance(content, dict):
         raise RunFailedError(f"{option} {path} is not a JSON object")
+    if option == "--catalog":
+        with suppress(KeyError, TypeError, AttributeError):
+            if Catalog.from_dict(content):
+                return content
+        raise RunFailedError(f"{path} is not a catalog; --discover prints one")
     return content

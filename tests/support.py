@@ -48,8 +48,8 @@ DEFAULT_STREAMS = sorted(
 )
 """The streams that a sync without catalog reads."""
 
-NOTES = ("retries", "reread", "invalid", "repairs", "skipped", "unknown")
-"""What the end of a run notes about a stream, by the first words."""
+NOTES = ("retries", "pages_reread", "invalid_values", "repairs", "rows_without_key")
+"""What the end of a run may note about a stream."""
 
 AFTERNOON = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 """A moment far from midnight, for tests that count days."""
@@ -58,13 +58,13 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ +\| (?P<level>[A-Z]+) +\| \S+ +\| .*
 """A line of the log: a date, a time, a level, a logger, and text."""
 
 # What the tap says, where several tests look for it; `errors.py` has all that ends a run.
-ACCOUNT = "Read "
+ACCOUNT = "What was read:"
 INVALID_KEY = "the API key is not valid, or the account is not enabled for the API"
-KEEPS_FAILING = "keeps failing after 5 minutes of trying: "
+KEEPS_FAILING = "keeps failing: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
-NOT_READY = f" of {len(DEFAULT_STREAMS)} endpoints answer; not ready to sync: "
-RETRYING = "Litmos returned 500 Internal Server Error; retrying in "
+NOT_READY = f" of {len(DEFAULT_STREAMS)} endpoints answer: "
+RETRYING = "; trying again in "
 WITHOUT_KEY = "without primary key"
 
 UNLIMITED = 1_000_000
@@ -140,16 +140,16 @@ class Run:
     def stats(self, stream: str) -> dict[str, str]:
         """Return a stream's line of the table at the end of the run, and what it notes.
 
-        What is noted is there by its first word, such as `retries`, and "0" if it is not noted.
+        What is noted is there by its name, such as `retries`, and "0" if it is not noted.
         """
         lines = self.log.splitlines()
         [heading] = [line for line in lines if line.startswith("stream ")]
         [line] = [line for line in lines if line.split()[:1] == [stream]]
         stats = dict(zip(heading.split(), line.split(), strict=True))
-        notes = next((line for line in lines if re.match(rf"{stream}: [0-9]", line)), "")
-        plural = notes.replace("retry", "retries").replace("repair,", "repairs,")
-        found = re.findall(r"([0-9,]+) ([a-z]+)", re.sub("repair$", "repairs", plural))
-        return dict.fromkeys(NOTES, "0") | {word: number for number, word in found} | stats
+        notes = next((line for line in lines if line.startswith(f"{stream}: ")), "")
+        found = re.findall(r"(\w[a-z ]*) ([0-9,]+)", notes.partition(": ")[2])
+        named = {words.replace(" ", "_"): number.strip(",") for words, number in found}
+        return dict.fromkeys(NOTES, "0") | named | stats
 
     def bookmark(self, stream: str) -> datetime:
         """Return the bookmark of a stream in the last STATE message."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     Record,
@@ -23,12 +24,12 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support import Run
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 
 def settings(box: Sandbox, folder: Path, **more: Any) -> dict[str, Any]:

@@ -2,79 +2,42 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from errors import ENDLESS
 from strange import FAULT_KINDS
 from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
-    ENDPOINT,
     RETRYING,
     catalog_of,
-    command_with_minute,
     config_for,
     days_ago,
+    org_with_teams,
     page,
-    run_process,
     run_tap,
     truth,
 )
-from tap_litmos.patience import Tries
 
-from tap_litmos.errors import TransientError
-from tap_litmos.sandbox import Incoming, Organisation
+from tap_litmos import paginator
+from tap_litmos.sandbox import Answer, Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Answer = tuple[int, dict[str, str], bytes]
+    Hook = Callable[[Incoming], Any]
 
 
-FEW = ("courses", "module_results", "users")
-
-
-@pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_a_quarter_of_all_requests_may_fail_in_one_way(kind: str, org: Organisation) -> None:
-    # A date in Retry-After, and a time-out, mean a second, however short the minute.
-    minute = 2.0 if kind in {"timeout", "429"} else 1.0
-    streams = FEW if kind in {"timeout", "429"} else DEFAULT_STREAMS
-    with Sandbox(org, faults=0.25, fault_kinds=(kind,), timeout_hold=1.5, retry_after=0) as box:
-        patience = 1 if kind == "timeout" else 60
-        config = config_for(box, request_timeout=patience, window_days=5)
-        run = run_tap(config=config, catalog=catalog_of(*streams), minute=minute)
-    assert run.status == 0
-    assert not run.errors
-    for stream in streams:
-        assert run.rows(stream) == truth(org, stream)
-    failed = sum(each.fault is not None for each in box.requests)
-    assert failed >= 3
-    assert sum(int(run.stats(stream)["retries"]) for stream in streams) == failed
-
-
-def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
-    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0) as box:
-        run = run_process(
-            config=config_for(box, request_timeout=1, window_days=2),
-            command=command_with_minute(2.0),
-        )
-    assert run.status == 0
-    assert not run.errors
-    for stream in DEFAULT_STREAMS:
-        assert run.rows(stream) == truth(org, stream)
-    assert {each.fault for each in box.requests} >= set(FAULT_KINDS)
-
-
-def failing(times: int, answer: Answer | str) -> Callable[[Incoming], Answer | str | None]:
-    """Return a hook that lets the first tries of each page fail."""
+def failing(times: int, answer: Any) -> Hook:
+    """Return a hook that fails the first tries of each page."""
     tries: Counter[str] = Counter()
 
-    def hook(incoming: Incoming) -> Answer | str | None:
+    def hook(incoming: Incoming) -> Any:
         asked = str(sorted(incoming.query.items()))
         tries[asked] += 1
         return answer if tries[asked] <= times else None
@@ -82,8 +45,8 @@ def failing(times: int, answer: Answer | str) -> Callable[[Incoming], Answer | s
     return hook
 
 
-def one_stream(box: Sandbox, days: int = 2) -> dict[str, object]:
-    return config_for(box, start_date=days_ago(days), max_concurrent_requests=1)
+def one_window(box: Sandbox) -> dict[str, Any]:
+    return config_for(box, start_date=days_ago(2), max_concurrent_requests=1)
 
 
 def gaps(box: Sandbox) -> list[float]:
@@ -91,152 +54,194 @@ def gaps(box: Sandbox) -> list[float]:
     return [after.time - before.time for before, after in pairwise(box.requests)]
 
 
-@pytest.mark.parametrize("status", [100, 102, 103])
-def test_the_answer_follows_those_that_only_inform(status: int, org: Organisation) -> None:
-    """Each sends its answer behind another head, which the next request must not find."""
-
-    def inform(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
-        rows = page("users", f"<Id>{incoming.number}</Id>")
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(rows)}\r\n\r\n"
-        return status, {"Link": "</x>; rel=preload"}, head.encode() + rows
-
-    with Sandbox(org, on_request=inform) as box:
-        run = run_tap(config=one_stream(box, days=20), catalog=catalog_of("users"))
-        asked = len(box.requests)
+def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
+    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0) as box:
+        config = config_for(box, request_timeout=1, window_days=2, max_concurrent_requests=12)
+        run = run_tap(config=config, minute=0.5)
     assert run.status == 0
-    ids = [row["Id"] for row in run.records("users")]
-    assert ids == [str(number + 1) for number in range(asked)]
+    assert not run.errors
+    for stream in DEFAULT_STREAMS:
+        assert run.rows(stream) == truth(org, stream)
+    assert {seen.fault for seen in box.requests} >= set(FAULT_KINDS)
+    failed = sum(seen.fault is not None for seen in box.requests)
+    retries = (run.stats(stream)["retries"] for stream in DEFAULT_STREAMS)
+    assert sum(map(int, retries)) == failed
 
 
-def test_the_first_wait_is_a_second_or_two(org: Organisation) -> None:
-    with Sandbox(org, on_request=failing(1, "500")) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"))
-    assert run.status == 0
-    [warning] = run.warnings
-    assert RETRYING in warning
-    assert warning.endswith(("in 1 s", "in 2 s"))
-    assert gaps(box)[0] >= 1
+# Waiting
 
 
-def test_waits_grow_up_to_a_minute_and_last_five_in_all(org: Organisation) -> None:
-    with Sandbox(org, refuse={ENDPOINT["users"].path: 500}) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.3)
+def test_waits_double_up_to_half_a_minute_and_last_five_minutes(org: Organisation) -> None:
+    minute, refused = 0.3, (500, {}, b"")
+    with Sandbox(org, on_request=lambda _: refused) as box:
+        run = run_tap(config=one_window(box), catalog=catalog_of("users"), minute=minute)
     assert run.status == 1
     waits = gaps(box)
-    second = 0.3 / 60
-    assert sum(waits) >= 5 * 0.3
+    assert sum(waits) >= 5 * minute
     for number, wait in enumerate(waits):
-        assert wait >= min(second * 2**number, 0.3 / 2)
-    assert f"in {0.3 / 60:.0f} s" in run.warnings[0]
+        assert wait >= min(minute / 60 * 2**number, minute / 2)
+    assert 8 < len(waits) < 20
 
 
-def test_waits_double_up_to_a_minute() -> None:
-    tries = Tries(60)
-    for number in range(12):
-        tries.begin()
-        wait = tries.wait_after(TransientError("refused", 500))
-        assert 1 <= wait / min(2**number, 30) <= 2
+def test_a_host_that_was_never_reached_is_tried_for_one_minute(org: Organisation) -> None:
+    with Sandbox(org) as box:
+        config = one_window(box)
+    run = run_tap(config=config, catalog=catalog_of("users"), minute=0.05)
+    assert run.status == 1
+    assert len([line for line in run.warnings if RETRYING in line]) < 8
 
 
-@pytest.mark.parametrize("status", [429, 503, 500])
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_followed(form: str, status: int, org: Organisation) -> None:
-    def refuse(incoming: Incoming) -> Answer | None:
-        if incoming.number > 1:
-            return None
-        until = datetime.now(UTC) + timedelta(seconds=3)
-        after = "2" if form == "seconds" else format_datetime(until, usegmt=True)
-        return status, {"Retry-After": after}, b""
+@pytest.mark.parametrize(
+    ("status", "after"), [(429, "2"), (503, "a date"), (500, "2"), (429, "a date")]
+)
+def test_retry_after_is_followed(status: int, after: str, org: Organisation) -> None:
+    def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
+        until = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
+        header = {"Retry-After": until if after == "a date" else after}
+        return (status, header, b"") if incoming.number == 1 else None
 
     with Sandbox(org, on_request=refuse) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=1.0)
+        run = run_tap(config=one_window(box), catalog=catalog_of("users"), minute=1.0)
     assert run.status == 0
     assert gaps(box)[0] >= 2
 
 
-@pytest.mark.parametrize("after", ["86400", "9" * 30, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_retry_after_is_not_followed_for_ever(after: str, org: Organisation) -> None:
+@pytest.mark.parametrize(
+    ("after", "least"),
+    [("86400", 0.5), ("9" * 30, 0.5), ("Fri, 31 Dec 9999 23:59:59 GMT", 0.5)]
+    + [(text, 0.0) for text in ("soon", "", "-3", "Mon, 99 Foo 2026")],
+)
+def test_a_retry_after_that_cannot_be_meant_is_not_followed(
+    after: str, least: float, org: Organisation
+) -> None:
+    """At most ten minutes of it, here half a second."""
     hook = failing(1, (429, {"Retry-After": after}, b""))
     with Sandbox(org, on_request=hook) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.05)
+        run = run_tap(config=one_window(box), catalog=catalog_of("users"), minute=0.05)
     assert run.status == 0
-    assert gaps(box)[0] >= 0.5
+    assert len(box.requests) == 2
+    assert gaps(box)[0] >= least
 
 
-@pytest.mark.parametrize("after", ["soon", "", "-3", "Mon, 99 Foo 2026"])
-def test_a_retry_after_that_says_nothing_is_not_followed(after: str, org: Organisation) -> None:
-    with Sandbox(org, on_request=failing(1, (429, {"Retry-After": after}, b""))) as box:
-        run = run_tap(config=one_stream(box), catalog=catalog_of("users"), minute=0.1)
-    assert run.status == 0
-    assert run.warnings[-1].endswith("in 0 s")
+def test_503_twice_in_a_row_pauses_all_requests(org: Organisation) -> None:
+    minute, refused = 1.0, list[Incoming]()
 
-
-def test_retry_after_lets_everybody_wait(org: Organisation) -> None:
-    concurrency, refused = 4, 5
-
-    def hook(incoming: Incoming) -> Answer | None:
-        return (500, {"Retry-After": "2"}, b"") if incoming.number == refused else None
-
-    with Sandbox(org, on_request=hook, latency=0.15) as box:
-        config = config_for(box, max_concurrent_requests=concurrency, window_days=1)
-        run = run_tap(config=config, catalog=catalog_of("users"), minute=1.0)
-    assert run.status == 0
-    since = box.requests[refused - 1].time
-    pause = [each for each in box.requests if since < each.time < since + 1.8]
-    assert len(pause) <= concurrency  # which were on their way
-    assert len(box.requests) > 10
-
-
-def test_503_twice_in_a_row_lets_everybody_wait_for_the_minute_to_turn(
-    org: Organisation,
-) -> None:
-    minute, concurrency = 1.5, 4
-    refused: list[Incoming] = []
-    never = threading.Event()
-
-    def hook(incoming: Incoming) -> str | None:
+    def hook(incoming: Incoming) -> Any:
         again = refused and refused[0].query == incoming.query
         if (incoming.number == 5 and not refused) or (again and len(refused) < 2):
             refused.append(incoming)
-            return "503"
-        never.wait(0.15)  # so that all others are on their way
+            return 503, {"Retry-After": "1"}, b""
         return None
 
-    with Sandbox(org, on_request=hook) as box:
-        config = config_for(box, max_concurrent_requests=concurrency, window_days=1)
+    with Sandbox(org, on_request=hook, latency=0.1) as box:
+        config = config_for(box, max_concurrent_requests=4, window_days=1)
         run = run_tap(config=config, catalog=catalog_of("users"), minute=minute)
     assert run.status == 0
     since = refused[1].time
-    pause = [each for each in box.requests if since < each.time < since + 0.9 * minute]
-    assert len(pause) < concurrency  # which were on their way
+    pause = [seen for seen in box.requests if since < seen.time < since + 0.9 * minute]
+    assert len(pause) < 4  # which were on their way
     assert len(box.requests) > 10
     assert run.rows("users") == truth(org, "users")
 
 
-def test_the_rate_is_kept_with_all_retries(org: Organisation) -> None:
-    minute, rate = 1.0, 40
-    with Sandbox(org, faults=0.3, fault_kinds=("500", "reset", "cut", "html")) as box:
-        config = config_for(
-            box, requests_per_minute=rate, max_concurrent_requests=12, window_days=2
-        )
-        run = run_tap(config=config, catalog=catalog_of(*FEW, "teams", "modules"), minute=minute)
-    assert run.status == 0
-    times = [each.time for each in box.requests]
-    assert len(times) > 1.5 * rate
-    # They are counted when they leave: some take longer than others to arrive.
-    assert all(
-        late - early > 0.85 * minute for early, late in zip(times, times[rate:], strict=False)
-    )
+# Pages that are too large
 
 
-def test_the_rate_limit_of_litmos_is_waited_for() -> None:
-    """Other programs may use up the rate, too."""
-    org = Organisation(users=5, years=0.1, live=False)
-    with Sandbox(org, requests_per_minute=20, minute=1.0) as box:
-        run = run_tap(
-            config=config_for(box), catalog=catalog_of(*FEW, "teams", "modules"), minute=1.0
-        )
+def teams(count: int) -> Organisation:
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(days=12)
+    return org_with_teams(first + timedelta(minutes=number) for number in range(count))
+
+
+@pytest.mark.parametrize("fault", ["502", "504", "timeout"])
+def test_pages_that_are_too_large_get_smaller(fault: str) -> None:
+    org = teams(300)
+
+    def overload(incoming: Incoming) -> str | None:
+        is_large = incoming.stream == "teams" and (incoming.limit or 0) > 100
+        return fault if is_large else None
+
+    with Sandbox(org, on_request=overload, timeout_hold=1.2) as box:
+        config = config_for(box, page_size=200, request_timeout=1, start_date=days_ago(13))
+        run = run_tap(config=config, catalog=catalog_of("teams", "modules"), minute=0.1)
     assert run.status == 0
-    assert 503 in {each.status for each in box.requests}
-    for stream in FEW:
-        assert run.rows(stream) == truth(org, stream)
+    assert run.rows("teams") == truth(org, "teams")
+    [line] = [line for line in run.warnings if "page_size" in line]
+    assert "page_size 100" in line
+    large = [seen for seen in box.requests if (seen.stream, seen.limit) == ("teams", 200)]
+    assert len(large) <= 4  # then 100 is the most
+
+
+def test_after_an_outage_pages_are_as_large_as_before() -> None:
+    org = teams(300)
+    with Sandbox(org, on_request=lambda seen: "502" if seen.number < 5 else None) as box:
+        config = config_for(box, page_size=200, start_date=days_ago(13))
+        run = run_tap(config=config, catalog=catalog_of("teams"), minute=0.1)
+    assert run.status == 0
+    assert run.rows("teams") == truth(org, "teams")
+    limits = [seen.limit for seen in box.requests]
+    assert min(filter(None, limits)) == 25
+    assert limits[-1] == 200
+
+
+def test_pages_that_fail_at_any_size_fail_their_stream() -> None:
+    with Sandbox(teams(5), on_request=lambda _: "504") as box:
+        run = run_tap(config=one_window(box), catalog=catalog_of("teams"), minute=0.02)
+    assert run.status == 1
+    assert min(seen.limit or 0 for seen in box.requests) == 25
+    assert len(box.requests) < 100
+
+
+# Pages that are none
+
+
+def test_a_page_of_another_window_is_asked_for_again(org: Organisation) -> None:
+    """A cache may ignore the query."""
+    row = "<Id>x</Id><CreatedDate>{0}</CreatedDate><UpdatedDate>{0}</UpdatedDate>"
+    cached = page("users", row.format("2001-01-01"))
+    with Sandbox(org, on_request=failing(1, (200, {}, cached))) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of("users"), minute=0.1)
+    assert run.status == 0
+    assert run.rows("users") == truth(org, "users")
+    assert int(run.stats("users")["retries"]) == len(box.requests) / 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f"<CreatedDate>{days_ago(20)}</CreatedDate><UpdatedDate>{days_ago(0)}</UpdatedDate>",
+        f"<CreatedDate>2001-01-01</CreatedDate><UpdatedDate>{days_ago(13)}</UpdatedDate>",
+        "",
+    ],
+)
+def test_a_row_may_belong_by_either_date_or_have_none(row: str, org: Organisation) -> None:
+    """Litmos serves what was created or updated in a window."""
+    body = page("users", f"<Id>1</Id>{row}")
+    with Sandbox(org, on_request=lambda _: (200, {}, body)) as box:
+        config = config_for(box, start_date=days_ago(20), end_date=days_ago(15))
+        run = run_tap(config=config, catalog=catalog_of("users"))
+    assert run.status == 0
+    assert not run.warnings
+
+
+def test_a_403_of_a_firewall_between_pages_passes(org: Organisation) -> None:
+    html = Answer(403, b"<html>Access denied</html>", content_type="text/html")
+    with Sandbox(org, on_request=lambda seen: html if seen.number in {3, 4} else None) as box:
+        run = run_tap(config=config_for(box), catalog=catalog_of("users"), minute=0.1)
+    assert run.status == 0
+    assert run.rows("users") == truth(org, "users")
+
+
+def test_a_window_that_never_ends_is_given_up(
+    org: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        rows = (f"<Id>{incoming.number} {number}</Id>" for number in range(5))
+        return 200, {}, page("users", *rows)
+
+    monkeypatch.setattr(paginator, "MAX_PAGES", 40)
+    with Sandbox(org, on_request=endless) as box:
+        config = config_for(box, page_size=5, start_date=days_ago(20), end_date=days_ago(18))
+        run = run_tap(config=config, catalog=catalog_of("users"))
+    assert run.status == 1
+    assert len(box.requests) == 40
+    assert ENDLESS in run.errors[-1]

@@ -11,10 +11,10 @@ import time_machine
 from strange import StrangeSandbox as Sandbox
 from support import AFTERNOON, catalog_of, config_for, days_ago, org_with_teams, run_tap, truth
 
-from tap_litmos.sandbox import Incoming, Organisation
-
 if TYPE_CHECKING:
     from support import Run
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 STREAM = "teams"
 PAGE = 200
