@@ -55,8 +55,8 @@ class SyncLog(Stream):
         self.replication_key = SYNC_LOG.replication_key
         self.selected_by_default = SYNC_LOG.selected_by_default
         self.logger.setLevel(logging.WARNING)  # else the SDK announces each sync of it
-        # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
-        self._hashes: dict[int, bytes] = {}
+        # By the hash of a row's key, the MD5 of its version, and its own date.
+        self._rows: dict[int, tuple[str, str]] = {}
         self._waiting: list[Record] = []
 
     @property
@@ -72,33 +72,38 @@ class SyncLog(Stream):
             for name in endpoint.key_fields
         )
         key = str([record[name] for name in endpoint.primary_key])
-        self._hashes[hash(key)] = hashlib.md5(line.encode(), usedforsecurity=False).digest()
+        date = record.get(endpoint.replication_key or "") or record.get("CreatedDate") or ""
+        self._rows[hash(key)] = hashlib.md5(line.encode(), usedforsecurity=False).hexdigest(), date
 
     def finish(self, job: Job, *, is_whole: bool) -> None:
         """Finish the window: all its rows are written, except those without key."""
         window, requested_at, stats = job.window, job.requested_at, StreamStats()
         stats.add(job)
         complete_to = format_moment(window.complete_until(requested_at))
+        since, to = format_moment(window.since), format_moment(window.to)
+        is_list = window is WHOLE_LIST
+        dated = [line for line, date in self._rows.values() if is_list or since <= date <= to]
         # Every warehouse has MD5; it shows what is missing, and is no proof against forgery.
-        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
+        digest = hashlib.md5("".join(sorted(dated)).encode(), usedforsecurity=False)
         self._waiting.append(
             {
                 "Stream": job.stream.name,
-                "Since": format_moment(window.since),
-                "To": None if window is WHOLE_LIST else format_moment(window.to),
+                "Since": since,
+                "To": None if is_list else to,
                 "CompleteTo": complete_to if is_whole else None,
                 "RequestedAt": format_moment(requested_at),
-                "Rows": len(self._hashes),
+                "Rows": len(self._rows),
+                "RowsDatedInWindow": len(dated),
                 "Pages": stats.requests - stats.retries,
                 "Requests": stats.requests,
                 "Retries": stats.retries,
                 "PagesReread": stats.pages_reread,
                 "RowsWithoutKey": job.rows_without_key,
                 "InvalidValues": sum(map(stats.findings.count, (INVALID_VALUE, REPAIR))),
-                "Digest": hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest(),
+                "Digest": digest.hexdigest(),
             }
         )
-        self._hashes.clear()
+        self._rows.clear()
 
     def flush(self) -> None:
         """Write the rows of all windows that are finished."""
@@ -107,114 +112,8 @@ class SyncLog(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-<<<<<<< HEAD
         rows, self._waiting = self._waiting, []
         yield from rows
-=======
-        return ()
-
-
-class Entry:
-    """What is known of a window while it is read."""
-
-    def __init__(self, endpoint: Endpoint, stats: StreamStats) -> None:
-        """Begin the entry.
-
-        Args:
-            endpoint: Whose window it is.
-            stats: The counters of its stream so far.
-        """
-        self._stats = stats
-        self._before = _counts(stats)
-        self._pages = self._requests = 0
-        dates = {field.name for field in endpoint.fields if field.kind == "datetime"}
-        self._are_dates = [name in dates for name in endpoint.key_fields]
-        # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
-        # The hash is that of the key's text, as hash(-1) is hash(-2).
-        self._rows: dict[int, tuple[bytes, str | None]] = {}
-        self._replication_key = endpoint.replication_key
-
-    def add(self, page: Page, requests: int, *, accepted: bool) -> None:
-        """Add a page: see `SyncLog.add`."""
-        self._pages += 1
-        self._requests += requests
-        if accepted:
-            self._rows.update(
-                (hash(str(key)), (self._hashed(version), self._dated(record)))
-                for key, version, record in zip(
-                    page.keys, page.versions, page.records, strict=True
-                )
-                if record is not None
-            )
-
-    def _dated(self, record: Record) -> str | None:
-        """Return when a row last changed, by its own date."""
-        return record.get(self._replication_key or "") or record.get("CreatedDate")
-
-    def _hashed(self, version: Iterable[Any]) -> bytes:
-        """Return the MD5 of a row's key and replication value.
-
-        They stand in a line with `|` in between: date-times as microseconds since 1970, text
-        and numbers as they are, `true` or `false`, nothing for null.
-        """
-        line = "|".join(
-            _written(value, is_date=is_date)
-            for value, is_date in zip(version, self._are_dates, strict=True)
-        )
-        return hashlib.md5(line.encode(), usedforsecurity=False).digest()
-
-    def row(self, window: Window, requested_at: DateTime) -> Record:
-        """Return the row of the log.
-
-        Args:
-            window: The window.
-            requested_at: When its first page was requested.
-        """
-        counts = {
-            name: count - self._before[name] for name, count in _counts(self._stats).items()
-        }
-        dated = [
-            line
-            for line, date in self._rows.values()
-            if window is WHOLE_LIST
-            or (date and window.since <= datetime.fromisoformat(date) <= window.to)
-        ]
-        complete_to = None if counts["RowsWithoutKey"] else window.complete_until(requested_at)
-        return {
-            "Stream": self._stats.stream,
-            "Since": format_moment(window.since),
-            "To": None if window is WHOLE_LIST else format_moment(window.to),
-            "CompleteTo": complete_to and format_moment(complete_to),
-            "RequestedAt": format_moment(requested_at),
-            "Rows": len(self._rows),
-            "RowsDatedInWindow": len(dated),
-            "TotalCount": self._stats.total_count,
-            "Pages": self._pages,
-            "Requests": self._requests,
-            "Retries": self._requests - self._pages,
-            **counts,
-            "Digest": digest(dated),
-        }
-
-
-def digest(rows: Iterable[bytes]) -> str:
-    """Return the MD5 of the sorted hashes of rows, as 32 hexadecimal digits.
-
-    The hashes are written as hexadecimal digits too, without anything in between. MD5, as
-    every warehouse has it: it shows what is missing, and is no proof against forgery.
-    """
-    lines = "".join(sorted(row.hex() for row in rows))
-    return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
-
-
-def _counts(stats: StreamStats) -> dict[str, int]:
-    """Return what is counted for a stream, and only grows."""
-    return {
-        "PagesReread": stats.pages_reread,
-        "RowsWithoutKey": stats.rows_without_key,
-        "InvalidValues": stats.invalid_values + stats.repairs,
-    }
->>>>>>> dbt
 
 
 def _written(value: Any, *, is_date: bool) -> str:

@@ -32,7 +32,7 @@ from support import (
 from test_destinations import Pause, Pipeline, statements
 
 from scripts.environment import ROOT
-from tap_litmos.sandbox import Organisation
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
