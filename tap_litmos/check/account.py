@@ -8,19 +8,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pendulum
+import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_litmos.check.findings import UnseenError
 from tap_litmos.check.values import REPEATED, RawRow, Survey, element_names, names_zone, raw_rows
 from tap_litmos.client import LitmosStream
-from tap_litmos.errors import NO_RESPONSE, RunFailedError, in_one_line
+from tap_litmos.errors import RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
 from tap_litmos.rows import SHARED_KEY, Page
 from tap_litmos.windows import LONGEST_DAYS, Window
 
 if TYPE_CHECKING:
-    import requests
     from backoff.types import Details
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
@@ -167,7 +167,7 @@ class CheckedStream(LitmosStream):
             self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
         self.page = super()._page(body, response)
-        self._page_sizes.has_any = True
+        self._page_sizes.largest = max(self._page_sizes.largest, 1)
         self.raw = raw_rows(body, response.encoding, self.endpoint)
         return self.page
 
@@ -283,7 +283,7 @@ class Account:
         try:
             for _ in stream.read(reading, **params):
                 pass
-        except (FatalAPIError, RetriableAPIError, *NO_RESPONSE) as error:
+        except (FatalAPIError, RetriableAPIError, requests.RequestException) as error:
             is_final = isinstance(error, FatalAPIError)
             if is_final and stream.status == HTTPStatus.OK and reading.count > 1:
                 raise

@@ -13,7 +13,7 @@ from tap_litmos.check.findings import breaks, harmless, holds, unseen
 from tap_litmos.paginator import PageSizes
 from tap_litmos.streams import ENDPOINTS
 from tap_litmos.windows import WHOLE_LIST
-from tap_litmos.wording import duration, pluralize
+from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,9 @@ def clock(account: Account) -> Outcome:
     if abs(ahead) <= _MAX_CLOCK_DIFFERENCE:
         return holds("they agree to a few seconds")
     way = "ahead of" if ahead > timedelta(0) else "behind"
-    detail = f"this machine's clock is {duration(abs(ahead).total_seconds())} {way} the server's"
+    detail = (
+        f"this machine's clock is {abs(ahead).total_seconds() / 60:.0f} minutes {way} the server's"
+    )
     if -ahead > _MAX_SERVER_AHEAD:
         return breaks(f"{detail}, so windows end too early", "Set this machine's clock")
     return harmless(f"{detail}; bookmarks follow the earlier of the two")

@@ -101,7 +101,7 @@ def raw_rows(body: bytes, charset: str | None, endpoint: Endpoint) -> list[RawRo
         )
         return True
 
-    content, depth = clean_body(body, endpoint.nesting, charset, Findings()), len(endpoint.nesting)
+    content, depth = clean_body(body, charset, Findings()), len(endpoint.nesting)
     xmltodict.parse(content, item_depth=depth, item_callback=take, xml_attribs=False)
     return rows
 
