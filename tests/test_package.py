@@ -32,7 +32,7 @@ SOURCES = {
 
 def run(command: Sequence[str | Path], folder: Path) -> str:
     """Run a command that knows nothing of this checkout; return what it prints."""
-    clean = {name: each for name, each in os.environ.items() if "PYTHON" not in name}
+    clean = {name: value for name, value in os.environ.items() if "PYTHON" not in name}
     done = subprocess.run(  # noqa: S603
         command, cwd=folder, env=clean, check=False, capture_output=True, text=True
     )
@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
 
 def test_the_package_index_is_told_where_things_are(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[1]) as wheel:
-        [name] = [each for each in wheel.namelist() if each.endswith("/METADATA")]
+        [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
         told = email.message_from_bytes(wheel.read(name))
     repository = PROJECT["urls"]["Repository"]
     assert all(url.startswith(repository) for url in PROJECT["urls"].values())
@@ -87,7 +87,7 @@ def test_the_image_is_built_from_what_there_is() -> None:
     lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
     assert len(lines) < 20
     copied = [line.split()[1:-1] for line in lines if re.match(r"COPY [^-]", line)]
-    names = {name for each in copied for name in each}
+    names = {name for line in copied for name in line}
     assert names == {"pyproject.toml", "README.md", "LICENSE", "tap_litmos"}
     [command] = re.findall(r'^ENTRYPOINT \["(.+)"\]$', lines[-1])
     assert command.rpartition("/")[2] in PROJECT["scripts"]
@@ -121,8 +121,8 @@ def test_it_works_alone_and_with_its_sandbox(built: tuple[Path, Path], tmp_path:
     ]
     run([*pip, "--quiet", built[1]], tmp_path)
     catalog = json.loads(run([empty / "bin" / "tap-litmos", "--discover"], tmp_path))
-    assert {each["tap_stream_id"] for each in catalog["streams"]} == {
-        each.stream for each in (*ENDPOINTS, SYNC_LOG) if each.replication_key
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == {
+        stream.stream for stream in (*ENDPOINTS, SYNC_LOG) if stream.replication_key
     }
     assert PROJECT["version"] in run([empty / "bin" / "tap-litmos", "--version"], tmp_path)
     sandbox = empty / "bin" / "tap-litmos-sandbox"
