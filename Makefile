@@ -65,7 +65,7 @@ dist: $(INSTALLED) ## Build what is released, into dist/
 	@rm -rf dist
 	$(BIN)/python -m build --quiet --outdir dist .
 
-docs: $(INSTALLED) ## Write what is generated in README.md, meltano.yml and docs/
+docs: $(INSTALLED) ## Write what is generated from the code: docs, snapshots, meltano.yml, dbt
 	$(BIN)/python -m scripts.docs
 
 clean: ## Remove what make has made; Meltano's rows and bookmarks stay

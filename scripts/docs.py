@@ -1,7 +1,8 @@
 """Write what can be known from the code into the documentation: `make docs`.
 
-The parts between two markers of `README.md`, `docs/streams.md` and `meltano.yml`,
-`docs/tap-litmos.yml`, and the sources and staging models of the dbt package.
+The parts between two markers of `README.md` and `docs/streams.md`, the tap's definition in
+`meltano.yml`, `docs/tap-litmos.yml`, the sources and staging models of the dbt package, and the
+catalog entries in `tests/snapshots`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scripts.staging import staging
+from scripts.staging import FOLDER, staging
 from tap_litmos.sandbox import Organisation
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
+from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from tap_litmos.declaration import Declaration
 
 ROOT = Path(__file__).resolve().parent.parent
+SNAPSHOTS = ROOT / "tests" / "snapshots"
 
-_KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object": "object"}
+_KINDS = ("integer", "boolean", "array", "object")
 _DATES = {"start_date", "end_date"}
 _PER_YEAR = 365
 
@@ -39,9 +42,7 @@ _SAMPLE_PROGRESS = (100, 75, 50, 0)
 _SAMPLE_TIME = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
 
 _BY_DEFAULT = [
-    endpoint
-    for endpoint in ENDPOINTS
-    if endpoint.selected_by_default and not endpoint.is_listing
+    endpoint for endpoint in ENDPOINTS if endpoint.selected_by_default and not endpoint.is_listing
 ]
 
 
@@ -64,12 +65,11 @@ def _settings(schema: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str,
         if rule.get("properties") and rule.get("additionalProperties") is True:
             yield from _settings(rule, f"{full}.")
             continue
-        setting: dict[str, Any] = {"name": full, "label": rule["title"]}
-        setting["kind"] = _kind(full, rule)
+        label = rule.get("title") or _label(name.replace("_", " "))
+        setting: dict[str, Any] = {"name": full, "label": label, "kind": _kind(full, rule)}
         if rule.get("enum"):
-            setting["options"] = [
-                {"label": _label(value), "value": value} for value in rule["enum"]
-            ]
+            options = [{"label": _label(value), "value": value} for value in rule["enum"]]
+            setting["options"] = options
         if rule.get("secret"):
             setting["sensitive"] = True
         if "default" in rule:
@@ -83,12 +83,15 @@ def _kind(name: str, schema: Mapping[str, Any]) -> str:
         return "date_iso8601"
     if schema.get("enum"):
         return "options"
-    kinds = [_KINDS[name] for name in schema.get("type", ()) if name in _KINDS]
-    return kinds[0] if kinds else "string"
+    return next((kind for kind in _KINDS if kind in schema.get("type", ())), "string")
 
 
-def _label(value: str) -> str:
-    return value.upper() if len(value) == 2 else value  # noqa: PLR2004 - a region
+def _label(words: str) -> str:
+    """Return words with a capital, and what is spoken in letters in capitals."""
+    label = words[0].upper() + words[1:]
+    return re.sub(
+        r"\b(api|url|us|eu|au)\b", lambda found: found[0].upper(), label, flags=re.IGNORECASE
+    )
 
 
 def definition(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,60 +245,80 @@ def backfill_table() -> str:
     return "\n".join(lines)
 
 
-def _fill(text: str, name: str, content: str, marks: tuple[str, str]) -> str:
-    """Return a text with other content between two markers."""
-    before, after = (mark.format(name) for mark in marks)
-    pattern = re.compile(f"{re.escape(before)}\n.*?{re.escape(after)}", re.DOTALL)
-    filled, count = pattern.subn(lambda _: f"{before}\n{content}\n{after}", text)
-    if count != 1:
-        raise ValueError(f"There is not one {before}")
-    return filled
+def catalog_entries() -> dict[Path, str]:
+    """Return the catalog's entry of each stream, by the file in which changes are reviewed."""
+    settings = {"api_key": "-", "start_date": "2026-01-01"}
+    options = {"detect_deletes": True, "include_login_key": True}
+    return {
+        SNAPSHOTS / f"{entry['tap_stream_id']}.json": f"{json.dumps(entry, indent=2)}\n"
+        for entry in TapLitmos(config=settings | options).catalog_dict["streams"]
+    }
 
 
-def _indented(text: str, spaces: int) -> str:
-    return "\n".join(f"{' ' * spaces}{line}" if line else "" for line in text.splitlines())
+def with_definition(project: str, plugin: Mapping[str, Any]) -> str:
+    """Return a `meltano.yml` with these values of the tap.
+
+    Its text changes only if a value does: Meltano's own commands write it in their own way.
+    """
+    taps = yaml.safe_load(project)["plugins"]["extractors"]
+    number = [tap["name"] for tap in taps].index("tap-litmos")
+    if taps[number] | plugin == taps[number]:
+        return project
+    node: Any = yaml.compose(project)
+    for name in ("plugins", "extractors"):
+        node = next(value for key, value in node.value if key.value == name)
+    start, end = node.value[number].start_mark, node.value[number].end_mark
+    written = _yaml(taps[number] | plugin).rstrip().replace("\n", "\n" + " " * start.column)
+    return project.replace(project[start.index : end.index].rstrip(), written)
+
+
+def _fill(path: Path, parts: Mapping[str, str]) -> str:
+    """Return a document with other content between its markers."""
+    text = path.read_text("utf-8")
+    for name, content in parts.items():
+        before, after = f"<!-- {name}: make docs -->", f"<!-- end of {name} -->"
+        pattern = re.compile(f"{re.escape(before)}\n.*?{re.escape(after)}", re.DOTALL)
+        text, count = pattern.subn(f"{before}\n{content}\n{after}".replace("\\", r"\\"), text)
+        if count != 1:
+            raise ValueError(f"There is not one {before} in {path.name}")
+    return text
 
 
 def documents() -> dict[Path, str]:
     """Return the content that each generated document should have."""
     told = about()
-    readme, streams, meltano = (
-        ROOT / name for name in ("README.md", "docs/streams.md", "meltano.yml")
-    )
-    written = {
-        readme: {
+    filled = {
+        "README.md": {
             "sample": sample(),
             "backfill": backfill_table(),
             "settings": settings_table(told),
             "streams": stream_names(),
         },
-        streams: {"streams": streams_table(), "diagram": diagram()},
+        "docs/streams.md": {"streams": streams_table(), "diagram": diagram()},
     }
-    texts = {}
-    for path, parts in written.items():
-        texts[path] = path.read_text("utf-8")
-        for name, content in parts.items():
-            marks = ("<!-- {}: make docs -->", "<!-- end of {} -->")
-            texts[path] = _fill(texts[path], name, content, marks)
-    project = _fill(
-        meltano.read_text("utf-8"),
-        "tap-litmos",
-        _indented(_yaml(definition(told)), 4),
-        ("    # {}: make docs", "    # end of {}"),
-    )
+    meltano = ROOT / "meltano.yml"
     return {
-        **texts,
-        meltano: project,
+        **{ROOT / name: _fill(ROOT / name, parts) for name, parts in filled.items()},
+        meltano: with_definition(meltano.read_text("utf-8"), definition(told)),
         ROOT / "docs/tap-litmos.yml": hub_definition(told),
         **{ROOT / path: content for path, content in staging().items()},
+        **catalog_entries(),
     }
+
+
+def left_over(texts: Mapping[Path, str]) -> list[Path]:
+    """Return the files of folders that are generated whole which nothing generates any more."""
+    files = (path for folder in (SNAPSHOTS, ROOT / FOLDER) for path in folder.iterdir())
+    return [path for path in files if path not in texts]
 
 
 def main() -> None:
     """Write the documents."""
-    for path, text in documents().items():
-        path.parent.mkdir(exist_ok=True)
+    texts = documents()
+    for path, text in texts.items():
         path.write_text(text, "utf-8")
+    for path in left_over(texts):
+        path.unlink()
 
 
 if __name__ == "__main__":

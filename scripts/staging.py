@@ -31,6 +31,7 @@ _LISTINGS = {
     for endpoint in ENDPOINTS
     if endpoint.is_listing
 }
+_ACCOUNT = {"name": "account", "description": '{{ doc("litmos_account") }}'}
 _COMPUTED = {
     "is_deleted": "True if deleted for good: marked by the target, or missing in the listing "
     "of ids that was read last"
@@ -104,7 +105,8 @@ def _sources() -> dict[str, Any]:
                 "name": "litmos",
                 "description": "The tables into which tap-litmos is loaded",
                 "database": "{{ var('litmos__database', target.database) }}",
-                "schema": "{{ var('litmos__schema', 'litmos') }}",
+                "schema": "{{ (var('litmos__schemas', []) or [none])[0] "
+                "or var('litmos__schema', 'litmos') }}",
                 "config": {
                     "loaded_at_field": "{{ var('litmos__loaded_at_field', '_sdc_batched_at') }}"
                 },
@@ -117,48 +119,45 @@ def _sources() -> dict[str, Any]:
 def _key(endpoint: Endpoint, *, every_version: bool) -> list[str]:
     """Return the columns that identify a row of a staging model."""
     version = [endpoint.replication_key] if every_version and endpoint.replication_key else []
-    return [_renamed(endpoint, name) for name in (*endpoint.primary_key, *version)]
+    return [
+        "account",
+        *(_renamed(endpoint, name) for name in (*endpoint.primary_key, *version)),
+    ]
 
 
 def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str, Any]:
     """Return the description and the tests of a staging model."""
     key = _key(endpoint, every_version=every_version)
-    columns = _columns(endpoint, key, every_version=every_version)
-    properties: dict[str, Any] = {
+    return {
         "name": _name(endpoint, every_version=every_version),
         "description": endpoint.description
         + (". Every version that was loaded" if every_version else ""),
-        "columns": columns,
+        "data_tests": [{"litmos.unique_key": {"arguments": {"key": key}}}],
+        "columns": _columns(endpoint, every_version=every_version),
     }
-    if len(key) > 1:
-        properties["data_tests"] = [{"litmos.unique_key": {"arguments": {"key": key}}}]
-    return properties
 
 
-def _columns(
-    endpoint: Endpoint, key: list[str], *, every_version: bool
-) -> list[dict[str, Any]]:
+def _columns(endpoint: Endpoint, *, every_version: bool) -> list[dict[str, Any]]:
     """Return the descriptions and the tests of the columns of a staging model."""
-    columns: list[dict[str, Any]] = []
+    columns: list[dict[str, Any]] = [dict(_ACCOUNT)]
     for field in _fields(endpoint):
         name = column(endpoint, field)
-        tests: list[Any] = ["unique"] if key == [name] else []
-        if field.name in endpoint.primary_key:
-            tests.append("not_null")
+        tests: list[Any] = ["not_null"] if field.name in endpoint.primary_key else []
         if field.name in endpoint.references and not every_version:
             tests.append(_relationship(endpoint, name, endpoint.references[field.name]))
         described = {"name": name, "description": field.description}
         columns.append(described | ({"data_tests": tests} if tests else {}))
     if not endpoint.is_listing:
         columns += [
-            {"name": name, "description": description}
-            for name, description in _COMPUTED.items()
+            {"name": name, "description": description} for name, description in _COMPUTED.items()
         ]
     return columns
 
 
 def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, Any]:
-    """Return a test that warns of rows that refer to none: a sync may have begun after it.
+    """Return a test that warns of rows that refer to a missing row.
+
+    The row may have changed last before the `start_date`, or be deleted for good.
 
     Args:
         endpoint: The endpoint of the rows.
@@ -166,11 +165,14 @@ def _relationship(endpoint: Endpoint, name: str, reference: str) -> dict[str, An
         reference: What it refers to.
     """
     of = reference.partition(".")[0]
-    config = {"severity": "warn"}
+    config = {
+        "enabled": "{{ var('litmos__test_relationships', true) | as_bool }}",
+        "severity": "warn",
+    }
     if not endpoint.is_listing:
         config["where"] = f"not is_deleted and {name} <> '0'"
     arguments = {"to": f"ref('stg_litmos__{of}')", "field": f"{of.removesuffix('s')}_id"}
-    return {"relationships": {"arguments": arguments, "config": config}}
+    return {"litmos.refers_to": {"arguments": arguments, "config": config}}
 
 
 def _name(endpoint: Endpoint, *, every_version: bool = False) -> str:

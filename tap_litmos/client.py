@@ -143,7 +143,9 @@ class LitmosStream(RESTStream[int]):
         if entry is not None:
             if () not in entry.metadata:  # () is the stream itself
                 entry.metadata.root.selected = True  # as the SDK does without any metadata
-            properties = entry.schema.properties = dict(entry.schema.properties or {})
+            listed, known = entry.schema.properties or {}, self.schema["properties"]
+            properties = {name: listed[name] for name in listed if name in known}
+            entry.schema.properties = properties  # without LoginKey, unless its setting is on
             for key in self.endpoint.key_fields:
                 properties[key] = Schema.from_dict(self.schema["properties"][key])
                 entry.metadata["properties", key].inclusion = Metadata.InclusionType.AUTOMATIC

@@ -195,13 +195,10 @@ class Endpoint(Declaration):
     Attributes:
         path: The path below the API's base URL.
         nesting: The element names from the root of the answer down to the row.
-        total_path: The path of an endpoint that tells how many rows there are. None: there
-            is none.
     """
 
     path: str
     nesting: tuple[str, ...]
-    total_path: str | None = None
 
     def __post_init__(self) -> None:
         """Add the last field, so that no declaration has to list it."""

@@ -13,6 +13,7 @@ A window that this does not prove is cut, or read again: see `proof`. Pure, no I
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError
@@ -59,12 +60,9 @@ class Keys:
     def __init__(self) -> None:
         """Start without keys."""
         self._db = sqlite3.connect("", check_same_thread=False)
+        weakref.finalize(self, self._db.close)  # `__del__` would fail after a signal in here
         self._db.execute("CREATE TABLE keys (key INTEGER PRIMARY KEY, date TEXT)")
         self._count = 0
-
-    def __del__(self) -> None:
-        """Close the database."""
-        self._db.close()
 
     def __len__(self) -> int:
         """Return how many different keys came."""
@@ -224,7 +222,7 @@ class WindowPaginator(BaseAPIPaginator[int]):
         order = list(range(len(page.keys)))
         if len(set(page.keys)) < len(order):
             order.sort(key=page.dates.__getitem__)
-            distinct = {str(record) for record in page.records}
+            distinct = set(zip(page.keys, map(str, page.records), strict=True))
             self.findings.add(SHARED_KEY, times=len(distinct) - len(set(page.keys)))
         older = self.keys.add([(page.keys[at], page.dates[at]) for at in order])
         self.held_back += len(older)

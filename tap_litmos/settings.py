@@ -146,7 +146,7 @@ def warnings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[s
                 f"; did you mean {n}?" for n in difflib.get_close_matches(name.lower(), known, 1)
             ]
             yield f"Unknown setting {name:.50} ignored{''.join(hint)}"
-    if {"api_url", "region"} <= config.keys():
+    if "api_url" in config and config.get("region", "us") != "us":  # Meltano passes defaults
         yield "Setting region ignored, as api_url is set"
 
 

@@ -44,14 +44,11 @@ def _integer_id(name: str, of: str, *also_sent_as: str) -> Field:
     return _integer(name, f"Integer form of the {of}'s id, one to one with it", *also_sent_as)
 
 
-def _listing(
-    stream: str, *, path: str, nesting: tuple[str, str], of: str, total_path: str | None = None
-) -> Endpoint:
+def _listing(stream: str, *, path: str, nesting: tuple[str, str], of: str) -> Endpoint:
     what = of.replace("_", " ")
     return Endpoint(
         stream=stream,
         path=path,
-        total_path=total_path,
         nesting=nesting,
         title=f"Present {what}",
         description=f"Ids of all {what} that exist now; those deleted for good are missing",
@@ -702,7 +699,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="/users",
         nesting=("Users", "User"),
         of="users",
-        total_path="/users/paginated",
     ),
     _listing("course_ids", path="/courses", nesting=("Courses", "Course"), of="courses"),
     _listing(
@@ -741,8 +737,9 @@ SYNC_LOG = Declaration(
         _datetime("RequestedAt", "When the first page of the window was requested (UTC)"),
         _integer("Rows", "How many different rows came"),
         _integer(
-            "TotalCount",
-            "How many rows there are by Litmos' own count, null where it gives none",
+            "RowsDatedInWindow",
+            "How many of these rows last changed within the window, by their own date; for a "
+            "list, all of them",
         ),
         _integer("Pages", "How many pages came, those that were read again included"),
         _integer("Requests", "How many requests those pages took, retries included"),
@@ -752,7 +749,7 @@ SYNC_LOG = Declaration(
         _integer(
             "InvalidValues", "How many values were not valid for their field, or were repaired"
         ),
-        _string("Digest", "Hash of the keys and replication values of all rows"),
+        _string("Digest", "Hash of the keys and replication values of RowsDatedInWindow"),
     ),
     selected_by_default=False,
 )

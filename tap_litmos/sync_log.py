@@ -55,8 +55,8 @@ class SyncLog(Stream):
         self.replication_key = SYNC_LOG.replication_key
         self.selected_by_default = SYNC_LOG.selected_by_default
         self.logger.setLevel(logging.WARNING)  # else the SDK announces each sync of it
-        # By the hash of a row's key, the MD5 of its version; of several, the last one counts.
-        self._hashes: dict[int, bytes] = {}
+        # By the hash of a row's key, the MD5 of its version, and its own date.
+        self._rows: dict[int, tuple[str, str]] = {}
         self._waiting: list[Record] = []
 
     @property
@@ -72,33 +72,38 @@ class SyncLog(Stream):
             for name in endpoint.key_fields
         )
         key = str([record[name] for name in endpoint.primary_key])
-        self._hashes[hash(key)] = hashlib.md5(line.encode(), usedforsecurity=False).digest()
+        date = record.get(endpoint.replication_key or "") or record.get("CreatedDate") or ""
+        self._rows[hash(key)] = hashlib.md5(line.encode(), usedforsecurity=False).hexdigest(), date
 
     def finish(self, job: Job, *, is_whole: bool) -> None:
         """Finish the window: all its rows are written, except those without key."""
         window, requested_at, stats = job.window, job.requested_at, StreamStats()
         stats.add(job)
         complete_to = format_moment(window.complete_until(requested_at))
+        since, to = format_moment(window.since), format_moment(window.to)
+        is_list = window is WHOLE_LIST
+        dated = [line for line, date in self._rows.values() if is_list or since <= date <= to]
         # Every warehouse has MD5; it shows what is missing, and is no proof against forgery.
-        lines = "".join(sorted(row.hex() for row in self._hashes.values()))
+        digest = hashlib.md5("".join(sorted(dated)).encode(), usedforsecurity=False)
         self._waiting.append(
             {
                 "Stream": job.stream.name,
-                "Since": format_moment(window.since),
-                "To": None if window is WHOLE_LIST else format_moment(window.to),
+                "Since": since,
+                "To": None if is_list else to,
                 "CompleteTo": complete_to if is_whole else None,
                 "RequestedAt": format_moment(requested_at),
-                "Rows": len(self._hashes),
+                "Rows": len(self._rows),
+                "RowsDatedInWindow": len(dated),
                 "Pages": stats.requests - stats.retries,
                 "Requests": stats.requests,
                 "Retries": stats.retries,
                 "PagesReread": stats.pages_reread,
                 "RowsWithoutKey": job.rows_without_key,
                 "InvalidValues": sum(map(stats.findings.count, (INVALID_VALUE, REPAIR))),
-                "Digest": hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest(),
+                "Digest": digest.hexdigest(),
             }
         )
-        self._hashes.clear()
+        self._rows.clear()
 
     def flush(self) -> None:
         """Write the rows of all windows that are finished."""

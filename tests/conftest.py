@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import time_machine
 from hypothesis import settings
+from strange import StrangeSandbox as Sandbox
 from support import AFTERNOON
 
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

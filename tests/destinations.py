@@ -33,12 +33,14 @@ class Destination:
         group: The dependency group of the target.
         target: The name of its command.
         config: The target's config.
+        env: What the documentation adds to the target's environment.
         upserts: Whether it holds one row for each primary key.
     """
 
     group: str
     target: str
     config: Mapping[str, Any]
+    env: Mapping[str, str] = {}
     upserts = False
 
     def rows(self, stream: str) -> list[Record]:
@@ -94,9 +96,9 @@ class Csv(Destination):
                     assert None not in row
                     rows.append(
                         {
-                            each.name: from_text(each, row[each.name])
-                            for each in ENDPOINT[stream].fields
-                            if each.name in row
+                            field.name: from_text(field, row[field.name])
+                            for field in ENDPOINT[stream].fields
+                            if field.name in row
                         }
                     )
         return rows
@@ -115,6 +117,7 @@ def from_text(field: Field, text: str) -> Any:
 
 class Postgres(Destination):
     group = target = "target-postgres"
+    env = {"PGTZ": "UTC"}  # noqa: RUF012
     upserts = True
     types = {  # noqa: RUF012
         "string": "text",
@@ -129,38 +132,17 @@ class Postgres(Destination):
         self.server = server
         self.config = {**server, "default_target_schema": f"litmos_{secrets.token_hex(4)}"}
 
-    def query(self, sql: str) -> list[Record]:
-        """Return the rows that a query finds."""
-        found = self.psql(f"select row_to_json(found) from ({sql}) found")  # noqa: S608
-        return [json.loads(line) for line in found.splitlines()]
+    def query(self, sql: str, schema: str = "public") -> list[Record]:
+        """Return the rows that a query finds, which need not name the schema."""
+        query = f"set search_path to {schema}; select row_to_json(found) from ({sql}) found"  # noqa: S608
+        return [json.loads(line) for line in self.psql(query).splitlines()[1:]]
 
     def psql(self, sql: str) -> str:
         """Run a statement; return what it prints."""
-        server = self.server
-        done = subprocess.run(  # noqa: S603
-            [
-                programs_of_postgres()[0] / "psql",
-                "-X",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                sql,
-            ],
-            env={
-                **os.environ,
-                "PGHOST": server["host"],
-                "PGPORT": str(server["port"]),
-                "PGUSER": server["user"],
-                "PGPASSWORD": server["password"],
-                "PGDATABASE": server["database"],
-                "PGCLIENTENCODING": "UTF8",
-            },
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
+        url = "postgresql://{user}:{password}@{host}:{port}/{database}?client_encoding=UTF8"
+        options = ("-X", "-At", "-v", "ON_ERROR_STOP=1", "-d", url.format(**self.server))
+        psql = programs_of_postgres()[0] / "psql"
+        return subprocess.check_output([psql, *options, "-c", sql], encoding="utf-8")  # noqa: S603
 
     def rows(self, stream: str) -> list[Record]:
         found = self.query(f"select * from {self.config['default_target_schema']}.{stream}")  # noqa: S608
@@ -172,15 +154,15 @@ class Postgres(Destination):
         columns = self.query(
             f"select column_name, data_type from information_schema.columns {where}"  # noqa: S608
         )
-        types = {each["column_name"]: each["data_type"] for each in columns}
-        for each in endpoint.fields:
-            if not each.opt_in:
-                assert types[self.column(each.name)] == self.types[each.kind]
+        types = {column["column_name"]: column["data_type"] for column in columns}
+        for field in endpoint.fields:
+            if not field.opt_in:
+                assert types[self.column(field.name)] == self.types[field.kind]
         keys = self.query(
             "select column_name from information_schema.key_column_usage "  # noqa: S608
             f"{where} order by ordinal_position"
         )
-        assert [each["column_name"] for each in keys] == [
+        assert [key["column_name"] for key in keys] == [
             self.column(name) for name in endpoint.primary_key
         ]
 
@@ -191,6 +173,7 @@ class Postgres(Destination):
 
 class PipelinewisePostgres(Postgres):
     group = "pipelinewise-target-postgres"
+    env = {}  # noqa: RUF012
     types = Postgres.types | {
         "string": "character varying",
         "integer": "numeric",
@@ -311,20 +294,15 @@ def as_moment(value: str | None) -> str | None:
 
 def programs_of_postgres() -> list[Path]:
     """Return the folders in which PostgreSQL's programs may be, the newest first."""
+    packaged = [file.parent for file in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    packaged.sort(key=lambda folder: float(folder.parent.name), reverse=True)
     on_path = shutil.which("initdb")
-    packaged = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
-        key=lambda each: float(each.parts[-3]),
-        reverse=True,
-    )
-    return [
-        each.resolve().parent for each in (*packaged, *([Path(on_path)] if on_path else []))
-    ]
+    return packaged + ([Path(on_path).resolve().parent] if on_path else [])
 
 
 @contextmanager
 def postgres() -> Iterator[dict[str, Any]]:
-    """Run a PostgreSQL of its own, and yield how to reach it."""
+    """Run a PostgreSQL of its own, whose zone is not UTC, and yield how to reach it."""
     folders = programs_of_postgres()
     if not folders:
         pytest.skip("there is no PostgreSQL here")
@@ -354,7 +332,7 @@ def postgres() -> Iterator[dict[str, Any]]:
         secret.write_text(password)
         options = ("--username=tap", "--auth=scram-sha-256", f"--pwfile={secret}")
         run("initdb", *options, "--encoding=UTF8", "--no-locale", "--no-sync")
-        server = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c timezone=UTC"
+        server = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c timezone=America/New_York"
         run("pg_ctl", "start", "-w", "-l", Path(folder, "log"), "-o", server)
         try:
             yield {
@@ -369,10 +347,10 @@ def postgres() -> Iterator[dict[str, Any]]:
 
 
 IN_FOLDERS: dict[str, Callable[[Path], Destination]] = {
-    each.group: each for each in (Jsonl, Csv, Sqlite, Parquet, DuckDB)
+    kind.group: kind for kind in (Jsonl, Csv, Sqlite, Parquet, DuckDB)
 }
 IN_POSTGRES: dict[str, Callable[[Mapping[str, Any]], Destination]] = {
-    each.group: each for each in (Postgres, PipelinewisePostgres)
+    kind.group: kind for kind in (Postgres, PipelinewisePostgres)
 }
 USUAL = ("target-jsonl", "target-csv", "target-postgres")
 """The groups that are tried without `--all-targets`."""

@@ -14,9 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,17 +24,18 @@ from unittest import mock
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from strange import StrangeSandbox
+
 from tap_litmos.__main__ import main
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import pytest
-
     from tap_litmos.declaration import Declaration, Endpoint
+    from tap_litmos.sandbox import Sandbox
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
@@ -63,7 +63,7 @@ INVALID_KEY = "the API key is not valid, or the account is not enabled for the A
 KEEPS_FAILING = "keeps failing: "
 NO_ANSWER = "does not answer: "
 NOT_PROVED = "cannot prove that every row"
-NOT_READY = " of 17 endpoints answer: "
+NOT_READY = f" of {len(DEFAULT_STREAMS)} endpoints answer: "
 RETRYING = "; trying again in "
 WITHOUT_KEY = "without primary key"
 
@@ -454,7 +454,7 @@ def page(stream: str, *rows: str) -> bytes:
     return inner.encode()
 
 
-def serving(bodies: Mapping[str, bytes]) -> Sandbox:
+def serving(bodies: Mapping[str, bytes]) -> StrangeSandbox:
     """Return a sandbox that answers with these bodies for the open windows of streams.
 
     All other pages are empty.
@@ -466,7 +466,7 @@ def serving(bodies: Mapping[str, bytes]) -> Sandbox:
         body = bodies.get(name) if newest and not incoming.start else None
         return 200, {}, body or page(name)
 
-    return Sandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
+    return StrangeSandbox(Organisation(users=1, years=0.1, live=False), on_request=answer)
 
 
 # The tap in a process of its own, to be interrupted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     Record,
@@ -19,7 +20,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import catalog_of, config_for, days_ago, page, run_tap
 
 from tap_litmos.bodies import clean_body
 from tap_litmos.errors import BadBodyError
 from tap_litmos.rows import Findings
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -29,7 +30,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from support import Record

@@ -34,7 +34,7 @@ ELSEWHERE = {"TZ": "America/New_York", "PGTZ": "America/New_York"}
 
 def test_the_versions_are_those_that_are_tested() -> None:
     utilities = {
-        each["name"]: each["pip_url"].split() for each in MELTANO["plugins"]["utilities"]
+        plugin["name"]: plugin["pip_url"].split() for plugin in MELTANO["plugins"]["utilities"]
     }
     assert set(utilities) == {"dbt-postgres", "dbt-duckdb"}
     for requirements in utilities.values():
@@ -68,10 +68,8 @@ def plugins(kind: str, *names: str) -> list[dict[str, Any]]:
     found = []
     for plugin in MELTANO["plugins"][kind]:
         if plugin["name"] in names:
-            kept = {name: each for name, each in plugin.items() if name != "pip_url"}
-            found.append(
-                kept | {"executable": str(places[plugin["name"]] / plugin["executable"])}
-            )
+            kept = {name: value for name, value in plugin.items() if name != "pip_url"}
+            found.append(kept | {"executable": str(places[plugin["name"]] / plugin["executable"])})
     return found
 
 
@@ -85,8 +83,8 @@ class Project:
             "NO_COLOR": "1",
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
             **in_environment(config_for(box)),
-            **{f"TARGET_POSTGRES_{name}": each for name, each in reach.items()},
-            **{f"DBT_POSTGRES_{name}": each for name, each in reach.items()},
+            **{f"TARGET_POSTGRES_{name}": value for name, value in reach.items()},
+            **{f"DBT_POSTGRES_{name}": value for name, value in reach.items()},
         }
         self._make()
         self("invoke", "dbt-postgres:deps")

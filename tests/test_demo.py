@@ -83,9 +83,7 @@ def text(element: ET.Element) -> str:
 def test_it_says_what_both_syncs_read(demo: tuple[Path, str], warehouse: Path) -> None:
     directory, printed = demo
     lines = [re.split("  +", line.strip()) for line in printed.replace(",", "").splitlines()]
-    figures = {
-        line[0]: [*map(int, line[1:])] for line in lines if line[1:] and line[-1].isdigit()
-    }
+    figures = {line[0]: [*map(int, line[1:])] for line in lines if line[1:] and line[-1].isdigit()}
     total = figures.pop("total")
     assert sorted(figures) == DEFAULT_STREAMS
     assert total == [*map(sum, zip(*figures.values(), strict=True))]
@@ -226,8 +224,7 @@ def test_the_worst_are_ranked_by_count_and_by_share(tmp_path: Path) -> None:
         *("9", "few", "8", "7", "6", "5", "half", "4"),
         "Largest share late: 8 of 10 courses with 10 enrolments or more",
         *("half", "9", "8", "7", "6", "5", "4", "3"),
-        "Not required, so never late. Least completed: 1 of 1 courses with 10 enrolments "
-        "or more",
+        "Not required, so never late. Least completed: 1 of 1 courses with 10 enrolments or more",
         "optional",
     ]
     assert rows[2] == ["9", "", "55.0 %", "55.0 %", "9", "0", "20"]

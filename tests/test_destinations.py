@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -93,12 +94,11 @@ class Pipeline:
         self._tap.write_text(json.dumps(config_for(box, page_size=100, **settings)))
         self._target.write_text(json.dumps(destination.config))
         self._command = environment(destination.group) / destination.target
+        self._env = {**os.environ, "TZ": "America/New_York", **destination.env}
         self._recover = destination.recover
         self._log = folder / "log"
 
-    def run(
-        self, kill: Callable[[Sequence[subprocess.Popen[bytes]]], None] | None = None
-    ) -> None:
+    def run(self, kill: Callable[[Sequence[subprocess.Popen[bytes]]], None] | None = None) -> None:
         """Sync; a state that the target has told is used by the next sync.
 
         Args:
@@ -117,6 +117,7 @@ class Pipeline:
                 stdin=source.stdout,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=self._env,
             ) as sink,
         ):
             assert source.stdout
@@ -177,7 +178,7 @@ def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
     """Return the SQL statements of a document that name a table."""
     text = (ROOT / document).read_text("utf-8")
     found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    return [" ".join(each.split()) for each in found if about in each]
+    return [" ".join(statement.split()) for statement in found if about in statement]
 
 
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
@@ -189,8 +190,8 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
         def kill(number: int) -> Callable[[Sequence[subprocess.Popen[bytes]]], None]:
             def killed(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 assert pause.reached.wait(60), pipeline.said()
-                for each in processes[-number:]:
-                    each.kill()
+                for process in processes[-number:]:
+                    process.kill()
                 pause.over.set()
 
             return killed
@@ -256,5 +257,5 @@ def test_rows_that_were_deleted_for_good_are_marked(tmp_path: Path) -> None:
         marked = destination.query(
             f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
         )
-        assert {(each["Id"],) for each in marked} == gone
+        assert {(row["Id"],) for row in marked} == gone
         assert len(gone) == 3

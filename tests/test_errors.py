@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from errors import ERRORS, PROVOKED_ELSEWHERE, Case
+from strange import StrangeSandbox as Sandbox
 from support import command_with_minute, config_for, run_process, run_tap
 
 import tap_litmos
-from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support import Run
+
+    from tap_litmos.sandbox import Organisation
 
 BY_THE_SDK = "Config validation failed"
 """What the SDK logs behind the settings that are not valid."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ENDLESS
+from strange import FAULT_KINDS
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     RETRYING,
@@ -23,7 +25,7 @@ from support import (
 )
 
 from tap_litmos import paginator
-from tap_litmos.sandbox import FAULT_KINDS, Answer, Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Answer, Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Services that are stranger than Litmos may ever be: every row comes, or the run says so."""
+"""Services with habits that nobody documents: every row comes, or the run says that it did not."""
 
 from __future__ import annotations
 
@@ -6,30 +6,22 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from errors import ERRORS
-from support import (
-    NOT_PROVED,
-    WITHOUT_KEY,
-    catalog_of,
-    config_for,
-    days_ago,
-    org_with_teams,
-    run_tap,
-)
-
-from tap_litmos.sandbox import Organisation, Sandbox
+from strange import StrangeSandbox as Sandbox
+from support import bookmark, catalog_of, config_for, days_ago, org_with_teams, run_tap
 
 if TYPE_CHECKING:
     from support import Run
+
+    from tap_litmos.sandbox import Organisation
 
 STREAM = "teams"
 COUNT = 1_230
 
 
-def org_of(count: int, tie: int = 1) -> Organisation:
+def org_of(*, tie: int = 1) -> Organisation:
     """Return an organisation with teams, of which so many have the same second."""
     first = (datetime.now(UTC) - timedelta(days=9)).replace(minute=0, second=0, microsecond=0)
-    return org_with_teams(first + timedelta(seconds=number // tie) for number in range(count))
+    return org_with_teams(first + timedelta(seconds=number // tie) for number in range(COUNT))
 
 
 def sync(box: Sandbox, **settings: Any) -> Run:
@@ -49,7 +41,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "pages of 180": {"page_cap": 180},
     "pages of 100": {"page_cap": 100},
     "the default limit": {"ignores_limit": True},
-    "one in 190 left out": {"filtered": 190},
+    "one in ten left out": {"filtered": 10},
     "pages that are too long": {"overfull": 3},
     "another encoding": {"charset": "windows-1252"},
     "unknown fields": {"unknown_fields": True},
@@ -63,74 +55,51 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("concurrency", [1, 5])
-@pytest.mark.parametrize("habit", WHOLE)
-def test_every_row_comes(habit: str, concurrency: int) -> None:
-    org = org_of(COUNT, tie=150)
+@pytest.mark.parametrize(
+    ("habit", "tie"),
+    [
+        # What is left out, and so many rows of one second, cannot be told apart from losses.
+        *((habit, 1 if habit == "one in ten left out" else 150) for habit in WHOLE),
+        ("oldest first", COUNT),
+        ("ties in any order", COUNT),
+        ("any order", 1),
+    ],
+)
+def test_every_row_comes(habit: str, tie: int) -> None:
+    org = org_of(tie=tie)
     with Sandbox(org, **WHOLE[habit]) as box:
-        run = sync(box, max_concurrent_requests=concurrency)
-        shown = {
-            row.values["Id"]
-            for row in org.window(STREAM, org.start, datetime.now(UTC))
-            if box.shows(row)
-        }
+        run = sync(box)
+        rows = org.window(STREAM, org.start, datetime.now(UTC))
+        shown = {row.values["Id"] for row in rows if box.shows(row)}
     assert run.status == 0, run.errors
     assert {key[0] for key in run.rows(STREAM)} == shown
-    assert any(each.status == 503 for each in box.requests) == (habit == "another client")
+    assert len(box.requests) < 200
+    assert any(seen.status == 503 for seen in box.requests) == (habit == "another client")
 
 
-SAID: dict[str, tuple[dict[str, Any], str]] = {
-    "ignores start": ({"ignores_start": True}, ERRORS["a service that ignores start"].what),
-    "goes round": ({"wraps": True}, NOT_PROVED),
-    "twice and in any order": (
-        {"order": "random", "repeated": "adjacent"},
-        NOT_PROVED,
-    ),
-    "rows without key": ({"keyless": 0.1}, WITHOUT_KEY),
-    "windows of 7 days are too long": ({"longest_days": 6.96}, ERRORS["406"].next),
+BROKEN: dict[str, dict[str, Any]] = {
+    "ignores start": {"ignores_start": True},
+    "goes round": {"wraps": True},
+    "rows without key": {"keyless": 0.1},
+    "windows of 7 days are too long": {"longest_days": 6.96},
 }
 
 
-@pytest.mark.parametrize("habit", SAID)
-def test_what_cannot_be_read_whole_is_said_and_holds_the_bookmark(habit: str) -> None:
-    org = org_of(COUNT)
+@pytest.mark.parametrize("habit", BROKEN)
+def test_what_cannot_be_read_whole_fails_and_holds_the_bookmark(habit: str) -> None:
+    org = org_of()
     first = datetime.now(UTC) - timedelta(days=9)
-    with Sandbox(org, **SAID[habit][0]) as box:
+    with Sandbox(org, **BROKEN[habit]) as box:
         run = sync(box)
     assert run.status == 1
-    assert SAID[habit][1] in run.errors[-1]
+    assert STREAM in run.errors[-1]
     assert "Traceback" not in run.log
-    found = (run.states or [{}])[-1].get("bookmarks", {}).get(STREAM, {})
-    if "replication_key_value" in found:
-        assert run.bookmark(STREAM) <= first
+    assert len(box.requests) < 2_000
+    moved = [state for state in run.states if state["bookmarks"].get(STREAM)]
+    assert all(bookmark(state, STREAM) <= first for state in moved)
 
 
-@pytest.mark.parametrize("ago", range(1, 9))
+@pytest.mark.parametrize("ago", [2, 6, 7, 8])
 def test_six_days_are_short_enough_whenever_a_sync_begins(ago: int) -> None:
-    org = org_of(COUNT)
-    with Sandbox(org, longest_days=6) as box:
-        run = sync(box, start_date=days_ago(ago), window_days=6)
-    assert run.status == 0
-
-
-@pytest.mark.parametrize("order", ["id", "updated", "newest"])
-@pytest.mark.parametrize("habit", ["moving", "moving_without_date", "growing"])
-def test_rows_that_change_meanwhile_take_no_others_with_them(habit: str, order: str) -> None:
-    """What changed after its window was asked for comes with the next sync."""
-    org = org_of(COUNT)
-    before = {row["Id"] for row in org.rows(STREAM)}
-    with Sandbox(org, order=order, **{habit: 4}) as box:  # type: ignore[arg-type]
-        run = sync(box)
-        state = run.state if run.status == 0 else None
-    assert "Traceback" not in run.log
-    if state is not None:
-        with Sandbox(org) as box:
-            then = run_tap(
-                config=config_for(box, start_date=days_ago(20)),
-                state=state,
-                catalog=catalog_of(STREAM),
-            )
-        keys = run.rows(STREAM).keys() | then.rows(STREAM).keys()
-        assert before <= {key[0] for key in keys}
-    else:
-        assert NOT_PROVED in run.errors[-1]
+    with Sandbox(org_of(), longest_days=6) as box:
+        assert sync(box, start_date=days_ago(ago), window_days=6).status == 0

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import (
     ACCOUNT,
     DEFAULT_STREAMS,
@@ -23,10 +24,11 @@ from support import (
 )
 
 from tap_litmos import progress
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 FEW = ("course_results", "module_results", "team_users")
 PROGRESS = re.compile(
@@ -82,7 +84,9 @@ def test_a_fault_that_several_requests_meet_is_reported_once(org: Organisation) 
 
 
 def test_unknown_fields_of_all_streams_are_reported_in_one_line() -> None:
-    pages = {name: page(name, "<Id>1</Id><Shoe>42</Shoe><Hat>x</Hat>") for name in ("courses", "teams")}
+    pages = {
+        name: page(name, "<Id>1</Id><Shoe>42</Shoe><Hat>x</Hat>") for name in ("courses", "teams")
+    }
     with serving(pages) as box:
         run = run_tap(config=config_for(box, start_date=days_ago(2)))
     assert run.status == 0

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strange import StrangeSandbox as Sandbox
 from support import catalog_of, config_for, run_tap, truth
 
 from tap_litmos import rate
 from tap_litmos.errors import RunFailedError
 from tap_litmos.rate import RateLimit
-from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tap_litmos.sandbox import Organisation
 
 
 class Clock:

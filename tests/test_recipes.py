@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -24,8 +25,6 @@ from support import (
 )
 
 from scripts.environment import ROOT, environment
-from tap_litmos import settings
-from tap_litmos.cli import CommandLineTap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,15 +33,14 @@ if TYPE_CHECKING:
     from tap_litmos.sandbox import Sandbox
 
 RECIPES, README, SANDBOX = (
-    (ROOT / name).read_text("utf-8")
-    for name in ("docs/recipes.md", "README.md", "docs/sandbox.md")
+    (ROOT / name).read_text("utf-8") for name in ("docs/recipes.md", "README.md", "docs/sandbox.md")
 )
 
 
 def block(document: str, containing: str, language: str = "bash") -> str:
     """Return the one block of a document, in a language, that contains a text."""
     blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", document, re.DOTALL | re.MULTILINE)
-    [found] = [each for each in blocks if containing in each]
+    [found] = [text for text in blocks if containing in text]
     return "\n".join(line.strip() for line in found.splitlines()) if language == "sh" else found
 
 
@@ -145,9 +143,7 @@ def test_a_scheduled_sync_fails_when_the_tap_does_and_keeps_its_state(
     assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
 
 
-def test_a_backfill_beside_the_daily_sync_reads_the_rest(
-    folder: Folder, long_box: Sandbox
-) -> None:
+def test_a_backfill_beside_the_daily_sync_reads_the_rest(folder: Folder, long_box: Sandbox) -> None:
     middle = f"{long_box.org.start + timedelta(days=35):%Y-%m-%d}"
     config = config_for(long_box, rate_limit_file=str(folder.path / "rate.db"))
     dates = json.loads(block(RECIPES, "end_date", "json"))
@@ -159,7 +155,7 @@ def test_a_backfill_beside_the_daily_sync_reads_the_rest(
     check_all(folder, long_box)
     assert (folder.path / "rate.db").exists()
     begins = {
-        name: {each["replicated_from"] for each in bookmarks_of(folder, name).values()}
+        name: {bookmark["replicated_from"] for bookmark in bookmarks_of(folder, name).values()}
         for name in ("daily", "backfill")
     }
     assert max(begins["backfill"]) < min(begins["daily"]) < middle
@@ -198,29 +194,33 @@ def test_split_jobs_share_the_streams(folder: Folder, long_box: Sandbox) -> None
 
 
 def test_the_examples_of_settings_are_valid() -> None:
-    schema = CommandLineTap.config_jsonschema | {
-        "properties": dict(CommandLineTap.config_jsonschema["properties"])
-    }
-    CommandLineTap.append_builtin_config(schema)
     needed = {"api_key": "a key", "start_date": "2020-01-01"}
-    examples = re.findall(r"```json\n(.*?)```", RECIPES, re.DOTALL)
-    examples += re.findall(
-        r"```json\n(.*?)```", (ROOT / "docs/destinations.md").read_text("utf-8"), re.DOTALL
-    )
+    documents = RECIPES + (ROOT / "docs/destinations.md").read_text("utf-8")
+    examples = re.findall(r"```json\n(.*?)```", documents, re.DOTALL)
     assert len(examples) > 3
     for example in examples:
-        config, warnings = settings.validated(needed | json.loads(example), schema)
-        assert set(json.loads(example)) < set(config)
-        assert not warnings
+        run = run_tap("--discover", config=needed | json.loads(example))
+        assert (run.status, run.log) == (0, "")
 
 
 def test_the_example_of_an_environment_has_all_that_is_required() -> None:
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
     given = dict(line.split("=") for line in lines if not line.startswith("#"))
-    config = settings.from_environment(given, settings.SETTINGS)
-    assert set(settings.SETTINGS["required"]) <= set(config)
-    assert config["api_key"] == ""
-    settings.validated(config | {"api_key": "a key"}, settings.SETTINGS)
+    assert given["TAP_LITMOS_API_KEY"] == ""
+    run = run_tap("--discover", env=given | {"TAP_LITMOS_API_KEY": "a key"})
+    assert (run.status, run.log) == (0, "")
+
+
+def test_the_accounts_in_meltano_are_those_of_dbt() -> None:
+    plugins = yaml.safe_load(block(RECIPES, "tap-litmos-eu", "yaml"))["plugins"]
+    extractors, loaders = plugins["extractors"], plugins["loaders"]
+    assert {plugin["inherit_from"] for plugin in extractors} == {"tap-litmos"}
+    assert {plugin["inherit_from"] for plugin in loaders} == {"target-postgres"}
+    command = block(RECIPES, "tap-litmos-eu", "sh").split()
+    assert {plugin["name"] for plugin in extractors + loaders} < set(command)
+    schemas = [plugin["config"]["default_target_schema"] for plugin in loaders]
+    variables = yaml.safe_load(block(RECIPES, "litmos__schemas", "yaml"))["vars"]
+    assert variables == {"litmos__schemas": schemas}
 
 
 def test_the_dag_for_airflow_is_python() -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS
+from strange import StrangeSandbox as Sandbox
 from support import DEFAULT_STREAMS, ENDPOINT, config_for, days_ago, run_tap, truth
-
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
     from support import Run
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 PATH = ENDPOINT["courses"].path
 

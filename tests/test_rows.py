@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strange import StrangeSandbox as Sandbox
 from support import ENDPOINT, Record, Run, catalog_of, config_for, days_ago, page, run_tap, serving
 
 from tap_litmos.bodies import clean_body
@@ -22,7 +23,7 @@ from tap_litmos.rows import (
     Findings,
     RowReader,
 )
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 
 
 def read_some(stream: str, fields: set[str], body: bytes) -> tuple[list[Record], Findings]:

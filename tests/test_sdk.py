@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
+from strange import StrangeSandbox as Sandbox
 from support import DECLARATION, DEFAULT_STREAMS, UNLIMITED, batch_config, catalog_of
 
 import tap_litmos
 from tap_litmos.errors import RunFailedError
-from tap_litmos.sandbox import Organisation, Sandbox
+from tap_litmos.sandbox import Organisation
 from tap_litmos.tap import TapLitmos
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -16,11 +17,12 @@ from support import (
     serving,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 from tap_litmos.summary import Summary
 
 if TYPE_CHECKING:
     import pytest
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 
 def record(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
@@ -96,9 +98,7 @@ def test_what_did_not_fit_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     assert figures["rows_without_key"] == 1
 
 
-def test_a_failed_stream_says_why(
-    org: Organisation, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_stream_says_why(org: Organisation, caplog: pytest.LogCaptureFixture) -> None:
     with Sandbox(org, refuse={ENDPOINT["courses"].path: 403}) as box:
         run_tap(config=config_for(box))
     account = record(caplog)

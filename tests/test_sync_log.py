@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strange import StrangeSandbox as Sandbox
 from support import (
     DEFAULT_STREAMS,
     ENDPOINT,
@@ -28,7 +29,7 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation, Sandbox
+from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-{# A moment as a timestamp in UTC without zone, whatever the target made of it. #}
+{# A date-time as a timestamp without time zone, in UTC, whatever type the target chose. #}
 {% macro as_utc(column, data_type) %}
   {%- set type = data_type | lower -%}
   {#- Snowflake's timestamp_ntz has none: it would be taken for a moment in the session's. -#}
@@ -9,6 +9,15 @@
     cast({{ column }} as {{ dbt.type_timestamp() }})
   {%- endif -%}
 {% endmacro %}
+
+
+{# A date-time, or null on the days that databases write for "no date". #}
+{% macro date_time(moment) -%}
+  case
+      when cast({{ moment }} as date) not in (cast('1900-01-01' as date), cast('9999-12-31' as date))
+          then {{ moment }}
+  end
+{%- endmacro %}
 
 
 {% macro without_zone(column) %}
@@ -24,7 +33,7 @@
 {%- endmacro %}
 
 
-{# The day of a moment in UTC, in the zone `litmos__time_zone`. #}
+{# The day of a UTC timestamp in the time zone `litmos__time_zone`. #}
 {% macro day_of(column) %}
   {{- return(adapter.dispatch('day_of', 'litmos')(column, var('litmos__time_zone'))) -}}
 {% endmacro %}
@@ -50,7 +59,7 @@
 {%- endmacro %}
 
 
-{# The day as of which statuses are told: `litmos__today`, or that on which dbt runs. #}
+{# The day that statuses are as of: `litmos__today`, or the day dbt runs. #}
 {% macro today() -%}
   {%- set zone = modules.pytz.timezone(var('litmos__time_zone')) -%}
   {%- set day = var('litmos__today') or run_started_at.astimezone(zone).date() -%}
@@ -58,7 +67,7 @@
 {%- endmacro %}
 
 
-{# Days from one date to another; negative if the other is earlier. #}
+{# Days from the first date to the second; negative if the second is earlier. #}
 {% macro days_between(first, second) -%}
   {{ dbt.datediff(first, second, 'day') }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {#
-  Print what the page shows, as one JSON object of lists of rows. It asks the marts alone.
+  Print what the page shows, as a JSON object of lists of rows from the marts.
 
     dbt run-operation litmos.page --quiet
 #}
@@ -10,8 +10,7 @@
     ) -%}
   {%- endif -%}
   {%- set queries = {
-      'overall': "select compliance.*, " ~ var('litmos__expiring_days')
-          ~ " as expiring_days from " ~ ref('litmos__compliance') ~ " as compliance",
+      'overall': litmos.overall(),
       'courses': "select * from " ~ ref('litmos__compliance_by_course'),
       'teams': "select * from " ~ ref('litmos__compliance_by_team') ~ " where people > 0",
       'managers': "select * from " ~ ref('litmos__compliance_by_manager') ~ " where people > 0",
@@ -41,7 +40,18 @@
 {% endmacro %}
 
 
-{# What happened within the last 7 and the last 30 days, today included. #}
+{# The figures of all accounts together. #}
+{% macro overall() %}
+  select
+      {{ litmos.today() }} as as_of,
+      {{ litmos.compliance_figures() }},
+      {{ var('litmos__expiring_days') }} as expiring_days
+  from {{ ref('litmos__course_results') }}
+  where is_current
+{% endmacro %}
+
+
+{# What happened within the last 7 and 30 days, including today. #}
 {% macro changes() %}
   {%- set events = {
       'assigned': ('assigned_on', "true"),
@@ -50,7 +60,7 @@
       'lapsed': ('compliant_till_on', "status = 'lapsed'"),
   } -%}
   {%- for event, (day, condition) in events.items() -%}
-    {#- What was due on a day is overdue from the next day on. -#}
+    {#- What was due on a day is overdue from the next day. -#}
     {%- set until = 1 if event in ('overdue', 'lapsed') else 0 -%}
     {%- set age = litmos.days_between(day, 'as_of') -%}
     select
@@ -67,7 +77,7 @@
 {% endmacro %}
 
 
-{# Learning paths, told like courses: one for each person and path. #}
+{# The figures of learning paths, per person and path. #}
 {% macro paths() %}
   select
       learning_path_id,
@@ -75,5 +85,5 @@
       {{ litmos.compliance_figures(due_dates=false) }}
   from {{ ref('litmos__learning_path_results') }}
   where is_current
-  group by learning_path_id
+  group by account, learning_path_id
 {% endmacro %}

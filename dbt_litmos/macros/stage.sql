@@ -1,31 +1,41 @@
-{# Return a table as it was loaded, or none if it was not. #}
+{# Return pairs of account and relation, one for each account that has the stream's table. #}
 {% macro loaded(stream) %}
   {% set table = source('litmos', stream) %}
-  {% do return(
-      adapter.get_relation(table.database, table.schema, table.identifier) if execute else none
-  ) %}
+  {% set found = [] %}
+  {% for schema in litmos.schemas() if execute %}
+    {% set relation = adapter.get_relation(table.database, schema, table.identifier) %}
+    {% if relation is not none %}
+      {% do found.append((schema, relation)) %}
+    {% endif %}
+  {% endfor %}
+  {% do return(found) %}
 {% endmacro %}
 
 
 {#
-  Fail if no table of the tap is there: then the variables name another place than the target
-  loads into. One table that is missing was not selected.
+  Fail if a schema contains no table of the tap: the variables must be wrong. A single missing
+  table was not selected.
 #}
 {% macro fail_if_nothing_is_loaded() %}
   {% set tables = graph.sources.values() | selectattr('package_name', 'equalto', 'litmos') | list %}
-  {% for table in tables %}
-    {% if adapter.get_relation(table.database, table.schema, table.identifier) is not none %}
-      {% do return('') %}
+  {% for schema in litmos.schemas() %}
+    {% set found = [] %}
+    {% for table in tables if not found %}
+      {% if adapter.get_relation(table.database, schema, table.identifier) is not none %}
+        {% do found.append(table) %}
+      {% endif %}
+    {% endfor %}
+    {% if not found %}
+      {% do exceptions.raise_compiler_error(
+          'No table of tap-litmos in ' ~ tables[0].database ~ '.' ~ schema
+          ~ ': load it first, or set litmos__schema and litmos__database in dbt_project.yml'
+      ) %}
     {% endif %}
   {% endfor %}
-  {% do exceptions.raise_compiler_error(
-      'No table of tap-litmos in ' ~ tables[0].database ~ '.' ~ tables[0].schema
-      ~ ': load it first, or set litmos__schema and litmos__database in dbt_project.yml'
-  ) %}
 {% endmacro %}
 
 
-{# Return the columns of a table by their names in small letters: targets differ in case. #}
+{# Return the columns of a table by lowercase name, because targets differ in case. #}
 {% macro columns_by_name(relation) %}
   {% set found = {} %}
   {% if relation is not none %}
@@ -47,13 +57,13 @@
 {% endmacro %}
 
 
-{# A column as the kind says, null if the table does not have it. #}
+{# A column cast to the type of its kind; null if the table does not have it. #}
 {% macro typed(columns, name, kind) %}
   {%- set column = columns.get(name | lower) -%}
   {%- if column is none -%}
     cast(null as {{ litmos.type_of(kind) }})
   {%- elif kind == 'datetime' -%}
-    {{ litmos.as_utc(adapter.quote(column.name), column.data_type) }}
+    {{ litmos.date_time(litmos.as_utc(adapter.quote(column.name), column.data_type)) }}
   {%- else -%}
     cast({{ adapter.quote(column.name) }} as {{ litmos.type_of(kind) }})
   {%- endif -%}
@@ -61,39 +71,43 @@
 
 
 {#
-  Select from a table as the tap's rows were loaded: snake case, typed, each key once.
+  Select the rows of a stream: snake case, typed, one row per key.
 
-  Of the rows with one key the one that changed last counts, and of those the one that was
-  loaded last: so a target that appends gives the same as one that replaces. Of the listings
-  of ids the latest one counts.
+  Of several rows with one key, the one that changed last counts, then the one loaded last. So a
+  target that appends gives the same result as one that upserts. Of several listings of ids, the
+  latest counts.
 
   Args:
     stream: The name of the stream.
-    fields: For each field its name as loaded, its name here, and its kind.
+    fields: Name as loaded, name here, and kind of each field.
     key: The fields that identify a row.
     changed: The field that says when a row last changed.
-    listing: The stream that lists the ids of all that exist, if there is one.
+    listing: The stream that lists all ids that exist, if there is one.
     every_version: Whether to keep a row for each moment of change.
 #}
 {% macro stage(stream, fields, key, changed=none, listing=none, every_version=false) %}
-{%- set table = litmos.loaded(stream) -%}
-{%- set columns = litmos.columns_by_name(table) -%}
+{%- set tables = litmos.loaded(stream) -%}
 {%- set id = fields | selectattr(0, 'equalto', key[0]) | map(attribute=1) | first -%}
 {%- set identity = key + ([changed] if every_version else []) -%}
-{%- if execute and table is none -%}
+{%- if execute and tables | length < litmos.schemas() | length -%}
   {%- do litmos.fail_if_nothing_is_loaded() -%}
 {%- endif -%}
 with loaded as (
-
+{% for account, table in tables or [('', none)] %}
+    {%- set columns = litmos.columns_by_name(table) %}
     select
+        cast('{{ account }}' as {{ dbt.type_string() }}) as account,
     {%- for name, alias, kind in fields %}
         {{ litmos.typed(columns, name, kind) }} as {{ alias }},
     {%- endfor %}
-    {%- if '_sdc_deleted_at' in columns %}
-        {{ adapter.quote(columns['_sdc_deleted_at'].name) }} is not null as is_marked,
+        {{ adapter.quote(columns['_sdc_deleted_at'].name) ~ ' is not null'
+            if '_sdc_deleted_at' in columns else 'false' }} as is_marked,
+    {%- if not changed %}
+        max({{ litmos.typed(columns, 'ListedAt', 'datetime') }}) over () as last_listed_at,
     {%- endif %}
     {%- if table is none %}
         1 as latest
+    limit 0
     {%- else %}
         row_number() over (
             partition by
@@ -109,19 +123,21 @@ with loaded as (
             {%- endfor %}
                 {{ adapter.quote(columns[key[0] | lower].name) }}
         ) as latest
+    from {{ table }}
     {%- endif %}
-    {{ 'limit 0' if table is none else 'from ' ~ table }}
-
+    {{ 'union all' if not loop.last }}
+{% endfor %}
 )
 
 select
+    loaded.account,
 {%- for _, alias, _ in fields %}
     loaded.{{ alias }}{{ ',' if changed or not loop.last }}
 {%- endfor %}
 {%- if changed %}
-    {{ 'is_marked' if '_sdc_deleted_at' in columns else 'false' }}
+    loaded.is_marked
     {%- if listing %}
-    -- What was created while the list was read need not be in it.
+    -- A row created while the list was read may be missing from it.
     or (
         listed.listed_at is null
         and coalesce(
@@ -132,20 +148,26 @@ select
 {%- endif %}
 from loaded
 {%- if listing %}
-left join {{ ref('stg_litmos__' ~ listing) }} as listed on listed.{{ id }} = loaded.{{ id }}
-cross join (
-    select max(listed_at) as listed_at from {{ ref('stg_litmos__' ~ listing) }}
-) as latest_list
+left join {{ ref('stg_litmos__' ~ listing) }} as listed
+    on listed.{{ id }} = loaded.{{ id }}{{ litmos.same_account('listed', 'loaded') }}
+left join (
+    select account, max(listed_at) as listed_at
+    from {{ ref('stg_litmos__' ~ listing) }}
+    group by account
+) as latest_list on latest_list.account = loaded.account
 {%- endif %}
 where loaded.latest = 1
-{%- if not changed and 'listedat' in columns %}
-    -- What only an earlier list has was deleted since.
-    and loaded.listed_at = (select max(listed_at) from loaded)
+{%- if not changed %}
+    -- Ids that only an earlier list has were deleted since.
+    and (loaded.listed_at = loaded.last_listed_at or loaded.last_listed_at is null)
 {%- endif %}
+{%- for name, alias, kind in fields if name in key and kind == 'datetime' %}
+    and loaded.{{ alias }} is not null
+{%- endfor %}
 {% endmacro %}
 
 
-{# A number with fractions, of 64 bits: what DuckDB calls a float has 32. #}
+{# A 64-bit floating-point type: DuckDB's float has 32 bits. #}
 {% macro type_double() %}
   {{- return(adapter.dispatch('type_double', 'litmos')()) -}}
 {% endmacro %}

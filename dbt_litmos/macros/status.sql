@@ -1,6 +1,6 @@
 {#
-  When the last of some rows changed that together make an assignment; those without any date
-  do not count. In some databases one null would make the greatest null.
+  When the rows behind an assignment last changed, ignoring rows without a date. In some
+  databases, `greatest` returns null if any argument is null.
 #}
 {% macro last_change_of(rows) -%}
   {%- set dates = [] -%}
@@ -16,10 +16,10 @@
 
 
 {#
-  The status of a result. It is told by days, not by the flags that Litmos sends: a flag is
-  as old as the row's last change, and a row does not change when a date passes.
+  The status of a result, from its days and not from Litmos' flags: a flag is as old as the row's
+  last change, and a row does not change when a date passes.
 
-  On the day on which something is due, or lapses, all is still well.
+  Nothing is overdue or lapsed on the day itself.
 
   Reads: is_completed, is_started, is_flagged_overdue, due_on, compliant_till_on.
 #}
@@ -41,14 +41,15 @@ end
 
 
 {#
-  The figures of compliance over results, which are told the same way everywhere.
+  The compliance figures of a group of results.
 
   Args:
-    due_dates: Whether there are any: learning paths have none.
+    due_dates: False for learning paths, which have no due dates.
 #}
 {% macro compliance_figures(due_dates=true) -%}
-    count(distinct user_id) as people,
-    count(distinct case when status in ('overdue', 'lapsed') then user_id end) as people_behind,
+    {%- set person = litmos.key(['user_id']) -%}
+    count(distinct {{ person }}) as people,
+    count(distinct case when status in ('overdue', 'lapsed') then {{ person }} end) as people_behind,
     count(*) as assigned,
     count(case when status in ('completed', 'expiring') then 1 end) as completed,
     count(case when status = 'expiring' then 1 end) as expiring,
@@ -62,6 +63,10 @@ end
         as percent_compliant
   {%- if due_dates %},
     count(case when is_due_soon then 1 end) as due_soon,
+    count(case when status in ('not_started', 'in_progress') and due_on is null then 1 end)
+        as open_without_due_date,
+    count(case when status in ('overdue', 'lapsed') and not is_assigned then 1 end)
+        as late_without_assignment,
     {{ litmos.percent("count(case when is_on_time then 1 end)", "count(is_on_time)") }}
         as percent_on_time
   {%- endif %}
@@ -74,16 +79,17 @@ end
 
 
 {#
-  The figures of those directly below beside some of all below.
+  The figures of people directly below, and some figures of everybody below.
 
   Args:
-    direct: The CTE of those directly below; it may lack a row.
-    all: The CTE of all.
+    direct: The CTE for people directly below; it may lack a row.
+    all: The CTE for everybody below.
 #}
 {% macro figures_beside_those_of_all(direct, all) -%}
   {%- for name in [
       'people', 'people_behind', 'assigned', 'completed', 'expiring', 'in_progress',
-      'not_started', 'overdue', 'lapsed', 'due_soon',
+      'not_started', 'overdue', 'lapsed', 'due_soon', 'open_without_due_date',
+      'late_without_assignment',
   ] %}
     coalesce({{ direct }}.{{ name }}, 0) as {{ name }},
   {%- endfor %}
@@ -91,7 +97,8 @@ end
     {{ direct }}.percent_compliant,
     {{ direct }}.percent_on_time,
   {%- for name in [
-      'people', 'people_behind', 'assigned', 'overdue', 'lapsed', 'percent_compliant',
+      'people', 'people_behind', 'assigned', 'completed', 'overdue', 'lapsed',
+      'percent_completed', 'percent_compliant',
   ] %}
     {{ all }}.{{ name }} as {{ name }}_in_tree{{ ',' if not loop.last }}
   {%- endfor %}

@@ -6,92 +6,76 @@ shapes and names of fields, never a value of a row.
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tap_litmos.check import boundaries, paging, present, reach, values
+from tap_litmos.check import boundaries, connectivity, paging, recency, values
 from tap_litmos.check.account import BUDGET, Account
-from tap_litmos.check.findings import Check, Finding, Report, Verdict
+from tap_litmos.check.findings import Report, find
+from tap_litmos.redact import HideKey
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Mapping
+    from tap_litmos.tap import TapLitmos
 
-    from tap_litmos.transport import Transport
-
-__all__ = ["BUDGET", "CHECKS", "Check", "Finding", "Report", "Verdict", "check"]
-
-CHECKS: tuple[Check, ...] = (
-    reach.endpoints,
-    reach.key,
-    reach.clock,
-    boundaries.seven_days,
-    paging.limit,
-    paging.end,
-    paging.small_limit,
-    paging.order,
-    boundaries.reading,
-    boundaries.ends,
-    present.zone,
-    present.today,
-    reach.optional_endpoints,
-    reach.listings,
-    reach.other_endpoints,
-    present.lateness,
-    paging.small_pages,
-    boundaries.within,
-    present.oldest,
-    paging.repeats,
-    values.keys,
-    values.unknown_fields,
-    values.spelling,
-    values.fit,
-    values.date_shapes,
-    values.encoding,
-    values.repairs,
-    reach.time,
-    reach.failures,
-    reach.refusals,
+CHECKS = (
+    ("Reach", "Every endpoint that a sync reads by default answers", connectivity.endpoints),
+    ("Reach", "This machine's clock agrees with the server's", connectivity.clock),
+    ("Dates", "A window may have exactly 7 days", boundaries.seven_days),
+    ("Paging", "A page has as many rows as requested, up to 1,000", paging.limit),
+    ("Paging", "Several pages bring the same rows as one, and then nothing", paging.pages),
+    ("Paging", "Rows come in the same order every time", paging.order),
+    ("Dates", "since and to are moments in UTC, one of them included", boundaries.windows),
+    ("Dates", "Today's rows come only if to lies in the future", recency.today),
+    ("Reach", "The endpoints that are off by default answer", connectivity.optional_endpoints),
+    ("Reach", "The tap reads all that the account offers", connectivity.other_endpoints),
+    ("Dates", "Rows appear within minutes", recency.lateness),
+    ("Values", "Every row has a primary key of its own, and comes once", values.keys),
+    ("Values", "Rows fit the schema", values.schema),
 )
-"""All checks, in the order in which they are made: some learn what later ones need."""
+"""Topic, claim and check, in the order in which they are made: some learn what later ones need."""
 
-_TOPICS = ("Reach", "Paging", "Dates", "Values", "Rate")
 _SETTINGS = (
-    "region",
-    "page_size",
-    "window_days",
-    "lookback_hours",
-    "requests_per_minute",
-    "max_concurrent_requests",
-    "request_timeout",
-    "detect_deletes",
+    *("region", "page_size", "window_days", "lookback_hours", "requests_per_minute"),
+    *("max_concurrent_requests", "request_timeout", "detect_deletes"),
 )
 """The settings that a bug report needs; none of them identifies the account."""
 
 
-def check(config: Mapping[str, Any], transport: Transport, *, logger: logging.Logger) -> Report:
-    """Ask an account, at most 150 times, and return what was found.
+def run_check(tap: TapLitmos) -> int:
+    """Check an account: a table goes to stderr, JSON to stdout.
 
-    Args:
-        config: The settings, valid and with their defaults.
-        transport: What to ask with; it is closed in the end.
-        logger: Where progress and warnings go.
+    Returns:
+        The exit status: 1 if a guarantee breaks.
 
     Raises:
         RunFailedError: If the key is refused, or the host does not answer.
     """
-    findings: list[Finding] = []
-    with Account(config, transport, logger=logger) as account:
-        for look in CHECKS:
-            findings.append(look.find(account))
-            if not account.surveyed:  # no endpoint answers: there is nothing to look at
-                break
-    findings.sort(key=lambda finding: _TOPICS.index(finding.topic))
+    report = _report(tap)
+    hide = HideKey(tap.config["api_key"]).hide  # an element's name may hold it
+    try:
+        sys.stdout.write(hide(report.json()))
+        sys.stdout.flush()
+    finally:  # last, as a terminal shows both
+        print(hide(report.table()), file=sys.stderr)  # noqa: T201
+    return int(report.breaks)
+
+
+def _report(tap: TapLitmos) -> Report:
+    account, findings = Account(tap), []
+    tap.logger.info("Sending at most %d requests; this takes some minutes", BUDGET)
+    for topic, claim, look in CHECKS:
+        findings.append(find(account, topic, claim, look))
+        if not account.survey.pages:  # no endpoint answers
+            break
     about: dict[str, object] = {
         "tap_litmos": version("tap-litmos"),
         "checked_at": f"{account.now:%Y-%m-%dT%H:%M:%SZ}",
         "requests": account.requests,
+        "retries": account.retries,
+        "slowdowns": tap.session.rate.slowdowns,
         "rows": account.survey.rows,
-        "settings": {name: config.get(name) for name in _SETTINGS},
+        "settings": {name: tap.config.get(name) for name in _SETTINGS},
+        "undocumented_endpoints": account.elements,
     }
     return Report(findings, about)

@@ -1,137 +1,222 @@
-"""The account that is checked: every request is asked once, and few enough of them."""
+"""The account that is checked: asks for pages, one after the other, and few enough of them."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections import deque
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import pendulum
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from typing_extensions import override
 
-from tap_litmos.check.pages import LIMIT, PageRequest, SeenPage
-from tap_litmos.check.survey import Survey
-from tap_litmos.errors import StreamFailedError
-from tap_litmos.paginator import Position
-from tap_litmos.progress import Progress
-from tap_litmos.rows import RowReader
-from tap_litmos.summary import RunSummary
-from tap_litmos.transport import FetchedPage, Transport
-from tap_litmos.windows import LONGEST_DAYS, WHOLE_LIST, Window
+from tap_litmos.check.findings import UnseenError
+from tap_litmos.check.values import REPEATED, RawRow, Survey, element_names, names_zone, raw_rows
+from tap_litmos.client import LitmosStream
+from tap_litmos.errors import RunFailedError, in_one_line
+from tap_litmos.paginator import PageSizes, WindowPaginator
+from tap_litmos.rows import SHARED_KEY, Page
+from tap_litmos.windows import LONGEST_DAYS, Window
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from backoff.types import Details
+    from singer_sdk.streams.rest import HTTPRequest, PageContext
 
-    from tap_litmos.bodies import Body
     from tap_litmos.declaration import Endpoint
-    from tap_litmos.summary import StreamStats
-
-    _Answer = FetchedPage | StreamFailedError | None
+    from tap_litmos.tap import TapLitmos
 
 BUDGET = 150
 """The most requests of a check, retries included."""
 
-_FEW = 10
-"""Rows to ask for where only their elements are looked at."""
+LIMIT = 1000
+"""The most rows that Litmos takes as `limit` (the document)."""
 
-_USUAL = 80
-"""Requests that a check takes on most accounts."""
+_MAX_RETRIES = 6
+"""How often a page is requested again; a quarter of all requests may fail."""
 
-_TRIES = 7
-"""How often a request is sent at most; a quarter of all requests may fail."""
+_MAX_FAILURES = 3
+"""After so many pages that never came, others are requested again only once: each takes a while."""
 
-_FEW_TRIES = 2
-"""The same for an endpoint that may not exist, or may not return XML."""
+_PAGES_TO_SEARCH = 4
+"""In how many pages to look for a row."""
 
-_PATIENT = 3
-"""Requests that may fail for good before others get few tries: a try takes up to a minute."""
+_MARGIN = timedelta(hours=62)
+"""Two days and the widest zone: windows around a row's date reach no further back."""
 
 
-class BudgetSpentError(Exception):
-    """No more requests may be sent."""
+class NoAnswerError(UnseenError):
+    """A page did not come; `status` is the final status if the endpoint refused."""
 
-    def __str__(self) -> str:
-        """Return why something could not be seen."""
-        return f"the budget of {BUDGET} requests was spent before"
+    def __init__(self, status: int | None) -> None:
+        """Make the error."""
+        why = f"status {status}" if status else "it keeps failing"
+        super().__init__(f"a request was not answered ({why})", "Run it again later")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is kept of a row: enough to recognize it, and to see when it changed.
+
+    Attributes:
+        key: Its primary key.
+        date: When it last changed, as the tap reads it; the earliest moment if it does not say.
+        created: When it was created; None if it does not say.
+        names_zone: Whether the date is written with its zone.
+    """
+
+    key: tuple[Any, ...]
+    date: datetime
+    created: datetime | None
+    names_zone: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether windows around its date include it for this date alone.
+
+        "Created or updated" (the document) may mean either date.
+        """
+        created = self.created or self.date
+        return created == self.date or self.date - created > _MARGIN
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPage:
+    """A page that came, without the values of its rows.
+
+    Attributes:
+        endpoint: Where it came from.
+        window: The window that was requested.
+        rows: Its rows.
+        requested_at: When it was requested, by the earlier of both clocks (UTC).
+    """
+
+    endpoint: Endpoint
+    window: Window
+    rows: list[Row]
+    requested_at: datetime
+
+    def __len__(self) -> int:
+        """Return how many rows it has."""
+        return len(self.rows)
+
+    @property
+    def keys(self) -> set[tuple[Any, ...]]:
+        """The different keys of its rows."""
+        return {row.key for row in self.rows}
+
+
+class OnePage(WindowPaginator):
+    """Reads a single page."""
+
+    @override
+    def get_next(self, response: requests.Response) -> None:
+        return None
+
+    @override
+    def failed(self, *, is_timeout: bool) -> bool:
+        return super().failed(is_timeout=False)  # a smaller page would look like a cap
+
+
+class CheckedStream(LitmosStream):
+    """A stream whose requests are counted, and whose pages are looked at.
+
+    Attributes:
+        status: The last status.
+        page: The last page.
+        raw: Its rows as they were sent.
+    """
+
+    status: int | None = None
+    page: Page
+    raw: list[RawRow]
+
+    def __init__(self, account: Account, endpoint: Endpoint) -> None:
+        """Make the stream of an endpoint."""
+        super().__init__(account.tap, endpoint)
+        self.selected = True
+        self._account = account
+
+    @override
+    def get_http_request(self, *, page: PageContext[int]) -> HTTPRequest:
+        self._account.spend()
+        return super().get_http_request(page=page)
+
+    @override
+    def backoff_handler(self, details: Details) -> None:
+        has_failed = self._account.failures >= _MAX_FAILURES
+        if self._reading.retries >= (1 if has_failed else _MAX_RETRIES):
+            raise details["exception"]
+        self._account.spend()
+        self._account.retries += 1
+        super().backoff_handler(details)
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        self.status = response.status_code
+        if "Date" in response.headers:
+            server_time = _plain(vars(response)["server_time"])
+            self._account.clock_ahead = datetime.now(UTC) - response.elapsed - server_time
+        super().validate_response(response)
+
+    @override
+    def _page(self, body: bytes, response: requests.Response) -> Page:
+        if not self.endpoint.nesting:
+            self._account.elements[self.endpoint.path] = element_names(body)
+            return Page()
+        self.page = super()._page(body, response)
+        self._page_sizes.largest = max(self._page_sizes.largest, 1)
+        self.raw = raw_rows(body, response.encoding, self.endpoint)
+        return self.page
+
+    @override
+    def _may_belong(self, page: Page) -> bool:
+        if not super()._may_belong(page):
+            self._account.strangers.add(self.name)
+        return True
 
 
 class Account:
-    """The account of a config; a context manager.
+    """The account of a config.
 
     Attributes:
-        config: The settings, valid and with their defaults.
+        tap: The tap.
+        config: Its settings.
         now: When the check began, by this machine's clock.
-        rate: The rate limit that all requests pass.
         survey: What the rows look like.
-        surveyed: The first pages of the windows whose rows were looked at.
-        span: How many days a closed window may have.
-        cut_from: A page of so many rows may not be the last one.
-        zone: Hours by which the dates are ahead of UTC; None if that is not known.
-        slowest: Seconds that the slowest answer took.
         requests: How many requests were sent, retries included.
-        failed: How many pages did not come, however often they were asked for.
+        retries: How many of them were sent again.
+        failures: How many pages never came.
+        span: How many days a closed window may have.
+        cut_from: More rows may follow a page with this many.
+        is_filtered: Whether rows are left out of pages.
+        clock_ahead: By how much this machine's clock is ahead of the server's.
+        windows_zone: Hours by which `since` and `to` are ahead of UTC; None if unknown.
+        rows_zone: Hours by which the dates of rows are ahead of UTC; None if unknown.
+        today: The date of a row of today, as windows have it, and the earliest `to` that brings
+            it, of moments that are 15 minutes apart; None if unknown.
+        strangers: The streams that sent a page without any row near its window.
+        elements: By path, the names of the elements that undocumented endpoints send.
     """
 
-    def __init__(
-        self, config: Mapping[str, Any], transport: Transport, *, logger: logging.Logger
-    ) -> None:
-        """Prepare; nothing is asked yet.
-
-        Args:
-            config: The settings, valid and with their defaults.
-            transport: What to ask with; the account closes it.
-            logger: Where progress goes.
-        """
-        self.config = config
+    def __init__(self, tap: TapLitmos) -> None:
+        """Prepare; nothing is requested yet."""
+        self.tap, self.config = tap, tap.config
         self.now = pendulum.now("UTC")
         self.survey = Survey()
-        self.surveyed: list[SeenPage] = []
+        self.requests = self.retries = self.failures = 0
         self.span = LONGEST_DAYS
         self.cut_from = LIMIT * 9 // 10
-        self.zone: float | None = None
-        self.slowest = 0.0
-        self._lock = threading.Lock()
-        self.requests = 0
-        self.failed = 0
-        self._known: dict[PageRequest, SeenPage | StreamFailedError] = {}
-        self._readers: dict[tuple[str, bool], RowReader] = {}
-        self._transport = transport
-        self.rate = transport.rate
-        self._summary = RunSummary(logger)
-        self._progress = Progress(
-            self._summary,
-            self.rate,
-            requests_left=lambda: max(_USUAL - self.requests, 1),
-            logger=logger,
-        )
-
-    def __enter__(self) -> Self:
-        """Begin to show progress."""
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Show progress no more, and end what is still in flight."""
-        self._progress.__exit__()
-        self._transport.close()
-
-    @property
-    def requests_left(self) -> int:
-        """How many requests may still be sent."""
-        return BUDGET - self.requests
-
-    @property
-    def retries(self) -> int:
-        """How many requests were sent again."""
-        return sum(stats.retries for stats in list(self._summary.streams.values()))
-
-    @property
-    def clock_ahead(self) -> float | None:
-        """Seconds by which this machine's clock is ahead of the server's, None if unknown."""
-        return self._transport.clock_ahead
+        self.is_filtered = False
+        self.clock_ahead: timedelta | None = None
+        self.windows_zone: float | None = None
+        self.rows_zone: float | None = None
+        self.today: tuple[datetime, datetime] | None = None
+        self.strangers: set[str] = set()
+        self.elements: dict[str, list[str]] = {}
+        self._streams: dict[str, CheckedStream] = {}
 
     @property
     def open_window(self) -> Window:
@@ -140,188 +225,112 @@ class Account:
         return Window(today.subtract(days=1), today.add(days=2), is_open=True)
 
     def closed_window(self, back: int = 1) -> Window:
-        """Return a closed window of full length.
-
-        Args:
-            back: Which one before the open window, from 1.
-        """
+        """Return the closed window so many before the open one, of full length."""
         to = self.open_window.since.subtract(days=self.span * (back - 1))
         return Window(to.subtract(days=self.span), to)
-
-    # Asking
-
-    def look_at(self, endpoints: Iterable[Endpoint], window: Window) -> list[SeenPage]:
-        """Return the first page of a window at each endpoint, and look at their rows.
-
-        Several are asked for at once. Those that did not come are left out.
-        """
-        requests = [PageRequest(endpoint, Position(window)) for endpoint in endpoints]
-        new = [request for request in requests if request not in self._known]
-        for request, result in zip(new, self._fetch_all(new), strict=True):
-            if isinstance(result, StreamFailedError):
-                self._known[request] = result
-            elif result is not None:
-                page = self._known[request] = self._read(request, result, survey=True)
-                self.surveyed.append(page)
-        found = map(self._known.get, requests)
-        return [page for page in found if isinstance(page, SeenPage)]
-
-    def fetch(self, request: PageRequest) -> SeenPage:
-        """Return a page, which is asked for once at most.
-
-        Raises:
-            StreamFailedError: If the endpoint refuses, or keeps failing.
-            BudgetSpentError: If no more requests may be sent.
-        """
-        if request not in self._known:
-            try:
-                self._known[request] = self.fetch_again(request)
-            except StreamFailedError as error:
-                self._known[request] = error
-        known = self._known[request]
-        if isinstance(known, StreamFailedError):
-            raise known
-        return known
-
-    def fetch_again(self, request: PageRequest) -> SeenPage:
-        """Return a page as it is now; the errors are those of `fetch`."""
-        return self._read(request, self._fetch(request), survey=False)
-
-    def refusal(self, endpoint: Endpoint, window: Window) -> StreamFailedError | None:
-        """Return why a window did not come, None if it did or was never asked for."""
-        known = self._known.get(PageRequest(endpoint, Position(window)))
-        return known if isinstance(known, StreamFailedError) else None
-
-    def bodies(self, endpoints: Sequence[Endpoint]) -> list[Body | StreamFailedError]:
-        """Return what endpoints answer that have no declared rows, or why they do not.
-
-        Raises:
-            BudgetSpentError: If not all of them could be asked.
-        """
-        requests = [
-            PageRequest(endpoint, Position(WHOLE_LIST), limit=_FEW) for endpoint in endpoints
-        ]
-        results = [result for result in self._fetch_all(requests) if result is not None]
-        if len(results) < len(requests):
-            raise BudgetSpentError
-        return [
-            result.body if isinstance(result, FetchedPage) else result for result in results
-        ]
-
-    def _fetch_all(self, requests: Sequence[PageRequest]) -> list[_Answer]:
-        """Return pages, or why they did not come; None: the budget is spent."""
-
-        def fetch(request: PageRequest) -> _Answer:
-            try:
-                return self._fetch(request)
-            except StreamFailedError as error:
-                return error
-            except BudgetSpentError:
-                return None
-
-        # The first request of all goes alone, so that a wrong key is refused once.
-        alone = 0 if self.requests else 1
-        first = list(map(fetch, requests[:alone]))
-        at_once: int = self.config["max_concurrent_requests"]
-        return first + _map_in_threads(fetch, requests[alone:], at_once)
-
-    def _fetch(self, request: PageRequest) -> FetchedPage:
-        endpoint, position = request.endpoint, request.position
-        stats = self._summary.of(endpoint.stream)
-        self._progress.reached(endpoint.stream, str(position.window))
-        tries = _Tries(self, stats, is_declared=bool(endpoint.nesting))
-        try:
-            page = self._transport.fetch(endpoint, position.query(request.limit), tries)
-        except StreamFailedError as error:
-            if endpoint.nesting and not error.status:
-                with self._lock:
-                    self.failed += 1
-            raise
-        self.slowest = max(self.slowest, time.monotonic() - tries.sent_at)
-        return page
 
     def spend(self) -> None:
         """Take a request off the budget.
 
         Raises:
-            BudgetSpentError: If it is spent.
+            UnseenError: If it is spent.
         """
-        with self._lock:
-            if self.requests >= BUDGET:
-                raise BudgetSpentError
-            self.requests += 1
+        if self.requests >= BUDGET:
+            advice = "Run it again when fewer requests fail"
+            raise UnseenError(f"the budget of {BUDGET} requests was spent before", advice)
+        self.requests += 1
 
-    def _read(self, request: PageRequest, fetched: FetchedPage, *, survey: bool) -> SeenPage:
-        endpoint = request.endpoint
-        reader = self._readers.get((endpoint.stream, survey))
-        if reader is None:
-            fields = {field.name for field in endpoint.fields}
-            met = self.survey if survey and not endpoint.is_listing else Survey()
-            reader = RowReader(endpoint, fields, met.reporter(endpoint))
-            self._readers[endpoint.stream, survey] = reader
-        rows = reader.read(fetched.body)
-        self._summary.of(endpoint.stream).rows += len(rows.keys)
+    def page(
+        self, endpoint: Endpoint, window: Window, *, survey: bool = False, **params: int
+    ) -> SeenPage:
+        """Request a page.
+
+        Args:
+            endpoint: The endpoint.
+            window: The window.
+            survey: Whether to add its rows to the survey.
+            params: The offset `start`, by default 0, and `limit`, by default 1,000.
+
+        Raises:
+            NoAnswerError: If the endpoint refuses, or keeps failing.
+            UnseenError: If no more requests may be sent.
+        """
+        reading = OnePage(window, PageSizes(LIMIT))
+        stream, rows = self.read(endpoint, reading, **params), []
+        keys, records = stream.page.keys, stream.page.records
+        for key, record, texts in zip(keys, records, stream.raw, strict=True):
+            created = _moment(record, "CreatedDate")
+            changed = _moment(record, endpoint.replication_key)
+            # Of some rows the date of change is null until they change.
+            name = endpoint.replication_key if changed else "CreatedDate"
+            rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
+        with_key = [key for key, record in zip(keys, records, strict=True) if record]
+        shared = reading.findings.counts[SHARED_KEY, ""]
+        reading.findings.add(REPEATED, times=len(with_key) - len(set(with_key)) - shared)
         if survey and not endpoint.is_listing:
-            self.survey.take(endpoint, fetched.body, rows)
-        return SeenPage.of(request, rows, fetched.requested_at)
+            self.survey.add(endpoint, reading.findings, stream.raw)
+        return SeenPage(endpoint, window, rows, _plain(reading.requested_at or self.now))
+
+    def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> CheckedStream:
+        """Read what a paginator walks over, and return the stream that did.
+
+        Raises:
+            NoAnswerError: If the endpoint refuses, or keeps failing.
+            UnseenError: If no more requests may be sent.
+            FatalAPIError: If the paginator gives up.
+        """
+        stream = self._streams.setdefault(endpoint.stream, CheckedStream(self, endpoint))
+        try:
+            for _ in stream.read(reading, **params):
+                pass
+        except (FatalAPIError, RetriableAPIError, requests.RequestException) as error:
+            is_final = isinstance(error, FatalAPIError)
+            if is_final and stream.status == HTTPStatus.OK and reading.count > 1:
+                raise
+            self.failures += not is_final
+            self._log(stream, error)
+            raise NoAnswerError(stream.status if is_final else None) from None
+        except RunFailedError:  # a key that was accepted before is no wrong key
+            if stream.status != HTTPStatus.UNAUTHORIZED or not self.survey.pages:
+                raise
+            raise NoAnswerError(stream.status) from None
+        return stream
+
+    def _log(self, stream: CheckedStream, error: Exception) -> None:
+        """Log why an endpoint does not answer; end the run if the host does not."""
+        if not self.tap.session.has_answered:
+            self.tap.stream_failed(stream, in_one_line(error))
+        elif stream.endpoint.nesting:
+            self.tap.logger.warning("%s: %s", stream.name, in_one_line(error))
+
+    def is_served(self, endpoint: Endpoint, row: Row, since: datetime, to: datetime) -> bool:
+        """Return whether a window includes a row.
+
+        Raises:
+            UnseenError: If the window has too many rows to tell.
+        """
+        window = Window(pendulum.instance(since), pendulum.instance(to))
+        keys: set[tuple[Any, ...]] = set()
+        for _ in range(_PAGES_TO_SEARCH):
+            page = self.page(endpoint, window, start=len(keys))
+            if row in page.rows:
+                return True
+            if len(page) < self.cut_from or page.keys <= keys:
+                return False
+            keys |= page.keys
+        raise UnseenError("the windows have too many rows to find one of them")
 
 
-def _map_in_threads(
-    do: Callable[[PageRequest], _Answer], items: Sequence[PageRequest], threads: int
-) -> list[_Answer]:
-    """Return what comes of each item, in their order.
-
-    An exception, and so a signal, ends it at once: a thread that connects to a silent host may
-    hang for long, and is not waited for.
-    """
-    waiting = deque(enumerate(items))
-    came: SimpleQueue[tuple[int, _Answer, BaseException | None]] = SimpleQueue()
-
-    def work() -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                place, item = waiting.popleft()
-                try:
-                    came.put((place, do(item), None))
-                except BaseException as error:  # noqa: BLE001 - raised again below
-                    came.put((place, None, error))
-
-    try:
-        for _ in items[:threads]:
-            threading.Thread(target=work, daemon=True).start()
-    except RuntimeError:  # this machine starts no more threads
-        work()
-    answers: dict[int, _Answer] = {}
-    while len(answers) < len(items):
-        place, answer, error = came.get()
-        if error is not None:
-            raise error
-        answers[place] = answer
-    return [answers[place] for place in range(len(items))]
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""The date of rows that have none."""
 
 
-class _Tries:
-    """Counts the tries of one request."""
+def _plain(moment: datetime) -> datetime:
+    """Return a moment of pendulum as a plain one, whose differences can be divided."""
+    return datetime.fromtimestamp(moment.timestamp(), UTC)
 
-    def __init__(self, account: Account, stats: StreamStats, *, is_declared: bool) -> None:
-        self.sent_at = 0.0
-        self._account = account
-        self._stats = stats
-        self._is_declared = is_declared
-        # Where nothing ever came, patience with each endpoint would take half an hour.
-        is_dead = account.requests > 0 and not account.slowest
-        is_patient = is_declared and not is_dead and account.failed < _PATIENT
-        self._left = _TRIES if is_patient else _FEW_TRIES
 
-    def requested(self) -> None:
-        self._account.spend()
-        self._stats.requested()
-        self._left -= 1
-        self.sent_at = time.monotonic()
-
-    def retried(self) -> None:
-        if self._left <= 0:
-            raise StreamFailedError("it keeps failing")
-        # Of what is not documented, an answer that is none says nothing about the service.
-        if self._is_declared:
-            self._stats.retried()
+def _moment(record: dict[str, Any] | None, name: str | None) -> datetime | None:
+    """Return a date of a row, None if it has none."""
+    text = record.get(name) if record and name else None
+    return datetime.fromisoformat(text) if text else None

@@ -1,267 +1,237 @@
-"""How the account reads `since` and `to`: how long, as what, with which ends."""
+"""How the account reads `since` and `to`: as what, in which zone, with which ends."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from tap_litmos.check.finder import closed_pages, is_served, open_pages, probes
-from tap_litmos.check.findings import UnseenError, breaks, claim, harmless, holds, unseen
-from tap_litmos.check.reach import OFF_BY_DEFAULT
+from tap_litmos.check.account import NoAnswerError
+from tap_litmos.check.connectivity import OFF_BY_DEFAULT, ask, newest
+from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
+from tap_litmos.check.paging import closed_pages
+from tap_litmos.check.recency import STEP, find_zones, midnight
 from tap_litmos.windows import LONGEST_DAYS
-from tap_litmos.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from tap_litmos.check.account import Account
-    from tap_litmos.check.finder import Probe
+    from tap_litmos.check.account import Account, Row, SeenPage
     from tap_litmos.check.findings import Outcome
-    from tap_litmos.check.pages import SeenPage
-
-    Serves = Callable[[datetime], bool]
+    from tap_litmos.declaration import Endpoint
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
-STEP = timedelta(minutes=15)
-"""What the offsets of all time zones are multiples of."""
 
-_FURTHEST = 14
-"""Hours; no zone is further from UTC."""
+_MAX_SHIFT = timedelta(hours=14)
+"""No zone is further from UTC."""
 
-SAFE_LOOKBACK = 24
+_REACH = _MAX_SHIFT + _DAY
+"""How far from a row's date an end of a window may matter, if it is read as a day."""
+
+_SAFE_LOOKBACK = 24
 """Hours of `lookback_hours` that make up for any zone."""
 
-_LATER = "Run it again in a week"
-
-_MOST_PROBES = 4
-"""Rows that are tried, each of another page."""
-
-_FEW_ROWS = 90
-"""Rows of a window that surely fit a page."""
+_MAX_ROWS_TRIED = 2
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class _End:
     """How an end of a window is read.
 
     Attributes:
-        reading: As a moment, or as a day whose time does not count; None: as neither.
-        included: Whether rows of that very moment or day are served; None: not known, as no
-            row lies on a whole second.
-        shift: How far the end can move past the date written in a row while the row is still
-            served.
+        reading: As a moment, or as a day whose time does not count.
+        included: Whether rows of that very moment or day are served; None: unknown, as the row
+            does not lie on a whole second.
+        shift: By how much it is ahead of the date that is written in the row.
     """
 
-    reading: Literal["moment", "day"] | None
-    included: bool | None = None
+    reading: Literal["moment", "day"]
+    included: bool | None
     shift: timedelta = timedelta(0)
 
-    @property
-    def skips_a_day(self) -> bool:
-        """Whether it is a day whose rows are not served."""
-        return self.reading == "day" and self.included is False
+    def __str__(self) -> str:
+        included = {None: "", True: " and included", False: " and not included"}[self.included]
+        return f"a {self.reading}{included}"
 
 
-def _read_ends(account: Account) -> tuple[Probe, End, End]:
-    """Return how `since` and `to` are read, and the row by which that was found out.
+def seven_days(account: Account) -> Outcome:
+    """Ask for closed windows as long as possible, and find out how long that is."""
+    endpoint = newest(account)[0][0].endpoint
+    for days in range(LONGEST_DAYS, 0, -1):
+        account.span = days
+        try:
+            account.page(endpoint, account.closed_window())
+            break
+        except NoAnswerError as error:
+            if error.status is None:  # not for its length
+                account.span = LONGEST_DAYS
+                raise
+    else:
+        return breaks("every closed window was refused, however short", "Report that windows fail")
+    if account.span == LONGEST_DAYS:
+        return holds(f"{LONGEST_DAYS} days were answered")
+    detail = f"windows of {account.span} days and less were answered, longer ones refused"
+    if account.config["window_days"] <= account.span:
+        return harmless(f"{detail}; window_days is {account.config['window_days']}")
+    return breaks(detail, f"Set window_days to {account.span}")
+
+
+def windows(account: Account) -> Outcome:
+    """Move both ends of a window over a row, second by second, and find out the zones."""
+    shift, names_zone = None, False
+    try:
+        endpoint, row, since, to = _find_ends(account)
+    except UnseenError as error:
+        ends = unseen(str(error), error.advice)
+    else:
+        detail = f"since is read as {since}, to as {to} (a row of {endpoint.stream})"
+        ends = _judge_ends(detail, since, to, account.config["lookback_hours"])
+        shift, names_zone = since.shift, row.names_zone
+    find_zones(account, shift, names_zone=names_zone)
+    outcomes = [ends, _judge_zones(account, shift or timedelta(0))]
+    if account.strangers:
+        streams = ", ".join(sorted(account.strangers))
+        detail = f"no row of a page has a date near the window: {streams}. Such streams fail"
+        outcomes.append(breaks(detail, f"Deselect and report {streams}"))
+    return combine(*outcomes)
+
+
+def _find_ends(account: Account) -> tuple[Endpoint, Row, _End, _End]:
+    """Return a row, and how `since` and `to` are read.
 
     Raises:
         UnseenError: If no row could be used.
     """
     found = _candidates(account, closed_pages(account))
-    if not any(_is_whole(probe) for probe in found):
-        # The logs have whole seconds, where an account has them.
-        logs = account.look_at(OFF_BY_DEFAULT, account.closed_window())
-        found = _candidates(account, logs) + found
-    for probe in found[:_MOST_PROBES]:
+    if not any(_is_whole(row) for _, row in found):
+        # The logs have whole seconds, if an account has them.
+        logs, _ = ask(account, OFF_BY_DEFAULT, account.closed_window())
+        found = _candidates(account, closed_pages(account) + logs)
+    for endpoint, row in found[:_MAX_ROWS_TRIED]:
         # There may be too many rows around it, or it was changed meanwhile.
         with suppress(UnseenError):
-            if is_served(account, probe, probe.day - _DAY, probe.day + 2 * _DAY):
-                since = _read_end(account, probe, forward=True)
-                return probe, since, _read_end(account, probe, forward=False)
+            return endpoint, row, *_read_ends(account, endpoint, row)
     raise UnseenError("no row of the last weeks could be used")
 
 
-def _candidates(account: Account, pages: list[SeenPage]) -> list[Probe]:
-    """Return the best row of each page, the best first."""
+def _candidates(account: Account, pages: Iterable[SeenPage]) -> list[tuple[Endpoint, Row]]:
+    """Return the best row of each endpoint, the best first."""
     latest = account.open_window.since - 2 * _DAY
-    found = []
-    for page in sorted(pages, key=lambda page: (page.rows >= _FEW_ROWS, page.rows)):
-        usable = [
-            probe
-            for probe in probes(page)
-            if probe.is_plain
-            and page.window.since <= probe.day <= latest
-            and probe.day + 2 * _SECOND < probe.date < probe.day + _DAY - 2 * _SECOND
-        ]
-        found += sorted(usable, key=_is_whole)[-1:]
-    return sorted(found, key=_is_whole, reverse=True)
+    found = [(page, row) for page in pages for row in page.rows if _is_usable(page, row, latest)]
+    found.sort(key=lambda pair: (not _is_whole(pair[1]), pair[1].names_zone, len(pair[0])))
+    best: dict[str, tuple[Endpoint, Row]] = {}
+    for page, row in found:
+        best.setdefault(page.endpoint.stream, (page.endpoint, row))
+    return list(best.values())
 
 
-def _is_whole(probe: Probe) -> bool:
-    return not probe.date.microsecond
+def _is_usable(page: SeenPage, row: Row, latest: datetime) -> bool:
+    is_far_from_midnight = time(0, 0, 2) < row.date.time() < time(23, 59, 57)
+    return page.window.since <= row.date <= latest and row.is_plain and is_far_from_midnight
 
 
-def _read_end(account: Account, probe: Probe, *, forward: bool) -> End:
-    """Find the latest `since` with which a row is served, or the earliest `to`.
+def _is_whole(row: Row) -> bool:
+    return not row.date.microsecond
 
-    The likely seconds are tried, each with the one after it.
+
+def _read_ends(account: Account, endpoint: Endpoint, row: Row) -> tuple[_End, _End]:
+    """Move both ends of a window over a row, and see when it is served.
+
+    Raises:
+        UnseenError: If the row cannot be used.
+    """
+    second = row.date.replace(microsecond=0)
+    before, after = second - _REACH - 10 * _HOUR, second + _REACH + 10 * _HOUR
+    if not account.is_served(endpoint, row, before, after):
+        raise UnseenError("the row has changed")
+    reach = range(-(_REACH // _SECOND), _REACH // _SECOND)
+
+    def edge(guess: datetime, step: timedelta) -> datetime:
+        """Return the latest `since` with which it is served, or the earliest `to`."""
+
+        def serves(at: datetime) -> bool:
+            since, to = (at, after) if step == _SECOND else (before, at)
+            return account.is_served(endpoint, row, since, to)
+
+        if serves(guess) and not serves(guess + step):
+            return guess
+        beyond = bisect_left(reach, True, key=lambda n: not serves(second + n * step))  # noqa: FBT003
+        return second + (reach[0] + beyond - 1) * step
+
+    last = edge(second, _SECOND)
+    since = _decode(last, second, _SECOND, is_whole=_is_whole(row))
+    here = second if _is_whole(row) else second + _SECOND
+    first = edge(midnight(last) if since.reading == "day" else here + since.shift, -_SECOND)
+    to = _decode(first, here, -_SECOND, is_whole=_is_whole(row))
+    return since, to
+
+
+def _decode(edge: datetime, second: datetime, step: timedelta, *, is_whole: bool) -> _End:
+    """Return how an end is read.
 
     Args:
-        account: The account.
-        probe: The row.
-        forward: Whether to move `since`, going forward; else `to` is moved, going back.
+        edge: The latest `since` with which a row is served, or the earliest `to`.
+        second: The second of the row.
+        step: A second; a negative one for `to`.
+        is_whole: Whether the row lies on that second.
+
+    Raises:
+        UnseenError: If the row is served for another reason than its date.
     """
-
-    def serves(end: datetime) -> bool:
-        since, to = (end, probe.day + 2 * _DAY) if forward else (probe.day - _DAY, end)
-        return is_served(account, probe, since, to)
-
-    step = _SECOND if forward else -_SECOND
-    second = probe.date.replace(microsecond=0)
-    here = second if forward or _is_whole(probe) else second + _SECOND
-    # Of a day, the last second of going forward is 23:59:59, that of going back 00:00:00.
-    of_day = probe.day + _DAY - _SECOND if forward else probe.day
-    tomorrow = _DAY if forward else -_DAY
-    likely = (
-        (here, End("moment", True if _is_whole(probe) else None)),
-        (here - step, End("moment", included=False)),
-        (here + step, End("moment", included=True)),  # fractions are cut off, or rounded
-        (of_day, End("day", included=True)),
-        (of_day - tomorrow, End("day", included=False)),
-    )
-    for last, end in likely:
-        if serves(last) and not serves(last + step):
-            return end
-    return End(None, shift=_shift(here, serves, forward=forward))
+    sign = step // _SECOND
+    if edge == midnight(edge) + (_DAY - _SECOND if sign > 0 else timedelta(0)):
+        return _End("day", included=sign * (edge.date() - second.date()).days >= 0)
+    shift = round((edge - second) / STEP) * STEP
+    beyond = (edge - second - shift) // step
+    if abs(shift) > _MAX_SHIFT or abs(beyond) > 1:
+        raise UnseenError("windows include a row for another reason than its date")
+    return _End("moment", {0: is_whole or None, 1: True, -1: False}[beyond], shift)
 
 
-def _shift(here: datetime, serves: Serves, *, forward: bool) -> timedelta:
-    """Return by how many quarters of an hour an end may go beyond a row's date, or less."""
-    sign = 1 if forward else -1
-    served, beyond = -16 * 4, 16 * 4  # quarters of an hour, further than any zone
-    while beyond - served > 1:
-        middle = (served + beyond) // 2
-        if serves(here + sign * middle * STEP):
-            served = middle
-        else:
-            beyond = middle
-    return sign * served * STEP
+def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
+    """Judge how `since` and `to` are read."""
+    days = {since.reading, to.reading}
+    skips_a_day = since.reading == "day" and since.included is False
+    if skips_a_day and to.reading == "moment":
+        detail = f"{detail}; so the day at which two windows meet is never served"
+        return breaks(detail, "Report that windows leave a day between them: no setting helps")
+    if not {since.included, to.included} - {False}:
+        what = "day" if "day" in days else "very second"
+        detail = f"{detail}; so rows of the {what} at which two windows meet are never served"
+        return breaks(detail, "Report that windows include neither end: no setting helps")
+    if skips_a_day and lookback < 2 * _SAFE_LOOKBACK:
+        detail = f"{detail}; windows begin a day after since, so late rows may be missed"
+        return breaks(detail, f"Set lookback_hours to {2 * _SAFE_LOOKBACK}")
+    if "day" in days:
+        return harmless(f"{detail}; windows begin and end at midnight, where both are the same")
+    if True in {since.included, to.included}:
+        return holds(detail)
+    return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
 
 
-@claim(
-    "Dates",
-    "since and to are moments",
-    "moved both ends of a window over a row, second by second",
-)
-def reading(account: Account) -> Outcome:
-    probe, since, to = _read_ends(account)
-    where = f"(a row of {probe.endpoint.stream})"
-    if since.reading is None or to.reading is None:
-        return _judge_shift(account, where, since, to)
-    if (since.reading, to.reading) == ("moment", "moment"):
-        return holds(f"both are moments {where}")
-    detail = f"since is a {since.reading}, to is a {to.reading} {where}"
-    needed = SAFE_LOOKBACK + 24
-    if since.skips_a_day and account.config["lookback_hours"] < needed:
-        return breaks(
-            f"{detail}; windows begin a day after since, so that late rows may be missed",
-            f"Set lookback_hours to {needed}",
-        )
-    return harmless(f"{detail}; all windows begin and end at midnight, where both are the same")
-
-
-def _judge_shift(account: Account, where: str, since: End, to: End) -> Outcome:
-    hours = max(abs(since.shift), abs(to.shift)) / timedelta(hours=1)
-    detail = f"dates are read {hours:g} hours apart from how rows write them {where}"
-    lookback: int = account.config["lookback_hours"]
-    if hours > _FURTHEST:
-        return unseen(f"windows include a row for another reason than its date {where}", _LATER)
-    if lookback >= SAFE_LOOKBACK:
-        return harmless(f"{detail}; lookback_hours, {lookback}, makes up for it")
-    return breaks(detail, f"Set lookback_hours to {SAFE_LOOKBACK}")
-
-
-@claim(
-    "Dates",
-    "A window includes one of its ends at least",
-    "put a row's own second on either end",
-)
-def ends(account: Account) -> Outcome:
-    _, since, to = _read_ends(account)
-    if since.reading is None or to.reading is None:
-        return unseen("since and to are read neither as moments nor as days", "See above")
-    detail = f"since is {_included(since)}, to is {_included(to)}"
-    if since.skips_a_day and to.reading == "moment":
-        return breaks(
-            f"{detail}; since is a day, to a moment, so that rows of the day at which two "
-            "windows meet are never served",
-            "Report that windows leave a day between them: no setting helps",
-        )
-    if since.included or to.included:
-        return holds(f"{detail}; windows share their ends")
-    if since.included is False and to.included is False:
-        lost = "of the day" if "day" in {since.reading, to.reading} else "of the very second"
-        return breaks(
-            f"{detail}, so that rows {lost} at which two windows meet are never served",
-            "Report that windows include neither end: no setting helps",
-        )
-    return unseen(f"{detail}: no row lies on a whole second", _LATER)
-
-
-def _included(end: End) -> str:
-    if end.included is None:
-        return "not known"
-    return "included" if end.included else "not included"
-
-
-@claim("Dates", "The date of a row lies in the window that serves it", "compared them")
-def within(account: Account) -> Outcome:
-    """Count rows whose date lies outside the closed window that served them."""
-    rows = outside = 0
-    for page in closed_pages(account):
-        since, to = page.window.since - _DAY, page.window.to + _DAY
-        dates = [date for date in page.dates if date is not None]
-        rows += len(dates)
-        outside += sum(not since <= date <= to for date in dates)
+def _judge_zones(account: Account, shift: timedelta) -> Outcome:
+    """Judge in which zones windows are read and rows are written."""
+    windows, rows = account.windows_zone, account.rows_zone
+    if windows is None and not shift:
+        return unseen("the zone is unknown, as the newest row is not of today")
+    if not (windows or rows or shift):
+        return holds("the zone is UTC")
+    detail = f"since and to are {shift / _HOUR:+g} h ahead of the dates of rows"
+    if windows is not None:
+        detail = f"since and to are read in {_zone(windows)}, rows are in {_zone(rows)}"
+    if account.config["lookback_hours"] < _SAFE_LOOKBACK:
+        return breaks(detail, f"Set lookback_hours to {_SAFE_LOOKBACK}")
+    detail += "; windows overlap enough, so no row is lost"
     if not rows:
-        raise UnseenError("no row of a closed window has a date")
-    if not outside:
-        return holds(f"so did all of {counted(rows, 'row')}")
-    return harmless(
-        f"{outside:,} of {counted(rows, 'row')} have another date; the bookmark is the end of "
-        "a window, never the date of a row"
-    )
+        return harmless(detail)
+    advice = f"{'Subtract' if rows > 0 else 'Add'} {abs(rows):g} hours where you query date-times"
+    return harmless(f"{detail}, but the tap takes date-times for UTC", advice)
 
 
-@claim("Dates", f"A window may have exactly {LONGEST_DAYS} days", "asked for a closed one")
-def seven_days(account: Account) -> Outcome:
-    """Ask for closed windows as long as possible, and find out how long that is."""
-    pages = open_pages(account)
-    if not pages:
-        raise UnseenError("no endpoint answered")
-    endpoint = pages[0].endpoint
-    for days in range(LONGEST_DAYS, 0, -1):
-        account.span = days
-        window = account.closed_window()
-        if account.look_at([endpoint], window):
-            break
-        refusal = account.refusal(endpoint, window)
-        if refusal is None or not refusal.status:  # not for its length
-            account.span = LONGEST_DAYS
-            raise UnseenError("a closed window did not come")
-    else:
-        return breaks(
-            "no closed window was answered, however short", "Report that windows fail"
-        )
-    if account.span == LONGEST_DAYS:
-        return holds(f"{LONGEST_DAYS} days were answered")
-    detail = f"windows of {account.span} days and less were answered, longer ones refused"
-    wanted: int = account.config["window_days"]
-    if wanted <= account.span:
-        return harmless(f"{detail}; window_days is {wanted}")
-    return breaks(detail, f"Set window_days to {account.span}")
+def _zone(hours: float | None) -> str:
+    return "an unknown zone" if hours is None else f"UTC{hours:+g} h" if hours else "UTC"

@@ -1,15 +1,15 @@
-"""What a check is, and what it finds."""
+"""What a check finds, and the report of all findings."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tap_litmos.check.account import BudgetSpentError
-from tap_litmos.errors import StreamFailedError
 from tap_litmos.wording import aligned
 
 if TYPE_CHECKING:
@@ -20,41 +20,41 @@ if TYPE_CHECKING:
     Look = Callable[[Account], "Outcome"]
 
 _WIDTH = 80
-_LONGEST = 400
+_MAX_DETAIL = 400
 """Characters of a detail in the table; the JSON has all of it."""
-
-
-class Verdict(StrEnum):
-    """How what came compares with what the tap assumes."""
-
-    HOLDS = "holds"
-    HARMLESS = "differs but is harmless"
-    BREAKS = "breaks a guarantee"
-    UNSEEN = "could not be seen"
-
-
-_SHORT = {
-    Verdict.HOLDS: "holds",
-    Verdict.HARMLESS: "differs",
-    Verdict.BREAKS: "BREAKS",
-    Verdict.UNSEEN: "not seen",
-}
-"""The verdicts as the table shows them."""
 
 
 class UnseenError(Exception):
     """There is not enough to look at; the message says what is missing."""
 
+    def __init__(self, detail: str, advice: str = "Run it again when there are more rows") -> None:
+        """Make the error; the advice says what would help."""
+        super().__init__(detail)
+        self.advice = advice
+
+
+class Verdict(StrEnum):
+    """How the account compares with what the tap assumes, in the order of the report."""
+
+    BREAKS = "breaks a guarantee"
+    HARMLESS = "differs but is harmless"
+    UNSEEN = "could not be seen"
+    HOLDS = "holds"
+
+
+_ORDER = list(Verdict)
+_SHORT = dict(zip(Verdict, ("BREAKS", "differs", "not seen", "holds"), strict=True))
+"""The verdicts as the table shows them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came.
+    """What was found about a claim.
 
     Attributes:
         verdict: How it compares with what the tap assumes.
         detail: Counts, shapes and names; never a value of a row.
-        advice: What to do, with the setting that helps; for what could not be seen, where to
-            look. Nothing where nothing is to be done.
+        advice: What to do, with the setting that helps; empty if there is nothing to do.
     """
 
     verdict: Verdict
@@ -62,169 +62,112 @@ class Outcome:
     advice: str = ""
 
 
-def holds(detail: str) -> Outcome:
-    """Return that it is as the tap assumes."""
-    return Outcome(Verdict.HOLDS, detail)
+holds = partial(Outcome, Verdict.HOLDS)
+harmless = partial(Outcome, Verdict.HARMLESS)
+breaks = partial(Outcome, Verdict.BREAKS)
+unseen = partial(Outcome, Verdict.UNSEEN)
 
 
-def harmless(detail: str, advice: str = "") -> Outcome:
-    """Return that it differs, and why that does no harm."""
-    return Outcome(Verdict.HARMLESS, detail, advice)
+def attempt(look: Look, account: Account) -> Outcome:
+    """Return what a function finds, or why it finds nothing."""
+    try:
+        return look(account)
+    except UnseenError as error:
+        return unseen(str(error), error.advice)
 
 
-def breaks(detail: str, advice: str) -> Outcome:
-    """Return that a guarantee breaks, and what to do."""
-    return Outcome(Verdict.BREAKS, detail, advice)
-
-
-def unseen(detail: str, advice: str = "") -> Outcome:
-    """Return why it could not be seen, and where to look."""
-    return Outcome(Verdict.UNSEEN, detail, advice)
+def combine(*outcomes: Outcome) -> Outcome:
+    """Return several outcomes as one, with the worst verdict."""
+    verdict = min((outcome.verdict for outcome in outcomes), key=_ORDER.index)
+    advice = dict.fromkeys(outcome.advice for outcome in outcomes if outcome.advice)
+    return Outcome(verdict, "; ".join(outcome.detail for outcome in outcomes), ". ".join(advice))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check and its outcome, as both are reported.
+    """A claim and what was found, as both are reported.
 
     Attributes:
         name: The check's name, the same in every report.
         topic: What it is about, in a word.
         claim: What the tap assumes.
-        how: How that was checked.
         verdict: See `Outcome`, as for the others.
     """
 
     name: str
     topic: str
     claim: str
-    how: str
     verdict: Verdict
     detail: str
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Something that the tap assumes, and how to look for it.
-
-    Attributes:
-        name: A name for it.
-        topic: What it is about, in a word.
-        claim: What the tap assumes.
-        how: How it is checked.
-        look: Looks for it in an account.
-    """
-
-    name: str
-    topic: str
-    claim: str
-    how: str
-    look: Look
-
-    def find(self, account: Account) -> Finding:
-        """Look, and return what came, even if that is nothing."""
-        try:
-            outcome = self.look(account)
-        except BudgetSpentError as error:
-            outcome = unseen(str(error), "Run it again when fewer requests fail")
-        except UnseenError as error:
-            outcome = unseen(str(error), "Run it again when more has changed in Litmos")
-        except StreamFailedError as error:
-            why = f"status {error.status}" if error.status else "it kept failing"
-            outcome = unseen(f"a request was not answered ({why})", "See Reach")
-        return Finding(self.name, self.topic, self.claim, self.how, *astuple(outcome))
+def find(account: Account, topic: str, claim: str, look: Look) -> Finding:
+    """Return what a function finds about a claim."""
+    return Finding(look.__name__, topic, claim, *astuple(attempt(look, account)))
 
 
-def claim(topic: str, text: str, how: str) -> Callable[[Look], Check]:
-    """Make a check of a function that looks for something; its name is that of the check.
-
-    Args:
-        topic: What it is about, in a word.
-        text: What the tap assumes.
-        how: How it is checked.
-    """
-    return lambda look: Check(look.__name__, topic, text, how, look)
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
-    """All findings about an account.
+    """All findings about an account; what does not hold comes first.
 
     Attributes:
-        findings: In the order in which they are shown.
+        findings: In the order of the report.
         about: What else a bug report needs, such as the version; JSON-ready.
     """
 
-    findings: Sequence[Finding]
-    about: dict[str, object]
-
-    def of(self, verdict: Verdict) -> list[Finding]:
-        """Return the findings with a verdict."""
-        return [finding for finding in self.findings if finding.verdict is verdict]
+    def __init__(self, findings: Sequence[Finding], about: dict[str, object]) -> None:
+        """Sort the findings."""
+        self.findings = sorted(findings, key=lambda found: _ORDER.index(found.verdict))
+        self.about = about
 
     @property
     def breaks(self) -> bool:
         """Whether a guarantee would break."""
-        return bool(self.of(Verdict.BREAKS))
+        return self.findings[0].verdict is Verdict.BREAKS
 
     def json(self) -> str:
-        """Return the report as JSON, to be attached to a bug report."""
-        report = {
-            **self.about,
-            "conclusion": self.conclusion(),
-            "findings": [asdict(finding) for finding in self.findings],
-        }
+        """Return the report as JSON, to attach to a bug report."""
+        findings = [asdict(finding) for finding in self.findings]
+        report = {**self.about, "conclusion": self.conclusion(), "findings": findings}
         return json.dumps(report, indent=2) + "\n"
 
     def table(self) -> str:
         """Return the report as a table of 80 columns, and the conclusion."""
-        what = "what the tap assumes, how it was checked, what was found"
-        rows = [row for finding in self.findings for row in _rows(finding)]
-        lines = aligned([("topic", "verdict", what), *rows], left=3)
-        end = (
-            textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in self.conclusion()
-        )
-        return "\n".join([*lines, "", *end])
+        rows = [("topic", "verdict", "what the tap assumes, and what was found")]
+        for finding in self.findings:
+            first, *others = _lines(finding)
+            rows.append((finding.topic, _SHORT[finding.verdict], first))
+            rows += (("", "", line) for line in others)
+        end = (line for text in self.conclusion() for line in _wrap(text, _WIDTH))
+        return "\n".join([*aligned(rows, left=3), "", *end])
 
     def conclusion(self) -> list[str]:
         """Return in a sentence whether to rely on the tap for the account, and what helps."""
-        counts = [
-            f"{verdict}: {len(found)}" for verdict in Verdict if (found := self.of(verdict))
-        ]
-        broken, missing = self.of(Verdict.BREAKS), self.of(Verdict.UNSEEN)
-        if broken:
-            claims = "; ".join(finding.claim for finding in broken)
-            said = f'Do not rely on the tap for this account yet. Broken: "{claims}"'
+        counts = Counter(finding.verdict for finding in self.findings)
+        text = "You can rely on the tap for this account"
+        if self.breaks:
+            claims = "; ".join(found.claim for found in self.findings[: counts[Verdict.BREAKS]])
+            text = f'Do not rely on the tap for this account yet. Broken: "{claims}"'
         elif not self.about["rows"]:
-            said = (
-                "No row came, so nothing shows whether you can rely on the tap for this account"
-            )
-        elif missing:
-            said = "As far as could be seen, you can rely on the tap for this account"
-        else:
-            said = "You can rely on the tap for this account"
-        settings = dict.fromkeys(
-            finding.advice
-            for finding in [*broken, *self.of(Verdict.HARMLESS)]
-            if finding.advice
+            text = "No rows came, so nothing shows whether you can rely on the tap here"
+        elif counts[Verdict.UNSEEN]:
+            text = "As far as could be seen, you can rely on the tap for this account"
+        shown = ", ".join(
+            f"{verdict}: {counts[verdict]}" for verdict in sorted(counts, key=_ORDER.index)
         )
-        return [f"{said} ({', '.join(counts)}).", *(f"{advice}." for advice in settings)]
+        differing = self.findings[: counts[Verdict.BREAKS] + counts[Verdict.HARMLESS]]
+        return [f"{text} ({shown}).", *dict.fromkeys(f"{f.advice}." for f in differing if f.advice)]
 
 
-def _rows(finding: Finding) -> list[tuple[str, str, str]]:
-    """Return the lines of a finding; only the first has its topic and verdict."""
-    detail = finding.detail
-    if len(detail) > _LONGEST:
-        detail = f"{detail[:_LONGEST].rsplit(', ', 1)[0]}, …"
-    texts = [f"{finding.claim}.", f"Checked: {finding.how}. Found: {detail}."]
-    if finding.advice:
-        texts.append(f"{finding.advice}.")
+def _lines(finding: Finding) -> list[str]:
+    """Return what the table says of a finding."""
+    detail = textwrap.shorten(finding.detail, _MAX_DETAIL, placeholder=" …")
     width = _WIDTH - len("Paging  not seen  ")
-    lines = []
-    for number, text in enumerate(texts):
-        indent = "  " if number else ""
-        lines += textwrap.wrap(
-            text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-        )
-    first = (finding.topic, _SHORT[finding.verdict], lines[0])
-    return [first, *(("", "", line) for line in lines[1:])]
+    lines = _wrap(f"{finding.claim}.", width)
+    for text in filter(None, (detail, finding.advice)):
+        lines += [f"  {line}" for line in _wrap(f"{text[0].upper()}{text[1:]}.", width - 2)]
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)

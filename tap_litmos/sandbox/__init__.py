@@ -1,24 +1,13 @@
 """A simulated Litmos organisation, served over HTTP on this computer only.
 
-For people without a Litmos account, and for tests. It follows the vendor's document on
-date range delta queries, or behaves more strangely, and shares no code with the tap but the
-declarations of the endpoints, from which it draws its rows.
+For people without a Litmos account, and for tests. It follows the vendor's document on date
+range delta queries, and shares no code with the tap except the declarations of the endpoints,
+from which it draws its rows.
 """
 
 from __future__ import annotations
 
-from .faults import ALL_FAULT_KINDS, FAULT_KINDS, Answer
-from .habits import Habits
 from .org import Organisation
-from .server import API_KEY, Incoming, Sandbox
+from .server import API_KEY, Answer, Incoming, Sandbox
 
-__all__ = [
-    "ALL_FAULT_KINDS",
-    "API_KEY",
-    "FAULT_KINDS",
-    "Answer",
-    "Habits",
-    "Incoming",
-    "Organisation",
-    "Sandbox",
-]
+__all__ = ["API_KEY", "Answer", "Incoming", "Organisation", "Sandbox"]

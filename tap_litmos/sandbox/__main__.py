@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import os
 import re
 import signal
 import sys
-from math import inf
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
-from . import ALL_FAULT_KINDS, API_KEY, Habits, Organisation, Sandbox
+from . import Organisation, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-_MANY = 1_000_000
-# For tests only; or offered in a form of their own.
-_NOT_OFFERED = {"minute", "retry_after", "timeout_hold", "inclusive", "overfull", "refuse"}
-# The least and the most of numbers, where they are not from 0 to `_MANY`.
-_BOUNDS = {
-    "port": (0, 65535),
-    "years": (0.1, 20),
-    "seed": (-inf, inf),
-    "zone": (-14, 14),
-    "clock_skew": (-1e9, 1e9),
-    **dict.fromkeys(("users", "requests_per_minute", "page_cap"), (1, _MANY)),
-    **dict.fromkeys(("faults", "keyless"), (0, 1)),
-}
+_UNLIMITED = 1_000_000
+
+
+# Option, type, least, most, default, help
+_NUMBERS: tuple[tuple[str, type[float], float, float, float | None, str], ...] = (
+    ("port", int, 0, 65535, 8321, "port on 127.0.0.1; 0: any free one"),
+    ("users", int, 1, _UNLIMITED, 500, "people who join the organisation"),
+    ("years", float, 0.1, 20, 1, "years of history"),
+    ("seed", int, 0, _UNLIMITED, 1, "each number makes another organisation"),
+    ("requests-per-minute", int, 1, _UNLIMITED, None, "answer 503 above this rate"),
+    ("latency", float, 0, _UNLIMITED, 0.0, "seconds before each answer"),
+    ("faults", float, 0, 1, 0.0, "share of requests that fail"),
+)
 
 
 def _refusal(text: str) -> tuple[str, int]:
@@ -42,15 +40,15 @@ def _refusal(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def _option(name: str, kind: Any) -> dict[str, Any]:
-    """Return how the command offers a habit of a type."""
-    if kind is bool:
-        return {"action": "store_true"}
-    if name == "fault_kinds":
-        return {"nargs": "+", "choices": ALL_FAULT_KINDS, "metavar": "KIND"}
-    if get_origin(kind) is Literal:
-        return {"choices": get_args(kind)}
-    return {"type": float if kind is float else int, "metavar": "N"}
+def _number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of numbers within bounds."""
+
+    def number(text: str) -> float:
+        if not least <= (value := kind(text)) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least:,} and {most:,}")
+        return value
+
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,47 +58,21 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--port", type=int, default=8321, help="port on 127.0.0.1, 0: any free one (8321)")
-    add("--config", type=Path, help="write the config here instead of printing it")
-    add("--users", type=int, default=500, help="people in the organisation (500)")
-    add("--years", type=float, default=1, help="years of history (1)")
-    add("--seed", type=int, default=1, help="each number gives another organisation (1)")
-    add("--api-key", default=API_KEY, help="API key to require (%(default)s)")
+    add("--config", type=Path, help="write the config to this file instead of printing it")
+    for name, kind, least, most, default, text in _NUMBERS:
+        said = f"{text} (default: {'no limit' if default is None else default})"
+        parse = _number(kind, least, most)
+        add(f"--{name}", type=parse, default=default, metavar="N", help=said)
     refused = "always refuse a path, such as /org/teams=403; may be repeated"
     add("--refuse", metavar="PATH=STATUS", type=_refusal, action="append", help=refused)
-    # From Python 3.13 on, docstrings are not indented any more.
-    document = inspect.cleandoc(Habits.__doc__ or "")
-    described = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", document, re.MULTILINE)
-    habits = parser.add_argument_group("habits")
-    types = get_type_hints(Habits)
-    for name, text in described:
-        if name not in _NOT_OFFERED:
-            option = {"help": " ".join(text.split()), "default": getattr(Habits, name)}
-            option |= _option(name, types[name])
-            habits.add_argument(f"--{name.replace('_', '-')}", **option)
     return parser
 
 
-def _options(arguments: Sequence[str] | None) -> dict[str, Any]:
-    """Return all options, whose numbers make sense."""
-    parser = _parser()
-    options = vars(parser.parse_args(arguments))
-    for name, value in options.items():
-        least, most = _BOUNDS.get(name, (0, _MANY))
-        if type(value) in {int, float} and not least <= value <= most:
-            option = f"--{name.replace('_', '-')}"
-            parser.error(f"argument {option}: {value} is not between {least} and {most}")
-    return options
-
-
 def _announce(box: Sandbox, file: Path | None) -> None:
-    """Print the config, or write it to a file, which is there as a whole or not at all.
-
-    It is fast unless the sandbox limits the rate: then the tap keeps to its own.
-    """
-    config: dict[str, Any] = box.config()
+    """Print the config, or write it to a file, which appears only once it is complete."""
+    config = box.config()
     if box.requests_per_minute is None:
-        config["requests_per_minute"] = _MANY
+        config["requests_per_minute"] = _UNLIMITED
     text = json.dumps(config, indent=2)
     if file is None:
         print(text, flush=True)  # noqa: T201
@@ -116,7 +88,7 @@ def _announce(box: Sandbox, file: Path | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; return the exit code."""
-    options = _options(arguments)
+    options = vars(_parser().parse_args(arguments))
     done = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from tap_litmos.declaration import Endpoint, Field
 
-    from .habits import Habits
     from .tables import Row
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -22,57 +21,27 @@ _IN_DOCUMENT = {
     ("course_results", "UserName"): "Username",
     ("user_courses", "Id"): "ID",
 }
-# Fields that the document does not have: sent if they have a value, or in other spellings.
-_NOT_IN_DOCUMENT = {
-    ("users", "ProfileType"),
-    ("user_logins", "ProfileType"),
-    ("course_results", "UpdatedBy"),
-    ("course_results", "LearningPathAssignment"),
-    ("course_results", "TeamAssignment"),
-}
-# Where the document has a second element of the same name: the field after which it comes.
+# Fields that the document lacks: sent only if they have a value.
+_NOT_IN_DOCUMENT = {"ProfileType", "TeamAssignment", "LearningPathAssignment"}
+# Fields after which the document repeats another element.
 _REPEATED = {("course_results", "CreatedBy"): "UpdatedDate"}
-# Spellings that differ by case alone.
-_OTHER_CASE = {"Id": "ID", "UserName": "Username", "ActivityByUserName": "ActivityByUsername"}
 
 _WITH_ZONE = {"users", "user_logins"}
 _WITH_SPACE = {"activity_content", "activity_settings", "activity_logins"}
-_LISTED = ("Id", "Name", "Active")
-_LISTED_OF = {
-    "user_ids": ("Id", "UserName", "FirstName", "LastName", "Active", "Email"),
-    "course_ids": ("Id", "Code", "Name", "Active"),
-}
-_RAW_EVERY = 4
-
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 
 
-class Column(NamedTuple):
-    """How a field is written.
-
-    Attributes:
-        name: Its canonical name.
-        tag: The element name.
-        null: The whole element if the field is null.
-    """
-
-    name: str
-    tag: str
-    null: str
+Column = tuple[str, str, str]
+"""How a field is written: its canonical name, its element name, and its element if null."""
 
 
 class Writer:
-    """Writes pages as a service with certain habits does."""
-
-    def __init__(self, habits: Habits) -> None:
-        """Take the habits."""
-        self._habits = habits
-        self._zone = timedelta(hours=habits.zone)
+    """Writes pages as the vendor's document shows them."""
 
     def page(self, endpoint: Endpoint, rows: Iterable[Row]) -> bytes:
-        """Return rows as a page, which has an empty root if there are none."""
+        """Return rows as a page: an empty root element if there are none."""
         columns = list(self._columns(endpoint))
-        inner = "".join(self._serialise(endpoint, row, columns) for row in rows)
+        inner = "".join(self.item(endpoint, row, columns) for row in rows)
         root, *wrappers, _ = endpoint.nesting
         head = f'<{root} xmlns:i="{XSI}"'
         if not inner:
@@ -81,86 +50,63 @@ class Writer:
             inner = f"<{name}>{inner}</{name}>"
         return f"{head}>{inner}</{root}>".encode()
 
-    def paginated(self, page: bytes, query: Mapping[str, str], total: int) -> bytes:
-        """Return a page wrapped with how many rows there are; only the names are documented."""
-        counts = f"<BatchSize>{query.get('limit', '')}</BatchSize>"
-        counts += f"<Start>{query.get('start', '0')}</Start><TotalCount>{total}</TotalCount>"
-        head = f"<PaginatedResult><Pagination><BatchParam></BatchParam>{counts}</Pagination>"
-        return head.encode() + page + b"</PaginatedResult>"
-
     def _columns(self, endpoint: Endpoint) -> Iterator[Column]:
-        """Yield how all fields of a stream are written."""
         if endpoint.is_listing:
-            names = _LISTED_OF.get(endpoint.stream, _LISTED)
-            yield from (_column(name, name) for name in names)
+            yield from (column(name, name) for name in ("Id", "Name", "Active"))
             return
         for field in endpoint.fields:
             if field.sent:
-                yield from self._columns_of(endpoint.stream, field)
+                yield from self.columns_of(endpoint.stream, field)
 
-    def _columns_of(self, stream: str, field: Field) -> Iterator[Column]:
-        """Yield how a field is written, which may be two elements in the document."""
-        name, place = field.name, (stream, field.name)
-        match self._habits.spelling:
-            case "canonical":
-                yield _column(name, name)
-            case "alternate":
-                yield _column(name, *(field.also_sent_as or (_OTHER_CASE.get(name, name),))[:1])
-            case "document":
-                column = _column(name, _IN_DOCUMENT.get(place, name))
-                yield column._replace(null="") if place in _NOT_IN_DOCUMENT else column
-                if place in _REPEATED:
-                    yield _column(_REPEATED[place], _REPEATED[place])
+    def columns_of(self, stream: str, field: Field) -> Iterator[Column]:
+        """Yield how a field is written, with an element that the document repeats after it."""
+        place = (stream, field.name)
+        name, tag, null = column(field.name, _IN_DOCUMENT.get(place, field.name))
+        yield name, tag, "" if name in _NOT_IN_DOCUMENT else null
+        if place in _REPEATED:
+            yield column(_REPEATED[place], _REPEATED[place])
 
-    def _serialise(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> str:
+    def item(self, endpoint: Endpoint, row: Row, columns: Iterable[Column]) -> str:
         """Return a row as XML."""
         item = endpoint.nesting[-1]
-        lacking = endpoint.primary_key if self._habits.lacks_key(row) else ()
-        text = "".join(
+        elements = (
             null if row[name] is None else f"<{tag}>{self._text(row, name)}</{tag}>"
             for name, tag, null in columns
-            if name not in lacking
         )
-        if self._habits.unknown_fields:
-            text += f"<JobRole>Role {row.number % 7}</JobRole>"
-            text += f"<Points>{row.number % 100}</Points>"
-        return f"<{item}>{text}</{item}>"
+        return f"<{item}>{''.join(elements)}</{item}>"
 
     def _text(self, row: Row, name: str) -> str:
-        """Return a value as Litmos writes it."""
         value = row[name]
         if isinstance(value, str):
-            return self._escaped(value, row)
+            return self.escaped(value, row)
         if isinstance(value, datetime):
-            return self._moment(value, row, name)
+            return self.moment(value, row, name)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, float):
             return repr(value) if value else "0.00"
         return str(value)
 
-    def _moment(self, value: datetime, row: Row, name: str) -> str:
+    def moment(self, value: datetime, row: Row, name: str) -> str:
+        """Return a date-time in UTC, with a `Z` where the document has one now and then."""
         stream = row.table.endpoint.stream
-        local = (value + self._zone).replace(tzinfo=None)
-        text = local.isoformat(" " if stream in _WITH_SPACE else "T")
+        text = value.replace(tzinfo=None).isoformat(" " if stream in _WITH_SPACE else "T")
         text = text.rstrip("0") if "." in text else text
-        may_say_zone = stream in _WITH_ZONE and name != "UpdatedDate" and not self._zone
-        return text + "Z" * (may_say_zone and row.number % 3 == 0)
+        has_zone = stream in _WITH_ZONE and name != "UpdatedDate" and row.number % 3 == 0
+        return f"{text}Z" if has_zone else text
 
-    def _escaped(self, value: str, row: Row) -> str:
-        text = _SPECIAL.sub(_escape, value)
-        if self._habits.raw and row.number % _RAW_EVERY == 0:
-            text = text.replace(" &amp; ", " & ").replace("\xa0", "&nbsp;")
-        return text
+    def escaped(self, value: str, row: Row) -> str:  # noqa: ARG002 - for subclasses
+        """Return text as XML."""
+        return _SPECIAL.sub(_escape, value)
 
 
-def _column(name: str, tag: str) -> Column:
-    """Return how a field is written: some nulls are marked as such, some are just empty."""
-    marked = name.endswith("Date") or len(name) % 2 == 0  # LastLogin is blank by the document
-    return Column(name, tag, f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>")
+def column(name: str, tag: str) -> Column:
+    """Return how a field is written: some nulls are marked, others are empty elements."""
+    marked = name.endswith("Date") or len(name) % 2 == 0  # the document has LastLogin blank
+    return name, tag, f'<{tag} i:nil="true"/>' if marked else f"<{tag}/>"
 
 
 def _escape(match: re.Match[str]) -> str:
-    """Escape a character as .NET does: what XML forbids becomes a reference all the same."""
+    """Escape a character as .NET does: references even to characters that XML forbids."""
     letter = match[0]
     return {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(letter) or f"&#x{ord(letter):X};"

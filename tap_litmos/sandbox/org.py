@@ -10,39 +10,29 @@ from typing import TYPE_CHECKING
 
 from tap_litmos import streams
 
-from .ledger import milliseconds
-from .life import Life
+from .simulation import Simulation
+from .tables import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from .tables import Row, Value, Values
 
-_SHORTEST_HISTORY = 0.1
-_GAP = (0.7, 3.0)
-"""Seconds between two events, at least and at most."""
-
-_EVENTS_IN_PAUSE = 1000
-"""Where nobody asked for long, no more events than about so many are spread over the time."""
-
-
-def utc_now() -> datetime:
-    """Return the present moment."""
-    return datetime.now(UTC)
+_MAX_EVENTS_IN_PAUSE = 1000
 
 
 class Organisation:
     """A made-up Litmos organisation with a past, in which something happens all the time.
 
-    Two organisations are alike if their parameters are, at the same moment of the same day.
+    Organisations with the same parameters are alike at the same time of the same day.
     All methods may be called from any thread.
 
     Attributes:
         lock: Held while rows are read or changed.
-        endpoints: Its streams: all that are declared, by name.
-        listings: The plain listings, and the streams of whose rows they list those that exist.
+        endpoints: All declared endpoints, by stream.
+        listings: The plain listings, and the streams whose rows they list.
         paths: The streams by the paths that serve them.
-        start: The midnight (UTC) before which nothing was.
+        start: The midnight (UTC) before which nothing happened.
     """
 
     def __init__(
@@ -51,83 +41,70 @@ class Organisation:
         users: int = 500,
         years: float = 1,
         seed: int = 1,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         live: bool = True,
     ) -> None:
-        """Let a company go through its past, up to the present moment.
+        """Simulate the past of a company, up to the current time.
 
         Args:
-            users: How many people it has; everything else scales with it. At least 1.
-            years: How far its past reaches back, in years. At least 0.1.
+            users: How many people join it; everything else scales with it.
+            years: How many years of history it has.
             seed: Decides what the company is like, and what happens.
-            clock: Returns the present moment, aware, in UTC.
-            live: Whether anything happens by itself once the organisation stands.
-
-        Raises:
-            ValueError: If there are too few users or years.
+            clock: Returns the current time, aware, in UTC.
+            live: Whether events go on happening.
         """
-        if users < 1 or years < _SHORTEST_HISTORY:
-            raise ValueError("an organisation needs a user, and a past of at least 0.1 years")
         self.lock = RLock()
         self.endpoints = {endpoint.stream: endpoint for endpoint in streams.ENDPOINTS}
         self.listings = {
-            endpoint.stream: endpoint.references["Id"].partition(".")[0]
-            for endpoint in streams.ENDPOINTS
+            stream: endpoint.references["Id"].partition(".")[0]
+            for stream, endpoint in self.endpoints.items()
             if endpoint.is_listing
         }
-        self.paths = {
-            path: endpoint.stream
-            for endpoint in streams.ENDPOINTS
-            for path in (endpoint.path, endpoint.total_path)
-            if path
-        }
-        self._draw = random.Random(f"{seed} draw")  # noqa: S311 - no secret
-        self._clock = clock
-        self._live = live
-        now = self.now()
+        self.paths = {endpoint.path: stream for stream, endpoint in self.endpoints.items()}
+        self._chance = random.Random(f"{seed} draw")  # noqa: S311 - no secret
+        self._clock, self._live = clock, live
+        now = self._next = self.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         self.start = midnight - timedelta(days=round(365 * years))
-        chance = random.Random(f"{seed}")  # noqa: S311 - no secret
-        self._life = Life(chance, self.start, midnight, users)
-        self._life.run(now)
-        self._next = now
+        source = random.Random(f"{seed}")  # noqa: S311 - no secret
+        self._company = Simulation(source, self.start, midnight, users)
+        self._company.run(now)
 
     def now(self) -> datetime:
-        """Return the present moment, in whole milliseconds."""
+        """Return the current time, in whole milliseconds."""
         return milliseconds(self._clock())
 
     def rows(self, stream: str) -> list[Values]:
-        """Return copies of all rows of a stream as they are now, with typed values."""
+        """Return copies of all current rows of a stream, with typed values."""
         with self.lock:
             self.catch_up()
             if stream in self.listings:
                 return [{"Id": row.id} for row in self.listed(stream)]
-            table = self._life.tables[stream]
+            table = self._company.tables[stream]
             return [table.complete(row) for row in table.rows]
 
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
-        """Return the rows that last changed from `first` to before `end`, longest ago first."""
+        """Return the rows that last changed from `first` until before `end`, by date."""
         with self.lock:
-            rows = [row for row in self._life.tables[stream].rows if first <= row.stamp < end]
+            rows = [row for row in self._company.tables[stream].rows if first <= row.stamp < end]
             return sorted(rows, key=attrgetter("stamp", "number"))
 
     def listed(self, stream: str) -> list[Row]:
-        """Return the rows that a plain listing lists, in the order of their making."""
-        return self._life.tables[self.listings[stream]].rows
+        """Return the rows that a plain listing lists, oldest first."""
+        return self._company.tables[self.listings[stream]].rows
 
     def touch(self, stream: str, which: int | str = 1, **changes: Value) -> list[Values]:
-        """Update rows now, so that they leave the window in which they were.
+        """Update rows now, so that they leave their window.
 
         Args:
             stream: The stream's name.
-            which: How many rows, taken at random, or an `Id`.
-            changes: Values to give to the rows.
+            which: An `Id`, or how many rows to take at random.
+            changes: New values of the rows.
 
         Returns:
             Copies of the updated rows.
         """
         with self.lock:
-            self.catch_up()
             rows = self._which(stream, which)
             for row in rows:
                 self.touch_row(row, **changes)
@@ -139,27 +116,13 @@ class Organisation:
             key = row.table.endpoint.replication_key or "UpdatedDate"
             row.values |= {key: self.now(), **changes}
 
-    def grow(self, stream: str, count: int) -> None:
-        """Add new rows to a stream now, which refer to any rows."""
-        with self.lock:
-            for _ in range(count):
-                self._life.invent(stream, self.now())
-
     def delete(self, stream: str, which: int | str) -> None:
-        """Delete rows for good, with all that refers to them; no delta row will tell.
-
-        Args:
-            stream: The stream's name.
-            which: As for `touch`.
-        """
+        """Delete rows for good, with all that refers to them; `which` is as for `touch`."""
         with self.lock:
-            self.catch_up()
-            self._life.delete(self._which(stream, which), self.now())
+            self._company.delete(self._which(stream, which), self.now())
 
     def replace_rows(self, stream: str, rows: Iterable[Mapping[str, Value]]) -> None:
-        """Put other rows in the place of all rows of a stream.
-
-        From then on nothing happens by itself, as the rows may not belong together.
+        """Replace all rows of a stream, and stop all further events.
 
         Args:
             stream: The stream's name.
@@ -169,38 +132,31 @@ class Organisation:
         with self.lock:
             self.catch_up()
             self._live = False
-            table = self._life.tables[stream]
+            table = self._company.tables[stream]
             table.remove(table.rows)
             for values in rows:
                 table.add(dict(values))
 
     def happen(self, count: int = 1, *, at: datetime | None = None) -> None:
-        """Let more events happen than those that happen by themselves.
-
-        Args:
-            count: How many.
-            at: When they happen. By default, now.
-        """
+        """Run more events than those that happen anyway, now or at another time."""
         with self.lock:
             for _ in range(count):
                 moment = at or self.now()
-                self._life.run(moment)
-                self._life.happen(moment)
+                self._company.run(moment)
+                self._company.happen(moment)
 
     def catch_up(self) -> None:
-        """Let everything happen that is due by now; after a long pause, a part of it."""
-        if not self._live:
-            return
+        """Run all events that are due by now; after a long pause only some of them."""
         with self.lock:
             now = self.now()
-            pause = max(timedelta(seconds=1), (now - self._next) / _EVENTS_IN_PAUSE)
-            while self._next <= now:
+            pause = max(timedelta(seconds=2), (now - self._next) / _MAX_EVENTS_IN_PAUSE)
+            while self._live and self._next <= now:
                 self.happen(at=self._next)
-                gap = self._life.random.uniform(*_GAP) * pause
-                self._next = milliseconds(self._next + gap)
+                self._next = milliseconds(self._next + self._chance.uniform(0.4, 1.6) * pause)
 
     def _which(self, stream: str, which: int | str) -> list[Row]:
-        rows = self._life.tables[stream].rows
+        self.catch_up()
+        rows = self._company.tables[stream].rows
         if isinstance(which, int):
-            return self._draw.sample(rows, min(which, len(rows)))
+            return self._chance.sample(rows, min(which, len(rows)))
         return [row for row in rows if row["Id"] == which]

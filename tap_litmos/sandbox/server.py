@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.client import responses
-from itertools import count
-from threading import Event, Lock
-from typing import TYPE_CHECKING, Self
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import attrgetter
+from socketserver import TCPServer
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from . import faults, rules
-from .connections import HOST, Handler, Server
-from .faults import Answer
-from .habits import Habits
+from . import rules
 from .markup import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+
+    from tap_litmos.declaration import Endpoint
 
     from .org import Organisation
     from .tables import Row
 
-    HookAnswer = Answer | tuple[int, Mapping[str, str], bytes] | str | None
-    Hook = Callable[["Incoming"], HookAnswer]
+    Hook = Callable[["Incoming"], "Answer | tuple[int, Mapping[str, str], bytes] | str | None"]
 
 API_KEY = "sandbox-key-7d1f0c52-3b9e-4c7a-8e64-5a0d9f2b6c18"
 BASE = "/v1.svc"
-
-_FAULTS_IN_A_ROW = 3
-"""How often the same page fails by chance before it is answered."""
-
-_MOVING_KEYS = {"UpdatedDate", "LastLogin"}
+HOST = "127.0.0.1"
+HTML = "text/html; charset=utf-8"
+_FAULTS = ("429", "500", "502", "503", "504")
+_REASONS = responses | {403: "The feature is not enabled for this account"}
 
 
 @dataclass(slots=True, eq=False)
@@ -44,23 +43,21 @@ class Incoming:
 
     Attributes:
         number: Its ordinal number, from 1.
-        method: Its method.
         path: Its path below the base URL.
-        stream: The stream it asks for, None for an unknown path.
+        stream: The stream that it requests, None if the path is unknown.
         query: Its parameters, which an `on_request` hook may change.
         headers: Its headers, with names in lower case.
-        at: When it came, by the organisation's clock.
-        time: When it came, by the monotonic clock, in seconds.
-        status: The status code of the answer; 0 until there is one, or if none is sent.
+        at: When it arrived, by the organisation's clock.
+        time: When it arrived, by the monotonic clock, in seconds.
+        status: The status code of the answer; 0 while there is none.
         fault: The fault that is injected, if any.
-        since: The beginning of its window as sent, None if there is none or it cannot be read.
-        to: The end of its window, None in the same cases.
-        start: From which row on it wants rows, None if it does not say.
-        limit: How many rows it wants, None if it does not say.
+        since: The start of its window as sent, None if missing or invalid.
+        to: The end of its window, None likewise.
+        start: The number of the first row that it wants, None likewise.
+        limit: How many rows it wants, None likewise.
     """
 
     number: int
-    method: str
     path: str
     stream: str | None
     query: dict[str, str]
@@ -75,219 +72,234 @@ class Incoming:
     limit: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note what it asks for."""
-        self.since, self.to = (rules.moment(self.query.get(name)) for name in ("since", "to"))
-        self.start, self.limit = (
-            rules.number(self.query.get(name)) for name in ("start", "limit")
-        )
+        """Parse the parameters."""
+        get = self.query.get
+        self.since, self.to = rules.moment(get("since")), rules.moment(get("to"))
+        self.start, self.limit = rules.number(get("start")), rules.number(get("limit"))
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is ready to send.
+
+    Attributes:
+        status: The status code.
+        body: The body.
+        reason: The reason phrase, which carries the message of a refusal.
+        content_type: The media type of the body.
+        headers: More headers; they replace the default ones.
+    """
+
+    status: int
+    body: bytes
+    reason: str = ""
+    content_type: str = "application/xml; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def head(self, now: datetime) -> dict[str, str]:
+        """Return all headers; `now` is what the service's clock shows."""
+        return {
+            "Date": format_datetime(now, usegmt=True),
+            "Content-Type": self.content_type,
+            "Content-Length": str(len(self.body)),
+            **self.headers,
+        }
+
+
+def refusal(status: int, message: str = "") -> Answer:
+    """Return a refusal, with its message in the reason phrase, as Litmos does."""
+    reason = message or _REASONS.get(status, "Refused")
+    page = f"<!DOCTYPE html>\n<html><head><title>{reason}</title></head>"
+    page += f"<body><h1>{status}</h1><p>{reason}</p></body></html>\n"
+    return Answer(status, page.encode(), reason, HTML)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Handles the requests of one connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def handle(self) -> None:
+        """Answer until the client closes the connection."""
+        with suppress(OSError):
+            super().handle()
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        self.server.sandbox.respond(self)
+
+    def send(self, answer: Answer, now: datetime) -> None:
+        """Send an answer."""
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.head(now).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    sandbox: Sandbox
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # without the look-up of this computer's name
 
 
 @dataclass(eq=False, repr=False)
-class Sandbox(Habits):
+class Sandbox:
     """An HTTP server that answers for an organisation as the Litmos API would.
 
-    It is open within a `with` block. How it behaves is said by its `Habits`, which are
-    parameters as well.
+    It is open within a `with` block.
 
     Attributes:
         org: The organisation to serve.
         port: The port on the loopback interface; 0 picks a free one.
-        api_key: The only key that is let in.
-        on_request: Called with each request before anything else; it may return None to let
-            it be answered, an answer to send instead, or a fault to inject.
-        requests: Every request that was received, also refused ones.
-        max_in_flight: How many requests were being answered at once at most.
+        api_key: The only valid key.
+        on_request: Called with each request first. It may return an answer to send instead,
+            or a status code, as text, with which the request fails.
+        requests_per_minute: Requests above this rate get a 503; None: unlimited.
+        latency: Seconds before each answer.
+        faults: Share of requests that fail, from 0 to 1.
+        refuse: Paths that are always refused, with the status code.
+        requests: Every request that was received, including refused ones.
     """
 
     org: Organisation
     port: int = field(default=0, kw_only=True)
     api_key: str = field(default=API_KEY, kw_only=True)
     on_request: Hook | None = field(default=None, kw_only=True)
+    requests_per_minute: int | None = field(default=None, kw_only=True)
+    latency: float = field(default=0.0, kw_only=True)
+    faults: float = field(default=0.0, kw_only=True)
+    refuse: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     requests: list[Incoming] = field(default_factory=list, init=False)
-    max_in_flight: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Prepare to open."""
-        self._server: Server
+        self.writer = Writer()
+        self.closing = Event()
         self._lock = Lock()
-        self._closing = Event()
-        self._in_flight = 0
+        self._server: _Server
         self._counted: list[float] = []
-        self._chance = random.Random(self.fault_seed)  # noqa: S311 - no secret
-        self._failed_in_a_row: Counter[str] = Counter()
-        self._writer = Writer(self)
-        self._moved: dict[Row, int] = {}
-        self._moves = count(1)
 
     @property
     def url(self) -> str:
-        """The base URL, which the paths of the endpoints follow, while it is open."""
+        """The base URL of all paths, while the sandbox is open."""
         return f"http://{HOST}:{self._server.server_address[1]}{BASE}"
 
-    def config(self) -> dict[str, str]:
+    def config(self) -> dict[str, Any]:
         """Return the settings with which a tap reads all of the sandbox."""
         start = self.org.start.date().isoformat()
         return {"api_key": self.api_key, "api_url": self.url, "start_date": start}
 
     def __enter__(self) -> Self:
-        """Listen, and answer in threads of their own.
+        """Start to listen.
 
         Raises:
             OSError: If the port is in use.
         """
-        self._server = Server(self.port, self._respond)
-        self._closing.clear()
-        self._server.start()
+        self._server = _Server((HOST, self.port), Handler)
+        self._server.sandbox = self
+        self.closing.clear()
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop answering and close all connections."""
-        self._closing.set()
-        self._server.stop()
+        """Stop listening. A request on a connection that is still open gets no answer."""
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
 
-    def _respond(self, handler: Handler) -> None:
-        """Answer a request."""
-        with self._being_answered():
-            incoming = self._receive(handler)
-            self._closing.wait(self.latency)
-            answer, fault = self._answer(incoming), incoming.fault
-            if fault in {"timeout", "silent"}:
-                self._closing.wait(self.timeout_hold if fault == "timeout" else None)
-        now = datetime.now(UTC) + timedelta(seconds=self.clock_skew)
-        if fault in faults.SLOW_KINDS:
-            handler.send_slowly(fault, answer, now, self.trickle, self._closing)
-        elif fault in faults.BROKEN_KINDS:
-            handler.break_off(fault, answer, now)
+    def respond(self, handler: Handler) -> None:
+        """Receive a request and send its answer."""
+        answer = self.answer(self.receive(handler))
+        if self.closing.is_set():
+            handler.close_connection = True
         else:
-            handler.send(answer, now)
+            handler.send(answer, datetime.now(UTC))
 
-    @contextmanager
-    def _being_answered(self) -> Iterator[None]:
-        """Count a request as being answered."""
-        with self._lock:
-            self._in_flight += 1
-            self.max_in_flight = max(self.max_in_flight, self._in_flight)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._in_flight -= 1
-
-    def _receive(self, handler: Handler) -> Incoming:
+    def receive(self, handler: Handler) -> Incoming:
         """Record a request."""
         url = urlsplit(handler.path)
-        path = unquote(url.path)
-        path = path.removeprefix(BASE) if path.startswith(f"{BASE}/") else path
+        path = unquote(url.path).removeprefix(BASE)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        stream = self.org.paths.get(path)
+        stream, at = self.org.paths.get(path), self.org.now()
         with self._lock:
-            number, at = len(self.requests) + 1, self.org.now()
-            self.requests.append(
-                Incoming(number, handler.command, path, stream, query, headers, at)
-            )
-            return self.requests[-1]
+            number = len(self.requests) + 1
+            incoming = Incoming(number, path, stream, query, headers, at)
+            self.requests.append(incoming)
+        return incoming
 
-    def _answer(self, incoming: Incoming) -> Answer:
-        """Return the answer to a request, that of a hook if there is one, and note it."""
-        hooked = self.on_request(incoming) if self.on_request else None
-        if isinstance(hooked, tuple):
-            status, headers, body = hooked
-            hooked = Answer(status, body, responses[status].upper(), headers=dict(headers))
-        answer = hooked if isinstance(hooked, Answer) else self._own_answer(incoming, hooked)
-        incoming.status = 0 if incoming.fault in faults.UNANSWERED_KINDS else answer.status
+    def answer(self, incoming: Incoming) -> Answer:
+        """Return the answer to a request: the hook's, if it has one."""
+        self.closing.wait(self.latency)
+        answer = self.on_request(incoming) if self.on_request else None
+        if isinstance(answer, tuple):
+            status, headers, body = answer
+            answer = Answer(status, body, responses[status].upper(), headers=dict(headers))
+        elif not isinstance(answer, Answer):
+            answer = self.own_answer(incoming, answer)
+        incoming.status = answer.status
         return answer
 
-    def _own_answer(self, incoming: Incoming, wanted: str | None) -> Answer:
-        """Return the answer that Litmos would give, or that of a fault.
+    def own_answer(self, incoming: Incoming, wanted: str | None) -> Answer:
+        """Return the answer that Litmos would give, unless the request fails.
 
         Args:
             incoming: The request.
-            wanted: The fault that a hook wants, also where Litmos would refuse. None: chance
-                decides.
+            wanted: The status code with which the hook wants it to fail. None: by chance.
         """
-        incoming.fault = wanted or self._fault_by_chance(incoming)
+        dice = random.Random(incoming.number)  # noqa: S311 - no secret
         try:
-            answer = self._answer_by_rules(incoming)
+            answer = self.answer_by_rules(incoming)
         except rules.RefusedError as error:
-            answer = faults.refusal(error.status, str(error))
-            incoming.fault = wanted
-        endpoint = self.org.endpoints.get(incoming.stream or "")
-        root = endpoint.nesting[0] if endpoint else "Error"
-        whole = faults.faulty_answer(incoming.fault, root, incoming.number, self.retry_after)
-        return whole or answer
+            return refusal(error.status, str(error))
+        incoming.fault = wanted or (dice.choice(_FAULTS) if dice.random() < self.faults else None)
+        return refusal(int(incoming.fault)) if incoming.fault else answer
 
-    def _fault_by_chance(self, incoming: Incoming) -> str | None:
-        """Return a fault, but not for a page that has failed too often in a row."""
-        page = f"{incoming.path} {sorted(incoming.query.items())}"
-        failed = self._failed_in_a_row[page]
-        fault = self.draw_fault(incoming.number) if failed < _FAULTS_IN_A_ROW else None
-        self._failed_in_a_row[page] = failed + 1 if fault else 0
-        return fault
-
-    def _answer_by_rules(self, incoming: Incoming) -> Answer:
+    def answer_by_rules(self, incoming: Incoming) -> Answer:
         """Return the answer that Litmos would give."""
         path, query = incoming.path, incoming.query
         if incoming.stream is None:
             raise rules.RefusedError(404, "Not Found")
-        if incoming.method != "GET":
-            raise rules.RefusedError(405, "Method Not Allowed")
         if incoming.headers.get("apikey") != self.api_key:
             raise rules.RefusedError(401, "Invalid API key")
-        self._count()
+        self.check_rate()
         if path in self.refuse:
-            raise rules.RefusedError(self.refuse[path], "")
+            raise rules.RefusedError(self.refuse[path])
         rules.check_source(query)
         with self.org.lock:
             self.org.catch_up()
             endpoint = self.org.endpoints[incoming.stream]
-            body = self._writer.page(endpoint, self._page(incoming.stream, incoming))
-            if path == endpoint.total_path:
-                total = len(self.org.listed(incoming.stream))
-                body = self._writer.paginated(body, query, total)
-        if self.charset != "utf-8":
-            body = body.decode().encode(self.charset, "xmlcharrefreplace")
-        return Answer(200, body, "OK", f"application/xml; charset={self.charset}")
+            body = self.writer.page(endpoint, self.page(endpoint, incoming))
+        return Answer(200, body, "OK")
 
-    def _count(self) -> None:
-        """Refuse a request if there were too many within the last minute."""
+    def check_rate(self, minute: float = 60.0, others: int = 0) -> None:
+        """Refuse a request if there were too many within the last minute.
+
+        Args:
+            minute: The length of a minute, in seconds.
+            others: How many requests per minute other clients make with the same key.
+        """
         if self.requests_per_minute is None:
             return
         now = time.monotonic()
         with self._lock:
-            self._counted = [at for at in self._counted if at > now - self.minute]
-            if len(self._counted) + self.others_per_minute >= self.requests_per_minute:
-                raise rules.RefusedError(503, "")
+            self._counted = [at for at in self._counted if at > now - minute]
+            if len(self._counted) + others >= self.requests_per_minute:
+                raise rules.RefusedError(503)
             self._counted.append(now)
 
-    def _page(self, stream: str, incoming: Incoming) -> list[Row]:
-        """Return a page of a window or of a plain listing, after rows have moved if they do."""
-        now, window = self.org.now(), None
-        if stream not in self.org.listings:
-            window = rules.window(incoming.query, now, self)
+    def page(self, endpoint: Endpoint, incoming: Incoming) -> list[Row]:
+        """Return the rows of a page, by id."""
+        org, stream = self.org, endpoint.stream
+        if endpoint.is_listing:
+            rows = org.listed(stream)
+        else:
+            rows = org.window(stream, *rules.window(incoming.query, org.now()))
         start, limit = rules.paging(incoming.query)
-        if incoming.fault is None:
-            if window and window[1] >= now - timedelta(seconds=self.late):
-                self.org.grow(stream, self.growing)
-            if start:
-                served = self._arranged(stream, window, incoming.number)[:start]
-                self._move(served, dated=window is not None)
-        return self.cut(self._arranged(stream, window, incoming.number), start, limit)
-
-    def _move(self, served: list[Row], *, dated: bool) -> None:
-        """Let rows change places that were on earlier pages; those of logs never change."""
-        if not served:
-            return
-        if dated and served[0].table.endpoint.replication_key in _MOVING_KEYS:
-            for row in self._chance.sample(served, min(self.moving, len(served))):
-                self.org.touch_row(row)
-        for row in self._chance.sample(served, min(self.moving_without_date, len(served))):
-            self._moved[row] = next(self._moves)
-
-    def _arranged(
-        self, stream: str, window: tuple[datetime, datetime] | None, number: int
-    ) -> list[Row]:
-        """Return the rows of a window, or of a plain listing, in their order."""
-        org = self.org
-        rows = org.window(stream, *window) if window else list(org.listed(stream))
-        return self.arrange(rows, self._moved, number)
+        return sorted(rows, key=attrgetter("number"))[start : start + limit]

@@ -1,1 +1,1 @@
-{{ litmos.ancestors(ref('stg_litmos__teams'), 'team_id', 'parent_team_id', 'name') }}
+{{ litmos.ancestors(ref('int_litmos__teams'), 'team_id', 'parent_team_id', 'name') }}

@@ -1,19 +1,21 @@
 with figures as (
 
     select
+        account,
         course_id,
+        count(case when is_required then 1 end) > 0 as is_required,
         {{ litmos.compliance_figures() }}
     from {{ ref('litmos__course_results') }}
     where is_current
-    group by course_id
+    group by account, course_id
 
 ),
 
 names as (
 
-    select course_id, max(course_name) as course_name
+    select account, course_id, max(course_name) as course_name
     from {{ ref('litmos__course_results') }}
-    group by course_id
+    group by account, course_id
 
 )
 
@@ -23,5 +25,7 @@ select
     course.compliant_till_days as repeated_after_days,
     figures.*
 from figures
-left join names on names.course_id = figures.course_id
-left join {{ ref('stg_litmos__courses') }} as course on course.course_id = figures.course_id
+left join names
+    on names.course_id = figures.course_id{{ litmos.same_account('names', 'figures') }}
+left join {{ ref('int_litmos__courses') }} as course
+    on course.course_id = figures.course_id{{ litmos.same_account('course', 'figures') }}

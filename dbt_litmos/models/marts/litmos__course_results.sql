@@ -1,17 +1,14 @@
-{#- A longer limit would pass the end of time. -#}
-{%- set time_limit -%}
-case when course.time_limit_days between 0 and 365000 then course.time_limit_days end
-{%- endset -%}
 with assigned as (
 
     select
+        account,
         user_id,
         course_id,
         min(last_changed) as first_changed,
         max(last_changed) as last_changed
     from {{ ref('litmos__assignments') }}
     where is_current
-    group by user_id, course_id
+    group by account, user_id, course_id
 
 ),
 
@@ -26,12 +23,13 @@ results as (
 versions as (
 
     select
+        account,
         user_id,
         course_id,
         due_date,
         coalesce(updated_date, created_date) as changed,
         min(case when completed then completed_date end) over (
-            partition by user_id, course_id
+            partition by account, user_id, course_id
             order by coalesce(updated_date, created_date) asc nulls first
             rows between current row and unbounded following
         ) as first_completed_from_here
@@ -39,21 +37,23 @@ versions as (
 
 ),
 
--- Litmos empties DueDate once a course is completed; an earlier version may still tell it. What was
--- due before an earlier completion was due for that one.
+-- Litmos clears DueDate when a course is completed; an earlier version may still have it. A due date
+-- before an earlier completion belongs to that completion.
 earlier as (
 
     select
+        versions.account,
         versions.user_id,
         versions.course_id,
         versions.due_date,
         row_number() over (
-            partition by versions.user_id, versions.course_id
+            partition by versions.account, versions.user_id, versions.course_id
             order by versions.changed desc nulls last
         ) as latest
     from versions
     inner join results
         on results.user_id = versions.user_id and results.course_id = versions.course_id
+        {{- litmos.same_account('results', 'versions') }}
     where versions.due_date is not null
         and (
             versions.first_completed_from_here is null
@@ -62,42 +62,44 @@ earlier as (
 
 ),
 
--- A course that recurs may have been completed before, when it was due at another date. One
--- achievement says that it was not, if older achievements were loaded too.
+-- A recurring course may have been completed before, with another due date. If there is exactly one
+-- achievement, it was not, provided that older achievements were loaded too.
 completions as (
 
-    select user_id, course_id, count(*) as completions
+    select account, user_id, course_id, count(*) as completions
     from {{ ref('stg_litmos__achievements') }}
     where course_id is not null and not is_deleted
-    group by user_id, course_id
+    group by account, user_id, course_id
 
 ),
 
 loaded_since as (
 
-    select min(created_date) as first_achievement
+    select account, min(created_date) as first_achievement
     from {{ ref('stg_litmos__achievements') }}
+    group by account
 
 ),
 
 paired as (
 
     select
+        coalesce(result.account, assigned.account) as account,
         coalesce(result.user_id, assigned.user_id) as user_id,
         coalesce(result.course_id, assigned.course_id) as course_id,
         assigned.user_id is not null as is_assigned,
         result.user_id is not null as has_result,
         coalesce(result.is_active, true) as is_active,
-        -- Assigned anew after the result was deactivated: what was done before is void.
+        -- Assigned again after the result was deactivated: earlier progress is void.
         result.user_id is not null
             and not coalesce(result.is_active, true)
             and coalesce(
                 assigned.last_changed > coalesce(result.updated_date, result.created_date), false
-            ) as is_assigned_anew,
-        -- Without a result it is due from the first assignment on: a later one puts nothing off.
+            ) as is_assigned_again,
+        -- Without a result, the first assignment sets the due date; a later one does not move it.
         case when result.user_id is null then assigned.first_changed else assigned.last_changed end
             as assigned_date,
-        result.name as course_name,
+        {{ litmos.readable('result.name') }} as course_name,
         result.user_name,
         result.created_date,
         result.started_date,
@@ -111,30 +113,32 @@ paired as (
     from results as result
     full outer join assigned
         on assigned.user_id = result.user_id and assigned.course_id = result.course_id
+        {{- litmos.same_account('assigned', 'result') }}
 
 ),
 
--- What was done before an assignment anew does not count.
+-- Progress before a new assignment does not count.
 valid as (
 
     select
+        account,
         user_id,
         course_id,
         course_name,
         user_name,
         is_assigned,
-        is_active or is_assigned_anew as is_active,
-        has_result and not is_assigned_anew as has_result,
-        case when has_result and not is_assigned_anew then created_date else assigned_date end
+        is_active or is_assigned_again as is_active,
+        has_result and not is_assigned_again as has_result,
+        case when has_result and not is_assigned_again then created_date else assigned_date end
             as assigned_date,
-        coalesce(completed, false) and not is_assigned_anew as is_completed,
-        coalesce(overdue, false) and not is_assigned_anew as is_flagged_overdue,
-        case when not is_assigned_anew then started_date end as started_date,
-        case when not is_assigned_anew then completed_date end as completed_date,
-        case when not is_assigned_anew then percentage_complete end as percentage_complete,
-        case when not is_assigned_anew then compliant_till_date end as compliant_till_date,
-        case when not is_assigned_anew then up_to_date end as is_up_to_date,
-        case when not is_assigned_anew then due_date end as due_date
+        coalesce(completed, false) and not is_assigned_again as is_completed,
+        coalesce(overdue, false) and not is_assigned_again as is_flagged_overdue,
+        case when not is_assigned_again then started_date end as started_date,
+        case when not is_assigned_again then completed_date end as completed_date,
+        case when not is_assigned_again then percentage_complete end as percentage_complete,
+        case when not is_assigned_again then compliant_till_date end as compliant_till_date,
+        case when not is_assigned_again then up_to_date end as is_up_to_date,
+        case when not is_assigned_again then due_date end as due_date
     from paired
 
 ),
@@ -142,9 +146,13 @@ valid as (
 facts as (
 
     select
+        valid.account,
         valid.user_id,
         coalesce(person.full_name, valid.user_name) as full_name,
+        person.email,
         person.manager_id,
+        person.manager_name,
+        person.team_names,
         valid.course_id,
         coalesce(course.name, valid.course_name) as course_name,
         course.compliant_till_days is not null or valid.compliant_till_date is not null
@@ -153,8 +161,7 @@ facts as (
         valid.has_result,
         valid.is_active
             and coalesce(person.is_current, true)
-            and coalesce(course.is_active, true)
-            and not coalesce(course.is_deleted, false) as is_current,
+            and coalesce(course.is_current, true) as is_current,
         valid.assigned_date,
         valid.started_date,
         valid.completed_date,
@@ -171,22 +178,26 @@ facts as (
         coalesce(
             course.time_limit_date,
             cast(
-                {{ dbt.dateadd('day', time_limit, 'valid.assigned_date') }}
+                {{ dbt.dateadd('day', 'course.time_limit_days', 'valid.assigned_date') }}
                 as {{ dbt.type_timestamp() }}
             )
         ) as due_date_of_course,
         completions.completions = 1 and valid.assigned_date >= loaded_since.first_achievement
             as is_first_completion
     from valid
-    left join {{ ref('int_litmos__people') }} as person on person.user_id = valid.user_id
-    left join {{ ref('stg_litmos__courses') }} as course on course.course_id = valid.course_id
+    left join {{ ref('litmos__users') }} as person
+        on person.user_id = valid.user_id{{ litmos.same_account('person', 'valid') }}
+    left join {{ ref('int_litmos__courses') }} as course
+        on course.course_id = valid.course_id{{ litmos.same_account('course', 'valid') }}
     left join earlier
         on earlier.user_id = valid.user_id
         and earlier.course_id = valid.course_id
-        and earlier.latest = 1
+        and earlier.latest = 1{{ litmos.same_account('earlier', 'valid') }}
     left join completions
         on completions.user_id = valid.user_id and completions.course_id = valid.course_id
-    cross join loaded_since
+        {{- litmos.same_account('completions', 'valid') }}
+    left join loaded_since
+        on {{ 'loaded_since.account = valid.account' if litmos.has_several_accounts() else 'true' }}
 
 ),
 
@@ -238,13 +249,18 @@ told as (
 )
 
 select
-    {{ dbt.concat(["user_id", "'/'", "course_id"]) }} as result_id,
+    {{ litmos.key(['user_id', 'course_id']) }} as result_id,
+    account,
     user_id,
     full_name,
+    email,
     manager_id,
+    manager_name,
+    team_names,
     course_id,
     course_name,
     is_recurring,
+    is_recurring or due_on is not null or due_date_of_course is not null as is_required,
     is_assigned,
     has_result,
     is_current,

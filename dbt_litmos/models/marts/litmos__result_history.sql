@@ -4,7 +4,7 @@ with versions as (
         version.*,
         coalesce(updated_date, created_date) as valid_from,
         lead(coalesce(updated_date, created_date)) over (
-            partition by user_id, course_id
+            partition by account, user_id, course_id
             order by coalesce(updated_date, created_date) asc nulls first
         ) as valid_to
     from {{ ref('stg_litmos__course_results_versions') }} as version
@@ -12,13 +12,13 @@ with versions as (
 )
 
 select
-    {{ dbt.concat([
-        "user_id", "'/'", "course_id", "'/'",
-        "coalesce(cast(updated_date as " ~ dbt.type_string() ~ "), '')",
+    {{ litmos.key([
+        'user_id', 'course_id', "coalesce(cast(updated_date as " ~ dbt.type_string() ~ "), '')"
     ]) }} as version_id,
+    account,
     user_id,
     course_id,
-    name as course_name,
+    {{ litmos.readable('name') }} as course_name,
     valid_from,
     valid_to,
     valid_to is null as is_latest,

@@ -1,4 +1,4 @@
-{# The rows whose key, of several columns, is not theirs alone. #}
+{# Keys of several columns that more than one row has. #}
 {% test unique_key(model, key) %}
 select {{ key | join(', ') }}
 from {{ model }}

@@ -1,0 +1,91 @@
+"""The proof that every row of a window came, on services that change while they are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pendulum
+from hypothesis import given
+from hypothesis import strategies as st
+from services import ORDERS, Client, Service
+from singer_sdk.exceptions import FatalAPIError
+
+from tap_litmos.proof import read_closed, read_open
+from tap_litmos.windows import Window
+
+CLOSED = Window(pendulum.datetime(2026, 3, 1), pendulum.datetime(2026, 3, 8))
+OPEN = Window(pendulum.datetime(2026, 3, 9), pendulum.datetime(2026, 3, 12), is_open=True)
+TODAY = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+def test_a_window_of_one_page_is_one_request() -> None:
+    service = Service()
+    service.fill(80, CLOSED.since, CLOSED.to)
+    rows = list(read_closed(Client(service, 100).read, CLOSED))
+    assert len(rows) == 80
+    assert service.requests == 1
+
+
+services = st.fixed_dictionaries(
+    {
+        "order": st.sampled_from(ORDERS),
+        "seed": st.integers(0, 2**32),
+        "cap": st.sampled_from([None, None, None, 100, 130]),
+        "hidden": st.sampled_from([0, 0, 0, 0, 15, 100]),
+        "repeats": st.sampled_from([False, False, False, True]),
+        "reads_days": st.sampled_from([False, False, False, True]),
+        "touched": st.sampled_from([0, 0, 1, 3, 20]),
+        "added": st.sampled_from([0, 0, 0, 1, 10]),
+        "deleted": st.sampled_from([0, 0, 0, 1]),
+    }
+)
+sizes = st.tuples(
+    st.integers(0, 3000),
+    st.sampled_from([1, 1, 2, 7, 50, 400, 3000]),
+    st.sampled_from([100, 250, 1000]),
+)
+
+
+@given(services, sizes)
+def test_no_row_that_stays_in_a_closed_window_is_lost(
+    habits: dict[str, Any], size: tuple[int, int, int]
+) -> None:
+    number, tie, limit = size
+    service = Service(**habits)
+    service.fill(number, CLOSED.since, CLOSED.to, tie)
+    before = set(service.window(CLOSED.since, CLOSED.to))
+    try:
+        came = {row["Id"] for row in read_closed(Client(service, limit).read, CLOSED)}
+    except FatalAPIError:
+        return
+    stayed = before & set(service.window(CLOSED.since, CLOSED.to))
+    assert {key for key in stayed if service.shows(key)} <= came
+
+
+@given(services, sizes)
+def test_no_row_of_an_open_window_is_lost_if_it_counts_as_proved(
+    habits: dict[str, Any], size: tuple[int, int, int]
+) -> None:
+    number, tie, limit = size
+    service = Service(**habits)
+    service.fill(number, OPEN.since, service.now, tie)
+    before, at = dict(service.rows), service.now
+    came: set[int] = set()
+
+    def run() -> Any:
+        is_proved = yield from read_open(Client(service, limit).read, OPEN)
+        return is_proved
+
+    rows = run()
+    while True:
+        try:
+            came.add(next(rows)["Id"])
+        except StopIteration as stop:
+            is_proved = stop.value
+            break
+        except FatalAPIError:
+            return
+    unchanged = {key for key, date in service.rows.items() if before.get(key) == date <= at}
+    if is_proved:
+        assert {key for key in unchanged if service.shows(key)} <= came

@@ -1,0 +1,184 @@
+"""Windows side by side: how many, which, in which order, and nothing else is any different."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+import time_machine
+from strange import StrangeSandbox as Sandbox
+from support import AFTERNOON, ENDPOINT, catalog_of, config_for, days_ago, page, run_tap, started
+
+from tap_litmos.sandbox import Incoming, Organisation
+
+FEW = ("course_results", "module_results", "team_users")
+NOBODY_WAITS = 30
+"""Seconds after which a test fails that waits for another request."""
+
+
+def is_open(seen: Incoming) -> bool:
+    return seen.to is not None and seen.to > seen.at
+
+
+@pytest.mark.parametrize("most", [1, 2, 12])
+def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
+    most: int, long_org: Organisation
+) -> None:
+    reached = threading.Event()
+
+    def wait_for_others(_: Incoming) -> None:
+        if box.max_in_flight == most:
+            reached.set()
+        assert reached.wait(NOBODY_WAITS)
+
+    with Sandbox(long_org, on_request=wait_for_others) as box:
+        run = run_tap(config=config_for(box, max_concurrent_requests=most))
+    assert run.status == 0
+    assert box.max_in_flight == most
+
+
+def test_what_is_asked_for_and_delivered_does_not_depend_on_how_many_read() -> None:
+    """Nothing differs but the order of the requests."""
+
+    def asked(box: Sandbox) -> Counter[Any]:
+        return Counter((seen.stream, *sorted(seen.query.items())) for seen in box.requests)
+
+    with time_machine.travel(AFTERNOON, tick=False):
+        org = Organisation(users=30, years=0.3, live=False)
+        with Sandbox(org) as box:
+            config = config_for(box, page_size=100, window_days=6, max_concurrent_requests=1)
+            one = run_tap(config=config)
+            expected = asked(box)
+            box.requests.clear()
+            several = run_tap(config=config | {"max_concurrent_requests": 12})
+    assert one.status == several.status == 0
+    assert max(expected.values()) == 1
+    assert asked(box) == expected
+    assert several.output == one.output
+
+
+def test_rows_leave_in_the_order_of_the_plan_whatever_the_order_of_the_answers(
+    long_org: Organisation,
+) -> None:
+    def fail(incoming: Incoming) -> str | None:
+        return "500" if incoming.number % 3 == 0 else None
+
+    with Sandbox(long_org) as box:
+        expected = run_tap(
+            config=config_for(box, max_concurrent_requests=1), catalog=catalog_of(*FEW)
+        )
+    with Sandbox(long_org, on_request=fail) as box:
+        run = run_tap(
+            config=config_for(box, max_concurrent_requests=12),
+            catalog=catalog_of(*FEW),
+            minute=0.6,
+        )
+    answered = [seen.since for seen in box.requests if seen.since and seen.status == 200]
+    assert answered != sorted(answered)
+    assert [message["record"] for message in run.of_type("RECORD")] == [
+        message["record"] for message in expected.of_type("RECORD")
+    ]
+
+
+def test_an_open_window_begins_after_those_before_it_and_ends_before_a_gap(
+    org: Organisation,
+) -> None:
+    """A row that changes moves from closed windows into the open one."""
+    together: list[Incoming] = []
+
+    def watch(incoming: Incoming) -> None:
+        others = [seen for seen in box.requests if seen.stream == incoming.stream]
+        together.extend(
+            seen
+            for seen in others
+            if seen is not incoming and not seen.status and (is_open(seen) or is_open(incoming))
+        )
+
+    box = Sandbox(org, on_request=watch, latency=0.02)
+    with box:
+        config = config_for(box, page_size=100, window_days=1, max_concurrent_requests=12)
+        late = run_tap(config=config | {"start_date": days_ago(15)}, catalog=catalog_of(*FEW))
+        between = len(box.requests)
+        early = run_tap(config=config, state=late.state, catalog=catalog_of(*FEW))
+    assert late.status == early.status == 0
+    assert not together
+    assert box.max_in_flight > 3
+    for stream in FEW:
+        first = [is_open(seen) for seen in box.requests[:between] if seen.stream == stream]
+        assert first == sorted(first)
+        assert set(first) == {False, True}
+        then = [is_open(seen) for seen in box.requests[between:] if seen.stream == stream]
+        assert then == sorted(then, reverse=True)
+        assert set(then) == {False, True}
+
+
+@pytest.mark.parametrize("most", [1, 5])
+def test_an_endpoint_that_is_refused_costs_one_request(most: int, org: Organisation) -> None:
+    with Sandbox(org, refuse={ENDPOINT["teams"].path: 403}) as box:
+        config = config_for(box, max_concurrent_requests=most)
+        run = run_tap(config=config, catalog=catalog_of("teams", "users"))
+    assert run.status == 1
+    assert run.failed == ["teams"]
+    assert Counter(seen.stream for seen in box.requests)["teams"] == 1
+    assert run.rows("users")
+
+
+def test_streams_do_not_wait_for_one_whose_windows_are_slow(org: Organisation) -> None:
+    first, *others = sorted(FEW)
+    asked: set[str | None] = set()
+    changed = threading.Condition()
+
+    def hold(incoming: Incoming) -> None:
+        with changed:
+            asked.add(incoming.stream)
+            changed.notify_all()
+            if incoming.stream == first:
+                assert changed.wait_for(lambda: asked.issuperset(others), NOBODY_WAITS)
+
+    with Sandbox(org, on_request=hold) as box:
+        config = config_for(box, start_date=days_ago(9), max_concurrent_requests=5)
+        run = run_tap(config=config, catalog=catalog_of(*FEW))
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("most", [1, 5])
+def test_a_target_that_reads_slowly_lets_a_few_windows_wait_and_no_more(
+    most: int, org: Organisation
+) -> None:
+    """No window fits into the pipe, so nearly all that was read beyond it waits in memory."""
+    body = page("users", *(f"<Id>{n}</Id><Skype>{'x' * 10_000}</Skype>" for n in range(20)))
+    reached = threading.Event()
+    leads: list[int] = []
+    windows_taken = 1
+    bound = most + 4 if most > 1 else 1
+
+    def answer(incoming: Incoming) -> tuple[int, dict[str, str], bytes]:
+        leads.append(incoming.number - windows_taken)
+        if incoming.number == bound:
+            reached.set()
+        return 200, {}, body
+
+    with Sandbox(org, on_request=answer) as box:
+        config = config_for(box, start_date=days_ago(200), max_concurrent_requests=most)
+        with started(config=config, catalog=catalog_of("users")) as tap:
+            assert reached.wait(NOBODY_WAITS)
+            for windows_taken in range(2, 20):  # noqa: B007 - `answer` reads it
+                tap.read(200_000)
+            run = tap.finish()
+    assert run.status == 0
+    assert max(leads[:20]) <= bound
+    assert len(box.requests) == len(run.records("users")) / 20 > 25
+
+
+@pytest.mark.parametrize("how", ["done", "refused"])
+def test_no_thread_stays_behind_when_a_run_ends(how: str, org: Organisation) -> None:
+    before = set(threading.enumerate())
+    hook: Any = (lambda _: (403, {}, b"")) if how == "refused" else None
+    with Sandbox(org, on_request=hook) as box:
+        run = run_tap(config=config_for(box, max_concurrent_requests=12))
+    assert run.status == (1 if how == "refused" else 0)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(NOBODY_WAITS)
+        assert not thread.is_alive()
