@@ -258,9 +258,8 @@ class LitmosStream(RESTStream[int]):
         for chunk in response.iter_content(1 << 16):
             content += chunk
             if len(content) > MAX_BODY:
-                raise HostileBodyError(
-                    "the response is larger than 100 MB. Check that api_url is really Litmos"
-                )
+                text = "the response is larger than 100 MB. Check that api_url is really Litmos"
+                raise HostileBodyError(text)
             if time.monotonic() > deadline:
                 raise requests.Timeout
         return bytes(content)
@@ -301,10 +300,9 @@ class LitmosStream(RESTStream[int]):
         # As the SDK does, but without a number of tries, and without log lines of `backoff`.
         errors = (RetriableAPIError, requests.RequestException)
         options: Any = {"on_backoff": self.backoff_handler, "logger": None, "jitter": None}
-        retry: RequestFunc = backoff.on_exception(self.backoff_wait_generator, errors, **options)(
-            func
-        )
-        return retry
+        decorate = backoff.on_exception(self.backoff_wait_generator, errors, **options)
+        decorated: RequestFunc = decorate(func)
+        return decorated
 
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:
