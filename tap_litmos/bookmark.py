@@ -7,6 +7,7 @@ touch. So a run that was killed or failed resumes from the last window that was 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -59,6 +60,7 @@ class Bookmark(Stateless):
             sdk: What the SDK's state manager needs.
         """
         super().__init__(**sdk)
+        self._log = logging.getLogger(f"tap-litmos.{self.stream_name}")
         self._key = replication_key
         self._span: tuple[DateTime, DateTime]  # `plan` sets it
         self._blocked_from: DateTime | None = None
@@ -133,17 +135,17 @@ class Bookmark(Stateless):
         if read_to > now.add(minutes=_CLOCKS_MAY_DIFFER_MINUTES):
             return self._ignore(f"the bookmark {value} is in the future", since)
         if read_to < since:
-            self._logger.warning("start_date is after the bookmark %s; skipping the gap", value)
+            self._log.warning("start_date is after the bookmark %s; skipping the gap", value)
             return since, since
         if read_from is None:
             text = "the state %r lacks replicated_from; assuming it was read from start_date on"
-            self._logger.warning(text, state)
+            self._log.warning(text, state)
             return since, read_to
         # An edited state may name a time within a day. Rounded up, that day counts as unread.
         return next_midnight(read_from, at_most=midnight(read_to)), read_to
 
     def _ignore(self, problem: str, since: DateTime) -> tuple[DateTime, DateTime]:
-        self._logger.warning("%s; reading from start_date again", problem)
+        self._log.warning("%s; reading from start_date again", problem)
         self.stream_state.clear()
         return since, since
 

@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
 
 def test_the_package_index_is_told_where_things_are(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[1]) as wheel:
-        [name] = [path for path in wheel.namelist() if path.endswith("/METADATA")]
+        [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
         told = email.message_from_bytes(wheel.read(name))
     repository = PROJECT["urls"]["Repository"]
     assert all(url.startswith(repository) for url in PROJECT["urls"].values())
