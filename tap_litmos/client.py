@@ -463,12 +463,12 @@ class LitmosStream(RESTStream[int]):
 
     def _failure(self, error: Exception) -> str:
         """Return in one line why the stream failed."""
-        text = in_one_line(error)
         if isinstance(error, FatalAPIError):
+            text = str(error)
             return text if str(self.path) in text else f"GET {self.path}: {text}"
         return (
-            f"GET {self.path} keeps failing: {text}. Run the sync again later; it resumes from "
-            "the last bookmark"
+            f"GET {self.path} keeps failing: {in_one_line(error)}. Run the sync again later; it "
+            "resumes from the last bookmark"
         )
 
     def read_window(self, job: Job) -> Iterator[Record]:
