@@ -32,12 +32,7 @@ from urllib3.exceptions import InvalidHeader
 
 from tap_litmos.bodies import clean_body
 from tap_litmos.bookmark import Bookmark
-from tap_litmos.errors import (
-    BadBodyError,
-    HostileBodyError,
-    RunFailedError,
-    in_one_line,
-)
+from tap_litmos.errors import BadBodyError, HostileBodyError, RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
 from tap_litmos.proof import read_closed, read_open
 from tap_litmos.rows import Findings, RowReader
@@ -84,23 +79,20 @@ _TOO_LARGE = {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _RATE_LIMITED = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
-_CHECK = "Check the settings api_url, region and source"
-REFUSALS = {
-    401: (
-        "the API key is not valid, or the account is not enabled for the API",
-        "Check the settings api_key and region",
-    ),
-    403: (
-        "the API key does not belong to an Account Owner, or this feature is not enabled",
-        "Use the key of an Account Owner, or deselect the stream",
-    ),
-    404: ("there is no such endpoint", _CHECK),
-    406: (
-        "Litmos does not accept the dates",
-        "Set window_days to 6: Litmos may count the 7 days of a window otherwise",
-    ),
+MEANINGS = {
+    401: "the API key is not valid, or the account is not enabled for the API",
+    403: "the API key does not belong to an Account Owner, or this feature is not enabled",
+    404: "there is no such endpoint",
+    406: "Litmos does not accept the dates",
 }
-"""By final status, what it means (the document, the vendor's other pages) and what to do."""
+"""What a final status means (the document, the vendor's other pages)."""
+
+ADVICE = {
+    401: "Check the settings api_key and region",
+    403: "Use the key of an Account Owner, or deselect the stream",
+    406: "Set window_days to 6: Litmos may count the 7 days of a window otherwise",
+}
+"""What to do about it."""
 
 
 class LitmosStream(RESTStream[int]):
@@ -185,12 +177,8 @@ class LitmosStream(RESTStream[int]):
     @override
     def get_http_request(self, *, page: PageContext[int]) -> HTTPRequest:
         request = super().get_http_request(page=page)
-        request.params = {
-            "source": self.config["source"],
-            "start": page.next_page_token,
-            "limit": self._reading.limit,
-            **(page.stream_context or {}),
-        }
+        paging = {"start": page.next_page_token, "limit": self._reading.limit}
+        request.params = {"source": self.config["source"], **paging, **(page.stream_context or {})}
         return request
 
     @override
@@ -239,10 +227,8 @@ class LitmosStream(RESTStream[int]):
         content = clean_body(body, charset and charset[1], findings)
         page = self._row_reader.read(content, findings)
         if not self._may_belong(page):
-            raise BadBodyError(
-                "no row of the page changed near the requested dates; a proxy or cache may be "
-                "serving a wrong page"
-            )
+            text = "no row changed near the requested dates; a cache may be serving a wrong page"
+            raise BadBodyError(text)
         self._reading.findings.update(findings)
         return page
 
@@ -272,9 +258,8 @@ class LitmosStream(RESTStream[int]):
         for chunk in response.iter_content(1 << 16):
             content += chunk
             if len(content) > MAX_BODY:
-                raise HostileBodyError(
-                    "the response is larger than 100 MB. Check that api_url is really Litmos"
-                )
+                text = "the response is larger than 100 MB. Check that api_url is really Litmos"
+                raise HostileBodyError(text)
             if time.monotonic() > deadline:
                 raise requests.Timeout
         return bytes(content)
@@ -289,14 +274,15 @@ class LitmosStream(RESTStream[int]):
     def _refusal(self, response: requests.Response) -> str:
         """Return what a final status means, what the server said, and what to do."""
         status = response.status_code
-        meaning, advice = REFUSALS.get(status, ("Litmos does not accept the request", _CHECK))
+        meaning = MEANINGS.get(status, "Litmos does not accept the request")
+        advice = ADVICE.get(status, "Check the settings api_url, region and source")
         if response.is_redirect:
             target = response.headers["Location"]
             meaning = f"not following the redirect to {target:.200}; it would receive the key"
         if not self.selected_by_default:
             advice = "Not every account has this endpoint: if yours does not, deselect it"
         said = "".join(filter(str.isprintable, response.reason or ""))
-        return f'GET {self.path} returned {status} "{said:.200}": {meaning}. {advice}'
+        return f'Litmos returned {status} "{said:.200}": {meaning}. {advice}'
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
@@ -312,13 +298,10 @@ class LitmosStream(RESTStream[int]):
     @override
     def request_decorator(self, func: RequestFunc) -> RequestFunc:
         # As the SDK does, but without a number of tries, and without log lines of `backoff`.
-        decorated: RequestFunc = backoff.on_exception(
-            self.backoff_wait_generator,
-            (RetriableAPIError, requests.RequestException),
-            jitter=None,  # the generator adds it
-            on_backoff=self.backoff_handler,
-            logger=None,
-        )(func)
+        errors = (RetriableAPIError, requests.RequestException)
+        options: Any = {"on_backoff": self.backoff_handler, "logger": None, "jitter": None}
+        decorate = backoff.on_exception(self.backoff_wait_generator, errors, **options)
+        decorated: RequestFunc = decorate(func)
         return decorated
 
     @override
@@ -389,9 +372,8 @@ class LitmosStream(RESTStream[int]):
         A test reads only the newest, which is the likeliest to have rows.
         """
         windows = self.state_manager.plan(self.config)
-        if self.ABORT_AT_RECORD_COUNT:
-            return sorted(windows, key=lambda window: window.to)[-1:]
-        return windows
+        newest = sorted(windows, key=lambda window: window.to)[-1:]
+        return newest if self.ABORT_AT_RECORD_COUNT else windows
 
     @property
     @override
@@ -464,12 +446,9 @@ class LitmosStream(RESTStream[int]):
     def _failure(self, error: Exception) -> str:
         """Return in one line why the stream failed."""
         if isinstance(error, FatalAPIError):
-            text = str(error)
-            return text if str(self.path) in text else f"GET {self.path}: {text}"
-        return (
-            f"GET {self.path} keeps failing: {in_one_line(error)}. Run the sync again later; it "
-            "resumes from the last bookmark"
-        )
+            return f"{self.path}: {error}"
+        text = in_one_line(error)
+        return f"{self.path} keeps failing: {text}. Run the sync again later; it resumes there"
 
     def read_window(self, job: Job) -> Iterator[Record]:
         """Yield the rows of a window until it is proved that every row came; in any thread.

@@ -12,14 +12,13 @@ import math
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_litmos.errors import RunFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 logger = logging.getLogger("tap-litmos")
 
@@ -65,7 +64,7 @@ class RateLimit:
     def __init__(
         self, rate: int, *, file: str | None, key: str, min_burst: int, minute: float = 60.0
     ) -> None:
-        """Open the database.
+        """Prepare; the database is opened when the first request waits for its turn.
 
         Args:
             rate: The most requests in any minute.
@@ -81,17 +80,30 @@ class RateLimit:
         self._minute, self._span = minute, minute * MARGIN
         self._lock = threading.Lock()
         self._table = "key_" + hashlib.sha256(key.encode()).hexdigest()[:16]
-        path = str(Path(file).expanduser()) if file else ":memory:"
-        with _explained():
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute(f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL)")
+        self._path = str(Path(file).expanduser()) if file else ":memory:"
+        self._db: sqlite3.Connection | None = None
 
     def acquire(self) -> None:
-        """Wait until a request may go out."""
+        """Wait until a request may go out.
+
+        Raises:
+            RunFailedError: If the file cannot be used.
+        """
         with self._lock:  # the others wait behind this one
-            while (wait := self._take()) > 0:
-                time.sleep(min(wait, self._minute / 12))
+            try:
+                self._db = self._db or self._connect()
+                while (wait := self._take(self._db)) > 0:
+                    time.sleep(min(wait, self._minute / 12))
+            except (sqlite3.Error, TypeError) as error:
+                raise RunFailedError(
+                    f"rate_limit_file is unusable ({error}). Delete it, or choose another path"
+                ) from None
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute(f"CREATE TABLE IF NOT EXISTS {self._table} (at REAL)")
+        return db
 
     def refused(self, wait: float) -> None:
         """Pause all requests, and take a smaller share: another program uses the key.
@@ -113,9 +125,9 @@ class RateLimit:
         minutes = max(now - self._share_since, 0.0) / self._minute
         return min(self._rate, self._share + self._rate / 60 * minutes)
 
-    def _take(self) -> float:
+    def _take(self, connection: sqlite3.Connection) -> float:
         """Take the turn if it has come; otherwise return how many seconds to wait."""
-        with _explained(), self._db as db:
+        with connection as db:
             db.execute("BEGIN IMMEDIATE")  # one process at a time
             now = time.time()
             db.execute(  # a turn in the future comes from a clock that was set back since
@@ -129,18 +141,3 @@ class RateLimit:
             if wait <= 0:
                 db.execute(f"INSERT INTO {self._table} VALUES (?)", (now,))  # noqa: S608
             return wait
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Explain what is wrong with the database.
-
-    Raises:
-        RunFailedError: If it cannot be used.
-    """
-    try:
-        yield
-    except (sqlite3.Error, TypeError, RuntimeError) as error:
-        raise RunFailedError(
-            f"rate_limit_file is unusable ({error}). Delete the file, or choose another path"
-        ) from None

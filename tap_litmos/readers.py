@@ -29,11 +29,8 @@ _ROWS_AT_ONCE = 500
 _MAX_CHUNKS = 2
 """How many times as many rows wait in the queue of a window."""
 
-_MAX_AHEAD = 4
-"""How many more windows than threads may be begun before their turn, however many rows wait."""
-
 _MAX_ROWS_WAITING = 5000
-"""If fewer rows wait to be written, more windows are begun."""
+"""If fewer rows wait to be written, another window is begun."""
 
 
 class Job:
@@ -82,10 +79,9 @@ class Readers:
             stream: deque(Job(stream, window) for window in windows)
             for stream, windows in plan.items()
         }
-        self._concurrency = concurrency
         self._slots = threading.Semaphore(concurrency)  # a reader that waits for room has none
         self._answering: set[LitmosStream] = set()
-        self._begun = self._rows_waiting = 0
+        self._rows_waiting = 0
         self._changed = threading.Condition()
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"reader {number}")
@@ -110,9 +106,7 @@ class Readers:
         while self._threads:
             self._threads.pop().start()
         with self._changed:
-            is_mine = not job.is_begun
-            if is_mine:
-                self._begin(job)
+            is_mine, job.is_begun = not job.is_begun, True
         if is_mine:
             with self._slots:
                 yield from job.stream.read_window(job)
@@ -124,14 +118,12 @@ class Readers:
             raise job.error
         with self._changed:
             self._jobs[job.stream].popleft()
-            self._begun -= 1
             self._finish(job)
 
     def drop(self, stream: LitmosStream) -> None:
         """Give up the windows of a stream that are left."""
         with self._changed:
             jobs, self._jobs[stream] = self._jobs[stream], deque()
-            self._begun -= sum(job.is_begun for job in jobs)
             for job in jobs:
                 job.is_dropped = True
             self._changed.notify_all()
@@ -145,10 +137,6 @@ class Readers:
         with self._changed:
             self._rows_waiting += rows
             self._changed.notify_all()
-
-    def _begin(self, job: Job) -> None:
-        job.is_begun = True
-        self._begun += 1
 
     def _finish(self, job: Job) -> None:
         job.is_over = True
@@ -164,7 +152,7 @@ class Readers:
                     if not self.windows_left:
                         return
                     self._changed.wait()
-                self._begin(job)
+                job.is_begun = True
             try:
                 rows = islice(job.stream.read_window(job), job.stream.ABORT_AT_RECORD_COUNT)
                 while (chunk := self._next_chunk(rows)) and not job.is_dropped:
@@ -182,8 +170,7 @@ class Readers:
 
     def _next_due(self) -> Job | None:
         """Return the next window to begin, None if there is none now."""
-        is_far_ahead = self._begun >= self._concurrency + _MAX_AHEAD
-        if is_far_ahead and self._rows_waiting >= _MAX_ROWS_WAITING:
+        if self._rows_waiting >= _MAX_ROWS_WAITING:
             return None
         due = (self._next_of(stream, jobs) for stream, jobs in self._jobs.items())
         return next(filter(None, due), None)

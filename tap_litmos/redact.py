@@ -19,13 +19,6 @@ class HideKey(logging.Filter):
         super().__init__()
         self._key = key
 
-    def install(self) -> None:
-        """Hide the key in all that is logged from now on."""
-        root = logging.getLogger()
-        for logger in (root, *map(logging.getLogger, list(root.manager.loggerDict))):
-            for handler in logger.handlers:  # a configuration may give each logger its own
-                handler.addFilter(self)
-
     def hide(self, text: str) -> str:
         """Return a text without the key."""
         return text.replace(self._key, "***")
@@ -42,6 +35,10 @@ class HideKey(logging.Filter):
 
 
 def hide_key(key: Any) -> None:
-    """Hide a key, if it is one."""
-    if isinstance(key, str) and key.strip():
-        HideKey(key).install()
+    """Hide a key, if it is one, in all that is logged from now on."""
+    if not isinstance(key, str) or not key.strip():
+        return
+    root = logging.getLogger()
+    for logger in (root, *map(logging.getLogger, list(root.manager.loggerDict))):
+        for handler in logger.handlers:  # a configuration may give each logger its own
+            handler.addFilter(HideKey(key))

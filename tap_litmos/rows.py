@@ -110,6 +110,7 @@ def to_datetime(text: str) -> str | None:
 
     Raises:
         ValueError: If malformed.
+        OverflowError: If it is not a year from 1 to 9999 in UTC.
     """
     match = _MOMENT.fullmatch(text.strip())
     if match is None:
@@ -120,10 +121,7 @@ def to_datetime(text: str) -> str | None:
     at = datetime.fromisoformat(f"{day}T{time or '00:00'}")
     if zone not in {"", "Z", "z"}:
         ahead = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-        try:
-            at += ahead if zone[0] == "-" else -ahead
-        except OverflowError as error:
-            raise ValueError(text) from error
+        at += ahead if zone[0] == "-" else -ahead
     return f"{at.isoformat()}.{fraction[:6]:0<6}Z"
 
 
@@ -212,18 +210,12 @@ class RowReader:
         self._defaults = endpoint.defaults
         written = selected | set(endpoint.key_fields)
         # A hash is taken over all fields, whatever is selected: `_complete` drops the rest.
-        kept = [
-            field.name for field in endpoint.fields if self._hash_field or field.name in written
-        ]
+        names = [field.name for field in endpoint.fields]
+        kept = [name for name in names if self._hash_field or name in written]
         # What each record starts from.
         self._blank_record: dict[str, Any] = dict.fromkeys(kept)
         self._hash_only = self._blank_record.keys() - written
         self._targets = _Targets(endpoint, self._blank_record)
-
-    def set_constant(self, name: str, value: str) -> None:
-        """Give a field that Litmos does not send, if it is written, a value in each record."""
-        if name in self._blank_record:
-            self._blank_record[name] = value
 
     def read(self, content: bytes, findings: Findings) -> Page:
         """Return the rows of a page.
@@ -332,7 +324,7 @@ def _put(record: dict[str, Any], target: _Target, sent: Any, findings: Findings)
         # Fast path: text that fits a field that is still empty.
         try:
             record[target.name] = target.cast(sent)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
         else:
             return ()
@@ -349,7 +341,7 @@ def _try_put(record: dict[str, Any], target: _Target, value: Any, findings: Find
         return True
     try:
         fitting = cast(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         if record[name] is None:
             findings.add(INVALID_VALUE, name, text.strip())
         return False

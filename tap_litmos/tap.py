@@ -34,7 +34,6 @@ from tap_litmos.session import LitmosSession
 from tap_litmos.streams import ENDPOINTS, SYNC_LOG
 from tap_litmos.summary import Summary
 from tap_litmos.sync_log import SyncLog
-from tap_litmos.wording import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,25 +156,16 @@ class TapLitmos(Tap):
         Raises:
             RunFailedError: If rows may be missing.
         """
-        windows = [window for stream in self.litmos_streams for window in stream.windows]
-        self.logger.info(
-            "Reading %s of %s, at most %s a minute",
-            pluralize(len(windows), "window"),
-            pluralize(len(self.litmos_streams), "stream"),
-            pluralize(self.config["requests_per_minute"], "request"),
-        )
-        try:
-            with log_progress(self):
-                super().sync_all()
-        finally:
-            for stream in self.litmos_streams:
-                self.readers.drop(stream)
+        streams = self.litmos_streams
+        text = "Reading %d windows of %d streams"
+        self.logger.info(text, sum(len(stream.windows) for stream in streams), len(streams))
+        with log_progress(self):
+            super().sync_all()
         self.message_writer.flush()  # type: ignore[attr-defined]
         verdict = "Sync incomplete"
         if self.is_interactive:
             failed = [stats for stats in self.summary.streams.values() if stats.failure]
-            count = len(self.litmos_streams)
-            verdict = f"{count - len(failed)} of {pluralize(count, 'endpoint')} answer"
+            verdict = f"{len(streams) - len(failed)} of {len(streams)} endpoints answer"
         else:
             self.summary.close(self.session.rate.slowdowns)
         if problem := self.summary.problem:
@@ -215,14 +205,9 @@ class TapLitmos(Tap):
             if param.name in {"state", "catalog"}:
                 param.type = _JSONFile()
             param.is_eager = param.is_eager or param.name == "catalog"  # `--test` needs it
-        text = "Check with at most 150 requests whether the account behaves as the tap assumes."
-        check: Any = {
-            "is_flag": True,
-            "expose_value": False,
-            "callback": cls.cb_check,
-            "help": text,
-        }
-        command.params.append(click.Option(["--check"], **check))
+        check = click.Option(["--check"], is_flag=True, expose_value=False, callback=cls.cb_check)
+        check.help = "Check with at most 150 requests that the account behaves as the tap assumes."
+        command.params.append(check)
         return command
 
     @classmethod

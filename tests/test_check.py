@@ -109,10 +109,13 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
     ),
     "twice, side by side": ({"repeated": "adjacent"}, TWICE),
     "pages of 180": ({"page_cap": 180}, {"limit": (HARMLESS, "end after 180 rows")}),
-    "pages of 50": ({"page_cap": 50}, {"limit": (BREAKS, "Set page_size to 50")}),
+    "pages of 50": (
+        {"page_cap": 50},
+        {"limit": (BREAKS, "Set page_size to 50"), "pages": (UNSEEN, "")},
+    ),
     "pages of 50, as set": (
         {"page_cap": 50, "settings": {"page_size": 50}},
-        {"limit": (HARMLESS, "end after 50")},
+        {"limit": (HARMLESS, "end after 50"), "pages": (UNSEEN, "")},
     ),
     "the default limit": (
         {"ignores_limit": True},
@@ -161,7 +164,7 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"longest_days": 4.0, "settings": {"window_days": 3}},
         {"seven_days": (HARMLESS, "window_days is 3")},
     ),
-    "a clock that is ahead": ({"clock_skew": 900.0}, {"clock": (HARMLESS, "15 min behind the")}),
+    "a clock that is ahead": ({"clock_skew": 900.0}, {"clock": (HARMLESS, "differ by 15 minutes")}),
     "a clock of tomorrow": ({"clock_skew": 11 * 3600.0}, {"clock": (BREAKS, "Set this machine")}),
     "other spellings": (
         {"spelling": "alternate"},
@@ -229,7 +232,8 @@ def test_a_cap_of_one_stream_alone_is_seen(org: Organisation) -> None:
         if incoming.stream == "course_modules":
             incoming.query["limit"] = str(min(40, int(incoming.query["limit"])))
 
-    check_for(org, {"limit": (BREAKS, "Set page_size to 40")}, on_request=cap)
+    expected = {"limit": (BREAKS, "Set page_size to 40"), "pages": (UNSEEN, "")}
+    check_for(org, expected, on_request=cap)
 
 
 def test_a_start_that_counts_pages_is_seen(org: Organisation) -> None:
@@ -495,7 +499,7 @@ def test_the_environment_is_enough_and_nobody_has_to_take_the_report(org: Organi
 def test_the_table_fits_80_columns_and_what_does_not_hold_comes_first(org: Organisation) -> None:
     run, found, _ = check(org, page_cap=50, unknown_fields=True)
     verdicts = [finding["verdict"] for finding in found.values()]
-    assert verdicts == [BREAKS, HARMLESS] + [HOLDS] * (len(CHECKS) - 2)
+    assert verdicts == [BREAKS, HARMLESS, UNSEEN] + [HOLDS] * (len(CHECKS) - 3)
     lines = run.log.splitlines()
     table = lines[lines.index(next(line for line in lines if line.startswith("topic "))) :]
     assert max(map(len, table)) <= 80

@@ -171,7 +171,7 @@ def test_test_says_which_endpoints_do_not_answer_and_why(org: Organisation) -> N
     assert f"{len(DEFAULT_STREAMS) - 2}{NOT_READY}" in verdict
     assert run.failed == list(refused)
     for (stream, status), reason in zip(refused.items(), reasons, strict=True):
-        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}" in reason
+        assert f"{stream} failed: {ENDPOINT[stream].path}: Litmos returned {status}" in reason
 
 
 def test_test_asks_for_the_streams_that_a_catalog_selects(box: Sandbox) -> None:

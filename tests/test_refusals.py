@@ -120,4 +120,4 @@ def test_each_failed_stream_is_named_with_its_reason(org: Organisation) -> None:
     assert run.failed == list(statuses)
     *reasons, _ = run.errors
     for (stream, status), reason in zip(statuses.items(), reasons, strict=True):
-        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}" in reason
+        assert f"{stream} failed: {ENDPOINT[stream].path}: Litmos returned {status}" in reason

@@ -167,7 +167,6 @@ class CheckedStream(LitmosStream):
             self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
         self.page = super()._page(body, response)
-        self._page_sizes.largest = max(self._page_sizes.largest, 1)
         self.raw = raw_rows(body, response.encoding, self.endpoint)
         return self.page
 

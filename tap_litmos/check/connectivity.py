@@ -95,10 +95,8 @@ def clock(account: Account) -> Outcome:
         return unseen("the server sends no date", "Compare this machine's clock yourself")
     if abs(ahead) <= _MAX_CLOCK_DIFFERENCE:
         return holds("they agree to a few seconds")
-    way = "ahead of" if ahead > timedelta(0) else "behind"
-    detail = (
-        f"this machine's clock is {abs(ahead).total_seconds() / 60:.0f} minutes {way} the server's"
-    )
+    minutes = abs(ahead).total_seconds() / 60
+    detail = f"this machine's clock and the server's differ by {minutes:.0f} minutes"
     if -ahead > _MAX_SERVER_AHEAD:
         return breaks(f"{detail}, so windows end too early", "Set this machine's clock")
     return harmless(f"{detail}; bookmarks follow the earlier of the two")
