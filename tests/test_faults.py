@@ -124,7 +124,8 @@ def test_a_retry_after_that_cannot_be_meant_is_not_followed(
 
 
 def test_503_twice_in_a_row_pauses_all_requests(org: Organisation) -> None:
-    minute, refused = 1.0, list[Incoming]()
+    minute = 1.0
+    refused: list[Incoming] = []
 
     def hook(incoming: Incoming) -> Any:
         again = refused and refused[0].query == incoming.query
