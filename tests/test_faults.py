@@ -72,7 +72,7 @@ def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> N
 
 
 def test_waits_double_up_to_half_a_minute_and_last_five_minutes(org: Organisation) -> None:
-    minute, refused = 0.3, (500, {}, b"")
+    minute, refused = 0.3, Answer(500, b"")
     with Sandbox(org, on_request=lambda _: refused) as box:
         run = run_tap(config=one_window(box), catalog=catalog_of("users"), minute=minute)
     assert run.status == 1
