@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] = TapLitmo
     if sys.stdout is None:
         sys.exit("stdout is closed; pipe the tap into a target")
     logger: logging.Logger = tap.logger
+    status = 1
     try:
         tap.cli(arguments)
     except ConfigValidationError as error:
@@ -35,21 +35,17 @@ def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] = TapLitmo
     except RunFailedError as error:
         logger.critical("%s", error)
     except SystemExit as stop:
-        if isinstance(stop.code, int) and stop.code > 128:  # noqa: PLR2004 - a signal
-            logger.warning("Interrupted. The next sync resumes from the last saved state")
-            _silence_stdout()
-        raise
+        if not isinstance(stop.code, int) or stop.code <= 128:  # noqa: PLR2004 - no signal
+            raise
+        logger.warning("Interrupted. The next sync resumes from the last saved state")
+        status = stop.code
     except Exception as error:
         is_debug = logger.isEnabledFor(logging.DEBUG)
         logger.critical("%s: %s", type(error).__name__, error, exc_info=is_debug)
-    _silence_stdout()
-    sys.exit(1)
-
-
-def _silence_stdout() -> None:
-    """Let stdout lead nowhere, so that Python's flush at exit can neither fail nor wait."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if arguments is None:
+        # Python would flush stdout, which may wait for ever, and tear down SQLite under readers.
+        os._exit(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

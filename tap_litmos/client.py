@@ -445,9 +445,9 @@ class LitmosStream(RESTStream[int]):
 
     def _failure(self, error: Exception) -> str:
         """Return in one line why the stream failed."""
-        text = in_one_line(error)
         if isinstance(error, FatalAPIError):
-            return f"{self.path}: {text}"
+            return f"{self.path}: {error}"
+        text = in_one_line(error)
         return f"{self.path} keeps failing: {text}. Run the sync again later; it resumes there"
 
     def read_window(self, job: Job) -> Iterator[Record]:

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 STREAM = "courses"
 PATH = "/org/courses"
-GET = f"{STREAM} failed: GET {PATH}"
+FAILED = f"{STREAM} failed: {PATH}"
 SETTINGS = "Check the settings api_url, region and source"
-AGAIN = "Run the sync again later; it resumes from the last bookmark"
+AGAIN = "Run the sync again later; it resumes there"
 NOT_LITMOS = "Check that api_url is really Litmos"
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 
@@ -165,7 +165,7 @@ ERRORS: dict[str, Case] = {
     # This machine
     "a rate_limit_file that cannot be": Case(
         what="rate_limit_file is unusable (",
-        next="Delete the file, or choose another path",
+        next="or choose another path",
         config={"rate_limit_file": "/dev/null/rate.db"},
     ),
     "a server that is not there": Case(
@@ -219,7 +219,7 @@ ERRORS: dict[str, Case] = {
     "406": status(406, "Litmos does not accept the dates", "Set window_days to 6"),
     "418": status(418, "Litmos does not accept the request"),
     "500 for five minutes": Case(
-        what=f"{GET} {KEEPS_FAILING}Litmos returned 500", next=AGAIN, hook=always(500)
+        what=f"{FAILED} {KEEPS_FAILING}Litmos returned 500", next=AGAIN, hook=always(500)
     ),
     "several streams": Case(
         what=f"{STREAM}, teams failed, each for the reason logged above",
@@ -227,7 +227,7 @@ ERRORS: dict[str, Case] = {
         hook=always(404),
     ),
     "a test of an account that lacks an endpoint": Case(
-        what=f"16{NOT_READY}{GET} returned 404",
+        what=f"16{NOT_READY}{FAILED}: Litmos returned 404",
         next=SETTINGS,
         arguments=("--test",),
         catalog=None,
@@ -235,7 +235,7 @@ ERRORS: dict[str, Case] = {
     ),
     # Bodies
     "an HTML page": body(
-        b"<!DOCTYPE html><html/>", f"{GET} {KEEPS_FAILING}the response is an HTML page"
+        b"<!DOCTYPE html><html/>", f"{FAILED} {KEEPS_FAILING}the response is an HTML page"
     ),
     "no XML": body(b"{}", "the response is not XML (not well-formed (invalid token): line 1"),
     "another root": body(b"<Error/>", "instead of rows"),
@@ -260,20 +260,20 @@ ERRORS: dict[str, Case] = {
     ),
     "a page of another window": body(
         page(STREAM, "<Id>1</Id><UpdatedDate>2001-01-01</UpdatedDate>"),
-        "no row of the page changed near the requested dates",
+        "row changed near the requested dates",
     ),
     "a document type": body(
         b"<!DOCTYPE Courses><Courses/>",
-        f"GET {PATH}: the response declares a document type",
+        f"{PATH}: the response declares a document type",
         NOT_LITMOS,
     ),
     "a body without end": Case(
-        what=f"GET {PATH}: the response is larger than 100 MB",
+        what=f"{PATH}: the response is larger than 100 MB",
         next=NOT_LITMOS,
         hook=always(200, gzip.compress(bytes(101 << 20)), Content_Encoding="gzip"),
     ),
     "far more rows than were asked for": body(
-        page(STREAM, *[""] * 100_001), f"GET {PATH}: the response has more than 100,000 rows", ""
+        page(STREAM, *[""] * 100_001), f"{PATH}: the response has more than 100,000 rows", ""
     ),
     # Rows
     "a row without key": Case(

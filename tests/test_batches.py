@@ -20,12 +20,12 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support import Run
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 
 class Target:

@@ -74,9 +74,10 @@ def test_a_signal_ends_it_at_once_with_the_status_of_shells(
     ready = threading.Event()
 
     def hang(incoming: Incoming) -> str | None:
-        if incoming.number > 8:
-            ready.set()
-        return "silent" if incoming.number > 8 else None
+        if incoming.number < 4:  # what is written until then fits into the pipe
+            return None
+        ready.set()
+        return "silent"
 
     with (
         Sandbox(org, on_request=hang) as box,
@@ -89,7 +90,6 @@ def test_a_signal_ends_it_at_once_with_the_status_of_shells(
     assert "Traceback" not in run.log
     assert len(run.warnings) == 1
     assert run.output.endswith(b"\n")
-    assert run.states
 
 
 # About, version, discovery
@@ -171,7 +171,7 @@ def test_test_says_which_endpoints_do_not_answer_and_why(org: Organisation) -> N
     assert f"{len(DEFAULT_STREAMS) - 2}{NOT_READY}" in verdict
     assert run.failed == list(refused)
     for (stream, status), reason in zip(refused.items(), reasons, strict=True):
-        assert f"{stream} failed: GET {ENDPOINT[stream].path} returned {status}" in reason
+        assert f"{stream} failed: {ENDPOINT[stream].path}: Litmos returned {status}" in reason
 
 
 def test_test_asks_for_the_streams_that_a_catalog_selects(box: Sandbox) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from errors import ERRORS, PROVOKED_ELSEWHERE, Case
@@ -29,7 +29,7 @@ def check(case: Case, run: Run) -> None:
     assert "Traceback" not in run.log
     line, *last = run.errors[-2:] if BY_THE_SDK in run.log else run.lines("CRITICAL")
     assert [line, *last][-1] == run.log.rstrip().splitlines()[-1]
-    assert [BY_THE_SDK in each for each in last] == [True] * len(last)
+    assert [BY_THE_SDK in text for text in last] == [True] * len(last)
     assert case.what in line
     assert case.next in line
     assert len(line) < 600
@@ -40,7 +40,7 @@ def provoke(case: Case, org: Organisation, *, in_process: bool = False) -> Run:
         config = case.config
         if not isinstance(config, str):
             config = {n: v for n, v in config_for(box, **config).items() if v is not None}
-        files = {"config": config, "state": case.state, "catalog": case.catalog}
+        files: dict[str, Any] = {"config": config, "state": case.state, "catalog": case.catalog}
         if in_process:
             return run_process(*case.arguments, **files, command=command_with_minute(0.01))
         return run_tap(
@@ -71,8 +71,8 @@ def texts_of_errors() -> Iterator[str]:
     for path in Path(tap_litmos.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error"):
-                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
-                yield max(filter(lambda text: isinstance(text, str), texts), key=len, default="")
+                parts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                yield max((part for part in parts if isinstance(part, str)), key=len, default="")
 
 
 @pytest.mark.parametrize("name", ["a setting is missing", "401", "500 for five minutes"])

@@ -72,7 +72,7 @@ def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> N
 
 
 def test_waits_double_up_to_half_a_minute_and_last_five_minutes(org: Organisation) -> None:
-    minute, refused = 0.3, (500, {}, b"")
+    minute, refused = 0.3, Answer(500, b"")
     with Sandbox(org, on_request=lambda _: refused) as box:
         run = run_tap(config=one_window(box), catalog=catalog_of("users"), minute=minute)
     assert run.status == 1
@@ -124,7 +124,8 @@ def test_a_retry_after_that_cannot_be_meant_is_not_followed(
 
 
 def test_503_twice_in_a_row_pauses_all_requests(org: Organisation) -> None:
-    minute, refused = 1.0, list[Incoming]()
+    minute = 1.0
+    refused: list[Incoming] = []
 
     def hook(incoming: Incoming) -> Any:
         again = refused and refused[0].query == incoming.query

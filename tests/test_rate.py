@@ -218,7 +218,7 @@ for _ in range(count):
 
 @contextlib.contextmanager
 def worker(path: Path, requests: int, count: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-W", "error", "-c", WORKER, path, str(requests), str(count)]
+    command = [sys.executable, "-W", "error", "-c", WORKER, str(path), str(requests), str(count)]
     with subprocess.Popen(  # noqa: S603
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -436,7 +436,7 @@ def test_of_rows_with_one_key_the_newest_is_written_last_and_they_are_counted(
 ) -> None:
     org = Organisation(users=1, years=0.1, live=False)
     start = org.now().replace(microsecond=0) - timedelta(days=6)
-    rows = [
+    rows: list[Any] = [
         {"Id": f"c{n % 36}", "UserId": "u", "UpdatedDate": start + timedelta(hours=n)}
         for n in range(40)
     ]

@@ -29,11 +29,11 @@ from support import (
     truth,
 )
 
-from tap_litmos.sandbox import Incoming, Organisation
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from tap_litmos.sandbox import Incoming, Organisation
 
 FEW = ("module_results", "team_courses", "user_logins", "users")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
