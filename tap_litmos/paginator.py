@@ -60,7 +60,8 @@ class Keys:
     def __init__(self) -> None:
         """Start without keys."""
         self._db = sqlite3.connect("", check_same_thread=False)
-        weakref.finalize(self, self._db.close)  # `__del__` would fail after a signal in here
+        # Not `__del__`, which fails after a signal in here; nor at exit, while threads read.
+        weakref.finalize(self, self._db.close).atexit = False
         self._db.execute("CREATE TABLE keys (key INTEGER PRIMARY KEY, date TEXT)")
         self._count = 0
 

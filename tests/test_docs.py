@@ -191,39 +191,28 @@ def test_the_messages_in_the_troubleshooting_are_those_of_the_tap() -> None:
         assert all(part.strip() in said for part in message.split("…")), message
 
 
+def said_by(*command: str) -> str:
+    done = subprocess.run(command, cwd=docs.ROOT, check=True, capture_output=True, text=True)  # noqa: S603
+    return done.stdout
+
+
 def test_the_commands_that_the_documents_name_exist() -> None:
-    listed = subprocess.run(
-        ["make", "help"],  # noqa: S607
-        cwd=docs.ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    text = "\n".join(DOCS.values())
-    named = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", text, re.MULTILINE))
+    listed, text = said_by("make", "help"), "\n".join(DOCS.values())
+    named = {
+        one or other
+        for one, other in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", text, re.MULTILINE)
+    }
     assert len(named) > 3
-    for command in {one or other for one, other in named}:
-        assert re.search(rf"^make {command} ", listed, re.MULTILINE) or command == "help"
-    sandbox = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "tap_litmos.sandbox", "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    for command in named - {"help"}:
+        assert re.search(rf"^make {command} ", listed, re.MULTILINE), command
+    sandbox = said_by(sys.executable, "-m", "tap_litmos.sandbox", "--help")
     options = re.findall(r"`(--[a-z-]+)", section("The sandbox", "sandbox"))
     assert len(options) > 5
-    for option in options:
-        assert option in sandbox
+    assert all(option in sandbox for option in options)
 
 
 def test_nothing_names_a_place_on_one_machine() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-        cwd=docs.ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    tracked = said_by("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     personal = re.compile(r"/(home|Users|root)/\w")
     for name in filter(None, tracked.split("\0")):
         path = docs.ROOT / name

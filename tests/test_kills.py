@@ -31,7 +31,7 @@ from tap_litmos.sandbox import Organisation
 if TYPE_CHECKING:
     from tap_litmos.sandbox import Incoming
 
-KILLS = 8
+KILLS = 6
 """In one sync; there are several."""
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -54,7 +54,7 @@ def check_end(run: Run, how: signal.Signals) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_again_and_again_a_sync_delivers_every_row(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
-    org = Organisation(users=40, years=0.3, seed=seed, live=False)
+    org = Organisation(users=60, years=0.3, seed=seed, live=False)
     records: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     state: dict[str, Any] = {}
     with Sandbox(org) as box:
@@ -70,7 +70,7 @@ def test_killed_again_and_again_a_sync_delivers_every_row(seed: int) -> None:
             with started(config=config, state=state) as tap:
                 how = chance.choice([signal.SIGTERM, signal.SIGKILL])
                 if kill < KILLS:
-                    tap.read(chance.randrange(2, size // KILLS))
+                    tap.read(chance.randrange(2, size // (2 * KILLS)))
                     tap.process.send_signal(how)
                 run = tap.finish()
             if kill < KILLS:

@@ -93,7 +93,7 @@ def test_a_host_that_never_answers_ends_the_run_for_all_streams(org: Organisatio
 
 
 def test_an_outage_in_mid_run_does_not_keep_it_for_long(org: Organisation) -> None:
-    """The host is known to be silent: each other stream gets two tries, not five minutes."""
+    """The host is known to be silent: each other stream gets a few tries, not five minutes."""
 
     def fail(incoming: Incoming) -> str | None:
         return "reset" if incoming.number > 20 else None
@@ -103,7 +103,7 @@ def test_an_outage_in_mid_run_does_not_keep_it_for_long(org: Organisation) -> No
     assert run.status == 1
     assert run.states
     tries = Counter(seen.stream for seen in box.requests[20:])
-    assert sum(count > 2 for count in tries.values()) <= 1
+    assert sum(count > 3 for count in tries.values()) <= 1
 
 
 @pytest.mark.parametrize("failure", ["500", "drop", "html"])

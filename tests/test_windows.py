@@ -100,12 +100,6 @@ def test_all_of_the_first_day_is_asked_for_in_any_zone(start: DateTime, hours: i
     assert (start - since).total_hours() < 48
 
 
-@given(now=moments, longest=days, lookback=st.integers(0, 24))
-def test_an_up_to_date_sync_is_one_window(now: DateTime, longest: int, lookback: int) -> None:
-    start = now.subtract(hours=lookback)
-    assert len(list(split_into_windows(start, now, days=longest))) == 1
-
-
 @given(start=moments, now=moments, later=st.integers(0, 100_000), longest=days)
 def test_bookmarks_never_pass_the_moment_of_asking(
     start: DateTime, now: DateTime, later: int, longest: int
