@@ -266,8 +266,7 @@ class WindowPaginator(BaseAPIPaginator[int]):
         self._has_more |= new > 0
         self.sizes.is_capped |= self._was_short and new > OVERLAP
         if self.count >= MAX_PAGES:
-            text = "pages are not the end of the window. Set window_days to less"
-            raise FatalAPIError(f"{MAX_PAGES:,} {text}")
+            raise FatalAPIError(f"more than {MAX_PAGES:,} pages. Set window_days lower")
         if self.count % PAGES_TO_BRING_ROWS == 0 and self.total > 2 * len(self.keys):
             raise FatalAPIError("the service keeps sending pages, but almost no new rows")
 
