@@ -13,7 +13,6 @@ A window that this does not prove is cut, or read again: see `proof`. Pure, no I
 from __future__ import annotations
 
 import sqlite3
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError
@@ -54,14 +53,13 @@ MAX_PAGES = 20_000
 class Keys:
     """The different keys that came, with the newest date of each.
 
-    They are kept in a temporary database, so memory does not grow with a window.
+    They are kept in a temporary database, so memory does not grow with a window. It is closed
+    with the object: a finalizer in Python would swallow the exit of a signal handler.
     """
 
     def __init__(self) -> None:
         """Start without keys."""
         self._db = sqlite3.connect("", check_same_thread=False)
-        # Not `__del__`, which fails after a signal in here; nor at exit, while threads read.
-        weakref.finalize(self, self._db.close).atexit = False
         self._db.execute("CREATE TABLE keys (key INTEGER PRIMARY KEY, date TEXT)")
         self._count = 0
 
