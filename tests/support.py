@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -196,7 +197,7 @@ def run_tap(
         stdout_error: How writing fails then, if otherwise.
         minute: How long a minute takes, in seconds: all waits are counted in it.
     """
-    pipe, log = _Pipe(messages, stdout_error or BrokenPipeError()), io.StringIO()
+    pipe, log = _Pipe(messages, stdout_error or BrokenPipeError()), _Log()
     output = io.TextIOWrapper(pipe, "utf-8", write_through=True)
     root = logging.getLogger()
     level = root.level
@@ -309,6 +310,18 @@ def _environment(settings: Mapping[str, str] | None) -> dict[str, str]:
     names = re.compile("TAP_LITMOS|^LOGLEVEL$|^SINGER_SDK_LOG_CONFIG$")
     inherited = {name: each for name, each in os.environ.items() if not names.search(name)}
     return {**inherited, **(settings or {})}
+
+
+class _Log(io.StringIO):
+    """Takes what is written to stderr, but not by threads that an earlier run left behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._others = set(threading.enumerate()) - {threading.current_thread()}
+
+    def write(self, text: str, /) -> int:
+        is_ours = threading.current_thread() not in self._others
+        return super().write(text) if is_ours else len(text)
 
 
 class _Pipe(io.BytesIO):

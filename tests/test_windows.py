@@ -16,7 +16,6 @@ from tap_litmos.windows import (
     split_backwards,
     split_forwards,
     split_into_windows,
-    start_for,
 )
 
 if TYPE_CHECKING:
@@ -90,14 +89,6 @@ def test_windows_back_in_time_leave_no_gap_to_what_was_read(
     for newer, older in pairwise(found):
         assert older.to == newer.since
         assert (newer.to - newer.since).days == longest
-
-
-@given(start=moments, hours=st.integers(-12, 14))
-def test_all_of_the_first_day_is_asked_for_in_any_zone(start: DateTime, hours: int) -> None:
-    """A service that reads `since` in its own zone begins no later than `start_date`."""
-    since = start_for(start)
-    assert since.subtract(hours=hours) <= start
-    assert (start - since).total_hours() < 48
 
 
 @given(start=moments, now=moments, later=st.integers(0, 100_000), longest=days)
