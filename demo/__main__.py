@@ -70,9 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     directory: Path = options.directory.resolve()
     _empty(directory)
     with sandbox(users=options.users) as config:
-        _say(
-            "Syncing a year of history; the rate limit of Litmos would stretch it to 10 minutes"
-        )
+        _say("Syncing a year of history; the rate limit of Litmos would stretch it to 10 minutes")
         first = sync("first", directory, config, options.target)
         _say(f"Waiting {options.pause:g} s while people go on learning")
         time.sleep(options.pause)

@@ -82,8 +82,7 @@ class Marts:
             done = subprocess.run(  # noqa: S603 - our own
                 [self._command, *arguments, *self._options],
                 cwd=self._folder,
-                env={**os.environ, "NO_COLOR": "1", "DBT_LOG_FORMAT": "text"}
-                | self._environment,
+                env={**os.environ, "NO_COLOR": "1", "DBT_LOG_FORMAT": "text"} | self._environment,
                 check=False,
                 capture_output=True,
                 text=True,

@@ -148,9 +148,7 @@ def table(grouping: str, figures: Figures) -> dict[str, Any]:
     by, rows = GROUPINGS[grouping], named(grouping, figures)
     rankings = _rankings(by, rows)
     used = [row for ranked in rankings.values() for row in ranked]
-    columns = {
-        name: label for name, label in _COLUMNS.items() if any(row[name] for row in used)
-    }
+    columns = {name: label for name, label in _COLUMNS.items() if any(row[name] for row in used)}
     required = sorted(row["name"] for row in rows if row["required"])
     note = f"{len(required)} of {len(rows)} {by.noun}s {by.required}: {_listed(required)}."
     return {
@@ -262,9 +260,7 @@ def _late(row: Mapping[str, Any]) -> int:
 def _numbers(facts: Rows, about: str, part: str = "all") -> dict[str, int]:
     """Return the numbers of a fact about a part, by id."""
     return {
-        row["id"]: row["number"]
-        for row in facts
-        if (row["about"], row["part"]) == (about, part)
+        row["id"]: row["number"] for row in facts if (row["about"], row["part"]) == (about, part)
     }
 
 

@@ -84,8 +84,7 @@ class Warehouse:
     def _file(self, path: Path, entry: Mapping[str, Any]) -> str:
         """Return the SQL that reads a file as a table with the columns of the schema."""
         columns = ", ".join(
-            f"'{name}': '{_type(schema)}'"
-            for name, schema in entry["schema"]["properties"].items()
+            f"'{name}': '{_type(schema)}'" for name, schema in entry["schema"]["properties"].items()
         )
         quoted = str(path).replace("'", "''")
         return f"read_json('{quoted}', format='newline_delimited', columns={{{columns}}})"

@@ -112,14 +112,15 @@ def _read_again(
 def _read_open_again(read: Read, window: Window, total: int) -> Generator[Record, None, bool]:
     """Yield the records of an open window while its size stays; return whether all came.
 
-    The last reading must bring nothing new: a row added could hide one that is missing.
+    If more rows come than there were, the last reading must bring nothing new: a row that was
+    added could hide one that is missing.
     """
     keys = Keys()
     for _ in range(MAX_READINGS):
         known = len(keys)
         reading = yield from read(window, keys)
         is_stable = len(keys) == known
-        if reading.is_intact or (is_stable and len(keys) >= total):
+        if reading.is_intact or len(keys) == total or (is_stable and len(keys) > total):
             return True
         if reading.total != total or (is_stable and reading.has_seams):
             return False

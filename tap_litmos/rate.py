@@ -95,9 +95,8 @@ class RateLimit:
                 while (wait := self._take(self._db)) > 0:
                     time.sleep(min(wait, self._minute / 12))
             except (sqlite3.Error, TypeError) as error:
-                raise RunFailedError(
-                    f"rate_limit_file is unusable ({error}). Delete it, or choose another path"
-                ) from None
+                text = f"rate_limit_file is unusable ({error})"
+                raise RunFailedError(f"{text}. Delete the file, or choose another path") from None
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)

@@ -10,6 +10,9 @@ from typing import Any
 
 from typing_extensions import override
 
+MIN_LENGTH = 8
+"""A shorter key is no key of Litmos, and could be part of any text."""
+
 
 class HideKey(logging.Filter):
     """Replaces the key in log records."""
@@ -36,7 +39,7 @@ class HideKey(logging.Filter):
 
 def hide_key(key: Any) -> None:
     """Hide a key, if it is one, in all that is logged from now on."""
-    if not isinstance(key, str) or not key.strip():
+    if not isinstance(key, str) or len(key) < MIN_LENGTH:
         return
     root = logging.getLogger()
     for logger in (root, *map(logging.getLogger, list(root.manager.loggerDict))):

@@ -128,7 +128,7 @@ class TapLitmos(Tap):
         known = {SYNC_LOG.stream, *(endpoint.stream for endpoint in ENDPOINTS)}
         if unknown := sorted(bookmarks.keys() - known):
             self.logger.warning("Unknown streams in the state ignored: %.200s", unknown)
-        super().load_state({"bookmarks": {n: bookmarks[n] for n in known & bookmarks.keys()}})
+        super().load_state({"bookmarks": {n: bookmarks[n] for n in bookmarks if n in known}})
 
     @override
     def setup_mapper(self) -> None:

@@ -200,7 +200,7 @@ def test_the_examples_of_settings_are_valid() -> None:
     assert len(examples) > 3
     for example in examples:
         run = run_tap("--discover", config=needed | json.loads(example))
-        assert (run.status, run.log) == (0, "")
+        assert (run.status, run.warnings, run.errors) == (0, [], [])
 
 
 def test_the_example_of_an_environment_has_all_that_is_required() -> None:
@@ -208,7 +208,7 @@ def test_the_example_of_an_environment_has_all_that_is_required() -> None:
     given = dict(line.split("=") for line in lines if not line.startswith("#"))
     assert given["TAP_LITMOS_API_KEY"] == ""
     run = run_tap("--discover", env=given | {"TAP_LITMOS_API_KEY": "a key"})
-    assert (run.status, run.log) == (0, "")
+    assert (run.status, run.warnings, run.errors) == (0, [], [])
 
 
 def test_the_accounts_in_meltano_are_those_of_dbt() -> None:
