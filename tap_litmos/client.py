@@ -125,6 +125,7 @@ class LitmosStream(RESTStream[int]):
         self._has_failed = False
         self._extracted_at: datetime | None = None
         self._version: int | None = None
+        self._has_written = False
 
     # The catalog
 
@@ -496,6 +497,7 @@ class LitmosStream(RESTStream[int]):
         for stream_map in self.stream_maps:
             mapped = stream_map.transform(record)
             if mapped is not None:
+                self._has_written = True
                 yield RecordMessage(
                     stream=stream_map.stream_alias,
                     record=mapped,
@@ -552,7 +554,7 @@ class ListingStream(LitmosStream):
             return
         if not job.is_proved or job.rows_without_key:
             self.logger.warning("%s: listing incomplete; not reporting deletions", self.name)
-        elif self._version is not None:
+        elif self._version is not None and self._has_written:
             for stream_map in self.stream_maps:
                 message = ActivateVersionMessage(stream_map.stream_alias, self._version)
                 self._litmos.write_message(message)
