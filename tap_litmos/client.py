@@ -70,6 +70,8 @@ PATIENCE_INTERACTIVE = 0.25
 MAX_RETRY_AFTER = 10.0
 """Minutes for which `Retry-After` is followed."""
 
+_jitter = random.Random()  # noqa: S311 - no secret
+
 MAX_LIST_READINGS = 5
 """How often a list of ids is read until one reading is exact."""
 
@@ -328,7 +330,7 @@ class LitmosStream(RESTStream[int]):
             if wait is None:
                 wait = min(minute / 60 * 2.0**tries, minute / 2)
             # Requests that failed together must not come again together.
-            error = yield min(wait, MAX_RETRY_AFTER * minute) * random.uniform(1.0, 1.5)  # noqa: S311
+            error = yield min(wait, MAX_RETRY_AFTER * minute) * _jitter.uniform(1.0, 1.5)
 
     @override
     def backoff_handler(self, details: Details) -> None:

@@ -328,6 +328,6 @@ CERTIFICATE = (
     ". The API key was not sent. Check api_url, or set REQUESTS_CA_BUNDLE to your organization's "
     "certificates"
 )
-ENDLESS = "pages. Set window_days lower"
+ENDLESS = " pages. Set window_days lower"
 PROVOKED_ELSEWHERE = (CERTIFICATE, ENDLESS)
 """What other tests provoke, as it takes a server of another kind."""

@@ -198,8 +198,8 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
 
         pause.after(90)
         pipeline.run(kill(1))
-        seen = sum(len(destination.rows(stream)) for stream in DEFAULT_STREAMS[:3])
-        assert seen > 0 or destination.target != "target-jsonl"
+        if destination.target == "target-jsonl":  # others write, and make tables, in batches
+            assert any(destination.rows(stream) for stream in DEFAULT_STREAMS[:3])
         pause.after(60)
         pipeline.run(kill(2))
         pipeline.run()
