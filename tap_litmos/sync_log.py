@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Stream
@@ -59,7 +60,7 @@ class SyncLog(Stream):
         self._rows: dict[int, tuple[str, str]] = {}
         self._waiting: list[Record] = []
 
-    @property
+    @cached_property
     @override
     def state_manager(self) -> Stateless:
         return _Flushed(stream_name=self.name, tap_state=self.tap_state)

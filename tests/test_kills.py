@@ -46,6 +46,7 @@ def check_end(run: Run, how: signal.Signals) -> None:
         assert run.status == -signal.SIGKILL
         return
     if run.status == 0:  # it had ended before the signal came
+        assert "What was read:" in run.log
         return
     assert run.status == 128 + how
     assert "Interrupted" in run.log.splitlines()[-1]
