@@ -11,6 +11,9 @@ INSTALLED := $(VENV)/.installed
 DEMO := .demo/venv
 CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 
+# Most tests start a process, which would compile the package each time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help test lint format demo report bench dist docs clean
 .DELETE_ON_ERROR:

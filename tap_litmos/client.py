@@ -344,15 +344,15 @@ class LitmosStream(RESTStream[int]):
         if reading.failed(is_timeout=is_too_large):
             request.url = re.sub(r"\blimit=\d+", f"limit={reading.limit}", request.url)
             if not had_shrunk:
-                text = "%s: asking for smaller pages, as Litmos fails; consider page_size %d"
-                self.logger.warning(text, self.name, reading.limit)
+                text = "Asking for smaller pages, as Litmos fails; consider page_size %d"
+                self.logger.warning(text, reading.limit)
         # Litmos also returns 503 for a moment, for no reason: the first one is not the limit.
         is_second = status in _RATE_LIMITED and details["tries"] > 1
         if is_second or status == HTTPStatus.TOO_MANY_REQUESTS:
             session.rate.refused(wait)
         text = in_one_line(error)
         if session.is_news(text, wait):
-            self.logger.warning("%s: %s; trying again in %.0f s", self.name, text, wait)
+            self.logger.warning("%s; trying again in %.0f s", text, wait)
 
     # Windows
 
@@ -425,8 +425,7 @@ class LitmosStream(RESTStream[int]):
         """Extend the bookmark, now that all rows of a window are written, and write STATE."""
         is_whole = job.is_proved and not job.rows_without_key
         if not job.is_proved:
-            text = "%s: rows kept changing in %s; the next sync reads it again"
-            self.logger.info(text, self.name, job.window)
+            self.logger.info("Rows kept changing in %s; the next sync reads it again", job.window)
         if is_whole:
             self.state_manager.extend(job.window, job.requested_at)
         else:
@@ -555,7 +554,7 @@ class ListingStream(LitmosStream):
         if self.ABORT_AT_RECORD_COUNT:
             return
         if not job.is_proved or job.rows_without_key:
-            self.logger.warning("%s: listing incomplete; not reporting deletions", self.name)
+            self.logger.warning("Listing incomplete; not reporting deletions")
         elif self._version is not None and self._has_written:
             for stream_map in self.stream_maps:
                 message = ActivateVersionMessage(stream_map.stream_alias, self._version)

@@ -43,6 +43,9 @@ class Job:
         is_proved: Whether it is proved that every row came.
         is_begun: Whether somebody reads it, or has read it.
         is_over: Whether the reading has ended.
+        is_dropped: Whether nobody wants its rows any more, as its stream failed.
+        error: What ended the reading. None: nothing did.
+        queue: The rows that a thread has read, in chunks; an empty chunk is the end.
     """
 
     def __init__(self, stream: LitmosStream, window: Window) -> None:

@@ -21,7 +21,7 @@ for each in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[each]
 
 pytest.register_assert_rewrite("destinations")
-settings.register_profile("tap", deadline=None, derandomize=True)
+settings.register_profile("tap", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("thorough", settings.get_profile("tap"), max_examples=1_000)
 settings.load_profile("tap")
 
@@ -33,6 +33,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="load into every target that the documentation lists, not only the usual ones",
     )
+
+
+LONGEST = ("test_dbt", "test_meltano", "test_demo", "test_destinations")
+"""Modules that take minutes, mostly in one test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with one of the longest modules.
+
+    With `--dist worksteal` each worker is first given its share of the tests, in their order.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    starts = {name: [item for item in items if item.path.stem == name] for name in LONGEST}
+    others = [item for item in items if item.path.stem not in LONGEST]
+    ordered: list[pytest.Item] = []
+    for number, name in enumerate(LONGEST):
+        share = (len(items) - len(ordered)) // max(workers - number, 1) - len(starts[name])
+        ordered += [*starts[name], *others[:share]]
+        others = others[share:]
+    items[:] = [*ordered, *others]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -182,7 +182,7 @@ def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
 
 
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
-    org, pause = Organisation(users=60, years=0.25, live=False), Pause()
+    org, pause = Organisation(users=40, years=0.15, live=False), Pause()
     nothing: dict[str, set[Key]] = {stream: set() for stream in DEFAULT_STREAMS}
     with Sandbox(org, on_request=pause) as box:
         pipeline = Pipeline(box, destination, tmp_path)
@@ -196,11 +196,11 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
 
             return killed
 
-        pause.after(90)
+        pause.after(60)
         pipeline.run(kill(1))
         if destination.target == "target-jsonl":  # others write, and make tables, in batches
             assert any(destination.rows(stream) for stream in DEFAULT_STREAMS[:3])
-        pause.after(60)
+        pause.after(40)
         pipeline.run(kill(2))
         pipeline.run()
         check(destination, org, nothing)

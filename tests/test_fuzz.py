@@ -121,7 +121,7 @@ def test_chains_of_syncs_lose_nothing(
     limit: int,
 ) -> None:
     service = Service(**habits)
-    service.fill(number, START + timedelta(hours=1), service.now, tie)
+    service.fill(number, START + timedelta(days=2), service.now, tie)
     warehouse = Warehouse(service, limit)
     for churn, days, kill_after in chain:
         vars(service).update(churn)

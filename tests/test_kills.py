@@ -54,10 +54,9 @@ def check_end(run: Run, how: signal.Signals) -> None:
     assert "ignored" not in run.log
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_again_and_again_a_sync_delivers_every_row(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    org = Organisation(users=60, years=0.3, seed=seed, live=False)
+def test_killed_again_and_again_a_sync_delivers_every_row() -> None:
+    chance = random.Random(1)  # noqa: S311 - no secret
+    org = Organisation(users=60, years=0.3, live=False)
     records: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     state: dict[str, Any] = {}
     with Sandbox(org) as box:

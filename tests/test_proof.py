@@ -216,7 +216,7 @@ def warehouse_of(destination: Destination) -> Iterator[Warehouse]:
 def test_a_sync_that_was_killed_again_and_again_is_proved(
     destination: Destination, tmp_path: Path
 ) -> None:
-    org, pause = Organisation(users=60, years=0.25, live=False), Pause()
+    org, pause = Organisation(users=40, years=0.15, live=False), Pause()
     with Sandbox(org, on_request=pause) as box:
         config = config_for(box, detect_deletes=True)
         catalog = catalog_of(*LOADED, config=config)
@@ -228,7 +228,7 @@ def test_a_sync_that_was_killed_again_and_again_is_proved(
                 process.kill()
             pause.over.set()
 
-        for requests in (90, 60):
+        for requests in (60, 40):
             pause.after(requests)
             pipeline.run(kill)
         pipeline.run()
@@ -262,7 +262,7 @@ def test_a_sync_that_was_killed_again_and_again_is_proved(
 @pytest.fixture(scope="module")
 def records() -> dict[str, list[Record]]:
     """Return what a first sync of the last weeks delivers."""
-    org = Organisation(users=60, years=0.25, live=False)
+    org = Organisation(users=40, years=0.15, live=False)
     with Sandbox(org) as box:
         config = config_for(box, detect_deletes=True, start_date=days_ago(60))
         run = run_tap(config=config, catalog=catalog_of(*LOADED, config=config))
@@ -315,7 +315,7 @@ def test_a_window_with_rows_left_out_is_a_hole() -> None:
 
 
 def test_a_clock_that_ran_ahead_leaves_no_hole() -> None:
-    org, ahead = Organisation(users=60, years=0.25, live=False), timedelta(days=10)
+    org, ahead = Organisation(users=40, years=0.15, live=False), timedelta(days=10)
     catalog = catalog_of("sync_log", "users")
     with (
         time_machine.travel(datetime.now(UTC) + ahead),
@@ -334,7 +334,7 @@ def test_a_clock_that_ran_ahead_leaves_no_hole() -> None:
 
 
 def test_an_end_date_before_what_was_read_leaves_a_hole_until_a_sync_without_it() -> None:
-    org = Organisation(users=60, years=0.25, live=False)
+    org = Organisation(users=40, years=0.15, live=False)
     catalog, state = catalog_of("sync_log", "users"), None
     start, end, day_before = days_ago(20), days_ago(50), days_ago(21)
     log: list[Record] = []
@@ -378,7 +378,7 @@ def created_or_updated(incoming: Incoming, rows: Sequence[Mapping[str, Any]]) ->
 
 @pytest.mark.parametrize("means", ["updated", "created or updated", "by day, in another zone"])
 def test_nothing_is_called_missing_whatever_the_service_means(means: str) -> None:
-    org = Organisation(users=60, years=0.25, live=False)
+    org = Organisation(users=40, years=0.15, live=False)
     rows: list[dict[str, Any]] = list(org.rows("users"))
     for row in rows:
         row["UpdatedDate"] = min(row["CreatedDate"] + timedelta(days=10), org.now())
