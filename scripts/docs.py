@@ -68,7 +68,8 @@ def _settings(schema: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str,
         label = rule.get("title") or _label(name.replace("_", " "))
         setting: dict[str, Any] = {"name": full, "label": label, "kind": _kind(full, rule)}
         if rule.get("enum"):
-            options = [{"label": _label(value), "value": value} for value in rule["enum"]]
+            values = [value for value in rule["enum"] if value != "parquet"]  # the tap refuses it
+            options = [{"label": _label(value), "value": value} for value in values]
             setting["options"] = options
         if rule.get("secret"):
             setting["sensitive"] = True

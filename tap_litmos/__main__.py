@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None, tap: type[TapLitmos] = TapLitmo
         tap.cli(arguments)
     except ConfigValidationError as error:
         for text in error.errors:
-            logger.critical("Invalid setting: %s", text)
+            logger.critical("%s", text)
     except RunFailedError as error:
         logger.critical("%s", error)
     except SystemExit as stop:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from http import HTTPStatus
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import backoff
 import requests
@@ -90,8 +90,9 @@ MEANINGS = {
 """What a final status means (the document, the vendor's other pages)."""
 
 ADVICE = {
-    401: "Check the settings api_key and region",
+    401: "Check the settings api_key, and region or api_url",
     403: "Use the key of an Account Owner, or deselect the stream",
+    404: "Check the settings region and api_url, which ends in /v1.svc",
     406: "Set window_days to 6: Litmos may count the 7 days of a window otherwise",
 }
 """What to do about it."""
@@ -106,6 +107,7 @@ class LitmosStream(RESTStream[int]):
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # `RowReader` has typed the values
     allow_redirects = False  # they would carry the key along
+    emit_activate_version_messages = False  # `ListingStream` writes its own
     payload_as_json = False
 
     def __init__(self, tap: TapLitmos, endpoint: Endpoint) -> None:
@@ -191,8 +193,7 @@ class LitmosStream(RESTStream[int]):
     @property
     def _reading(self) -> WindowPaginator:
         """What this thread reads: see `read`."""
-        reading: WindowPaginator = self._this_thread.reading
-        return reading
+        return cast("WindowPaginator", self._this_thread.reading)
 
     # Responses
 
@@ -304,8 +305,7 @@ class LitmosStream(RESTStream[int]):
         errors = (RetriableAPIError, requests.RequestException)
         options: Any = {"on_backoff": self.backoff_handler, "logger": None, "jitter": None}
         decorate = backoff.on_exception(self.backoff_wait_generator, errors, **options)
-        decorated: RequestFunc = decorate(func)
-        return decorated
+        return decorate(func)
 
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:
@@ -449,8 +449,10 @@ class LitmosStream(RESTStream[int]):
         """Return in one line why the stream failed."""
         if isinstance(error, FatalAPIError):
             return f"{self.path}: {error}"
-        text = in_one_line(error)
-        return f"{self.path} keeps failing: {text}. Run the sync again later; it resumes there"
+        advice = "Check the settings api_url and region, and whether this machine can reach Litmos"
+        if self.requests_session.has_answered:
+            advice = "Run the sync again later; it resumes there"
+        return f"{self.path} keeps failing: {in_one_line(error)}. {advice}"
 
     def read_window(self, job: Job) -> Iterator[Record]:
         """Yield the rows of a window until it is proved that every row came; in any thread.
@@ -512,12 +514,6 @@ class LitmosStream(RESTStream[int]):
     ) -> Iterable[Context | None]:
         """Return nothing: no stream has children, and the SDK would evaluate filters for them."""
         return ()
-
-    @property
-    @override
-    def emit_activate_version_messages(self) -> bool:
-        """False: an incremental stream has no version, and `ListingStream` writes its own."""
-        return False
 
 
 class ListingStream(LitmosStream):

@@ -67,11 +67,17 @@ class TapLitmos(Tap):
             config = {"api_key": "-", "start_date": "2000-01-01", **config}
         metrics = logging.getLogger(METRICS_LOGGER_NAME)
         wants_metrics = metrics.level != logging.NOTSET or "LOGLEVEL" in os.environ
-        super().__init__(config=config, validate_config=validate_config, **kwargs)
+        try:
+            super().__init__(config=config, validate_config=validate_config, **kwargs)
+            errors = list(settings.broken_rules(self.config)) if validate_config else []
+        except ConfigValidationError as error:
+            errors = error.errors
+        if errors:
+            advice = "set it in the --config file, or as TAP_LITMOS_… in the environment"
+            told = [f"Invalid setting: {text} ({advice})" for text in errors]
+            raise ConfigValidationError("Config validation failed", errors=told, schema={})
         if not wants_metrics:
             metrics.setLevel(logging.WARNING)
-        if validate_config and (errors := list(settings.broken_rules(self.config))):
-            raise ConfigValidationError("Config validation failed", errors=errors, schema={})
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -183,10 +189,7 @@ class TapLitmos(Tap):
         self.summary.of(stream.name).failure = failure
         failures = [stats for stats in self.summary.streams.values() if stats.failure]
         if len(failures) > 1 and not self.session.has_answered:
-            raise RunFailedError(
-                f"{settings.base_url(self.config)} does not answer: {failure}. Check the "
-                "settings api_url and region, and whether this machine can reach it"
-            )
+            raise RunFailedError(f"{settings.base_url(self.config)} does not answer: {failure}")
         self.logger.error("%s failed: %s", stream.name, failure)
 
     @override

@@ -170,7 +170,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a server that is not there": Case(
         what=f"http://127.0.0.1:1/v1.svc {NO_ANSWER}",
-        next="Check the settings api_url and region, and whether this machine can reach it",
+        next="Check the settings api_url and region, and whether this machine can reach Litmos",
         config={"api_url": "http://127.0.0.1:1/v1.svc"},
         catalog=catalog_of(STREAM, "teams"),
     ),
@@ -205,7 +205,7 @@ ERRORS: dict[str, Case] = {
     ),
     "204": status(204, "Litmos does not accept the request"),
     "400": status(400, "Litmos does not accept the request"),
-    "401": status(401, INVALID_KEY, "Check the settings api_key and region"),
+    "401": status(401, INVALID_KEY, "Check the settings api_key, and region or api_url"),
     "403": status(
         403, "the API key does not belong", "Use the key of an Account Owner, or deselect"
     ),
@@ -215,7 +215,7 @@ ERRORS: dict[str, Case] = {
         catalog=catalog_of("activity_logins"),
         hook=always(403),
     ),
-    "404": status(404, "there is no such endpoint"),
+    "404": status(404, "there is no such endpoint", "api_url, which ends in /v1.svc"),
     "406": status(406, "Litmos does not accept the dates", "Set window_days to 6"),
     "418": status(418, "Litmos does not accept the request"),
     "500 for five minutes": Case(
@@ -228,7 +228,7 @@ ERRORS: dict[str, Case] = {
     ),
     "a test of an account that lacks an endpoint": Case(
         what=f"16{NOT_READY}{FAILED}: Litmos returned 404",
-        next=SETTINGS,
+        next="Check the settings region and api_url",
         arguments=("--test",),
         catalog=None,
         hook=lambda incoming: (404, {}, b"") if incoming.path == PATH else None,
