@@ -117,8 +117,8 @@ def summary(figures: Figures) -> list[str]:
         f"neither overdue nor lapsed. {overall['completed']:,} are completed and still valid.",
         f"{undated:,} of the {not_completed:,} open enrolments have no due date, so they count "
         "as compliant and can never be overdue.",
-        f"Late today: {late:,}. Late 30 days ago: at least {before:,}, as far as today's dates "
-        f"tell. So the number is {trend}.",
+        f"Late today: {late:,}. Late 30 days ago: {before:,}, and those that were completed or "
+        f"removed since, which the data may not show. So the number is {trend}.",
     ]
 
 
@@ -165,7 +165,7 @@ def _rankings(by: Grouping, rows: Rows) -> dict[str, Rows]:
     optional = [row for row in rows if by.required and not row["required"]]
     enough = f"with {MIN_ENROLMENTS} enrolments or more"
     rankings = (
-        ("Most late enrolments: {}", _worst_by_count(late)),
+        ("Most late enrolments: {} that have any", _worst_by_count(late)),
         (f"Largest share late: {{}} {enough}", _by_share(late) if len(late) > SHOWN else []),
         (f"Not required, so never late. Least completed: {{}} {enough}", _by_share(optional)),
     )

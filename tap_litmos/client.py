@@ -265,7 +265,7 @@ class LitmosStream(RESTStream[int]):
                 text = "the response is larger than 100 MB. Check that api_url is really Litmos"
                 raise HostileBodyError(text)
             if time.monotonic() > deadline:
-                raise requests.Timeout
+                raise requests.ReadTimeout("Read timed out")
         return bytes(content)
 
     def _may_pass(self, response: requests.Response) -> bool:
@@ -338,7 +338,8 @@ class LitmosStream(RESTStream[int]):
         error, request, wait = details["exception"], details["args"][0], details["wait"]
         status = getattr(getattr(error, "response", None), "status_code", None)
         reading, session = self._reading, self.requests_session
-        is_timeout = isinstance(error, requests.ReadTimeout) and session.has_answered
+        # Amid a body, requests raises a ConnectionError with the same text.
+        is_timeout = session.has_answered and "Read timed out" in str(error)
         is_too_large = is_timeout or status in _TOO_LARGE
         had_shrunk = self._page_sizes.has_shrunk
         if reading.failed(is_timeout=is_too_large):

@@ -37,7 +37,7 @@ class RunFailedError(BaseException):
 
 def in_one_line(error: BaseException) -> str:
     """Return what went wrong in one line; for a broken connection, its first cause."""
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # amid a body
         return "no complete response within the time limit (request_timeout)"
     is_connection = isinstance(error, requests.RequestException)
     place = "proxy" if isinstance(error, requests.exceptions.ProxyError) else "connection"

@@ -153,7 +153,7 @@ def teams(count: int) -> Organisation:
     return org_with_teams(first + timedelta(minutes=number) for number in range(count))
 
 
-@pytest.mark.parametrize("fault", ["502", "504", "timeout"])
+@pytest.mark.parametrize("fault", ["502", "504", "timeout", "slow-body"])
 def test_pages_that_are_too_large_get_smaller(fault: str) -> None:
     org = teams(300)
 
@@ -161,7 +161,7 @@ def test_pages_that_are_too_large_get_smaller(fault: str) -> None:
         is_large = incoming.stream == "teams" and (incoming.limit or 0) > 100
         return fault if is_large else None
 
-    with Sandbox(org, on_request=overload, timeout_hold=1.2) as box:
+    with Sandbox(org, on_request=overload, timeout_hold=1.2, trickle=1.2) as box:
         config = config_for(box, page_size=200, request_timeout=1, start_date=days_ago(13))
         run = run_tap(config=config, catalog=catalog_of("teams", "modules"), minute=0.1)
     assert run.status == 0
