@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from services import ORDERS, Client, Service
@@ -14,8 +13,6 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_litmos.proof import read_closed, read_open
 from tap_litmos.windows import Window
-
-pytestmark = pytest.mark.timeout(3600)  # the thorough profile takes a quarter of an hour
 
 CLOSED = Window(pendulum.datetime(2026, 3, 1), pendulum.datetime(2026, 3, 8))
 OPEN = Window(pendulum.datetime(2026, 3, 9), pendulum.datetime(2026, 3, 12), is_open=True)

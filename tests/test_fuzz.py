@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tap_litmos.windows import Window
 
-pytestmark = pytest.mark.timeout(3600)  # the thorough profile takes a quarter of an hour
-
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 services = st.fixed_dictionaries(
