@@ -156,7 +156,8 @@ def test_what_others_leave_is_used(
     assert refused < 0.1 * served
     assert litmos.refused_other < 0.1 * 60 * other
     assert limit.slowdowns > 1
-    assert len(caplog.messages) == 1
+    # Threads of earlier tests may still log, but as their streams.
+    assert [record.name for record in caplog.records].count("tap-litmos") == 1
 
 
 def test_a_share_is_seven_tenths_and_is_won_back(clock: Clock) -> None:
