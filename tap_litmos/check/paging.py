@@ -84,7 +84,7 @@ def _judge_cap(account: Account) -> Outcome:
     if not is_cut and 10 * rows >= 9 * LIMIT:
         return holds(detail)
     if not is_cut:
-        return unseen(f"{detail}, and none follow", "Check again once a week has more than 1,000 rows")
+        return unseen(f"{detail}, and none follow", "Check again in a week with more rows")
     account.cut_from = min(account.cut_from, rows)
     detail = f"pages end after {pluralize(rows, 'row')} although more follow"
     size = min(page_size, rows)
