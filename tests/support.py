@@ -512,6 +512,17 @@ class Started:
         """What it wrote to stderr so far."""
         return self._log.read_text("utf-8")
 
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal, and once more if it came just before Python began to wait.
+
+        Python notices such a signal only when the wait is over, or when another one comes.
+        """
+        self.process.send_signal(number)
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(number)
+
     def finish(self) -> Run:
         """Read what is left, wait for its end, and return the run."""
         assert self.process.stdout is not None

@@ -84,7 +84,7 @@ def test_a_signal_ends_it_at_once_with_the_status_of_shells(
         started(config=config_for(box, max_concurrent_requests=concurrency)) as tap,
     ):
         assert ready.wait(60)
-        tap.process.send_signal(number)
+        tap.interrupt(number)
         run = tap.finish()
     assert run.status == status
     assert "Traceback" not in run.log

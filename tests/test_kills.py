@@ -127,8 +127,7 @@ def test_no_wait_holds_the_end_up(wait: str, org: Organisation) -> None:
     with Sandbox(org, on_request=answer, timeout_hold=100) as box:
         with started(config=config_for(box, **settings)) as tap:
             assert ready.wait(60)
-            tap.process.send_signal(signal.SIGTERM)
-            tap.process.wait(timeout=30)
+            tap.interrupt(signal.SIGTERM)
             check_end(tap.finish(), signal.SIGTERM)
         assert len(box.requests) == requests
 
