@@ -73,8 +73,8 @@ class TapLitmos(Tap):
         except ConfigValidationError as error:
             errors = error.errors
         if errors:
-            advice = "set it in the --config file, or as TAP_LITMOS_… in the environment"
-            told = [f"Invalid setting: {text} ({advice})" for text in errors]
+            text = "Invalid setting: {} (set it in --config, or as TAP_LITMOS_… in the environment)"
+            told = list(map(text.format, errors))
             raise ConfigValidationError("Config validation failed", errors=told, schema={})
         if not wants_metrics:
             metrics.setLevel(logging.WARNING)
