@@ -522,6 +522,7 @@ class Started:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.send_signal(number)
+            self.process.wait(timeout=20)
 
     def finish(self) -> Run:
         """Read what is left, wait for its end, and return the run."""
