@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 for each in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[each]
 
+# dbt reports its runs to nobody, and writes no log of its own, which takes a fifth of its time.
+os.environ |= {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_LOG_LEVEL_FILE": "none"}
+
 pytest.register_assert_rewrite("destinations")
 settings.register_profile("tap", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("thorough", settings.get_profile("tap"), max_examples=1_000)

@@ -77,7 +77,7 @@ class Project:
     """A project of Meltano, and in it a dbt project that takes the package."""
 
     def __init__(self, folder: Path, box: Sandbox, server: Mapping[str, Any]) -> None:
-        self._folder = folder
+        self.folder = folder
         reach = {name.upper(): str(value) for name, value in server.items()}
         self.settings = {
             "NO_COLOR": "1",
@@ -92,9 +92,9 @@ class Project:
     @property
     def dbt_options(self) -> tuple[str | Path, ...]:
         """The options with which dbt runs here by itself."""
-        kept = self._folder / ".meltano" / "dbt"
+        kept = self.folder / ".meltano" / "dbt"
         return (
-            *("--project-dir", self._folder / "transform"),
+            *("--project-dir", self.folder / "transform"),
             *("--profiles-dir", PACKAGE / "profiles", "--target", "postgres"),
             *("--target-path", kept, "--log-path", kept),
         )
@@ -102,7 +102,7 @@ class Project:
     def __call__(self, *arguments: str) -> str:
         """Run a command of Meltano; return what it says."""
         program, environ = environment("meltano") / "meltano", {**os.environ, **self.settings}
-        return output_of(program, *arguments, env=environ, cwd=self._folder)
+        return output_of(program, *arguments, env=environ, cwd=self.folder)
 
     def _make(self) -> None:
         [dbt] = plugins("utilities", "dbt-postgres")
@@ -121,9 +121,9 @@ class Project:
                 "utilities": [dbt],
             },
         }
-        transform = self._folder / "transform"
+        transform = self.folder / "transform"
         transform.mkdir(parents=True)
-        (self._folder / "meltano.yml").write_text(yaml.safe_dump(project, sort_keys=False))
+        (self.folder / "meltano.yml").write_text(yaml.safe_dump(project, sort_keys=False))
         (transform / "dbt_project.yml").write_text("name: mine\nprofile: litmos\n")
         packages = {"packages": [{"local": str(PACKAGE)}]}
         (transform / "packages.yml").write_text(yaml.safe_dump(packages))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_litmos.check.findings import UnseenError
-from tap_litmos.check.values import REPEATED, RawRow, Survey, element_names, names_zone, raw_rows
+from tap_litmos.check.values import REPEATED, Survey, element_names, names_zone, raw_rows
 from tap_litmos.client import LitmosStream
 from tap_litmos.errors import RunFailedError, in_one_line
 from tap_litmos.paginator import PageSizes, WindowPaginator
@@ -64,13 +64,13 @@ class Row:
         key: Its primary key.
         date: When it last changed, as the tap reads it; the earliest moment if it does not say.
         created: When it was created; None if it does not say.
-        names_zone: Whether the date is written with its zone.
+        names_zone: Whether the date is written with its zone; known in pages of the survey.
     """
 
     key: tuple[Any, ...]
     date: datetime
     created: datetime | None
-    names_zone: bool
+    names_zone: bool = field(compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -126,12 +126,12 @@ class CheckedStream(LitmosStream):
     Attributes:
         status: The last status.
         page: The last page.
-        raw: Its rows as they were sent.
+        body: Its body, and the character set that its header names.
     """
 
     status: int | None = None
     page: Page
-    raw: list[RawRow]
+    body: tuple[bytes, str | None]
 
     def __init__(self, account: Account, endpoint: Endpoint) -> None:
         """Make the stream of an endpoint."""
@@ -166,8 +166,7 @@ class CheckedStream(LitmosStream):
         if not self.endpoint.nesting:
             self._account.elements[self.endpoint.path] = element_names(body)
             return Page()
-        self.page = super()._page(body, response)
-        self.raw = raw_rows(body, response.encoding, self.endpoint)
+        self.page, self.body = super()._page(body, response), (body, response.encoding)
         return self.page
 
     @override
@@ -257,7 +256,8 @@ class Account:
         reading = OnePage(window, PageSizes(LIMIT))
         stream, rows = self.read(endpoint, reading, **params), []
         keys, records = stream.page.keys, stream.page.records
-        for key, record, texts in zip(keys, records, stream.raw, strict=True):
+        raw = raw_rows(*stream.body, endpoint) if survey else [()] * len(keys)
+        for key, record, texts in zip(keys, records, raw, strict=True):
             created = _moment(record, "CreatedDate")
             changed = _moment(record, endpoint.replication_key)
             # Of some rows the date of change is null until they change.
@@ -267,7 +267,7 @@ class Account:
         shared = reading.findings.counts[SHARED_KEY, ""]
         reading.findings.add(REPEATED, times=len(with_key) - len(set(with_key)) - shared)
         if survey and not endpoint.is_listing:
-            self.survey.add(endpoint, reading.findings, stream.raw)
+            self.survey.add(endpoint, reading.findings, raw)
         return SeenPage(endpoint, window, rows, _plain(reading.requested_at or self.now))
 
     def read(self, endpoint: Endpoint, reading: WindowPaginator, **params: int) -> CheckedStream:
