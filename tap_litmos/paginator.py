@@ -12,6 +12,7 @@ A window that this does not prove is cut, or read again: see `proof`. Pure, no I
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +75,13 @@ class Keys:
             The positions of rows that are older than an earlier row with the same key.
         """
         hashed = [(hash(key), date) for key, date in rows]
-        insert = "INSERT OR IGNORE INTO keys VALUES (?, ?)"
-        new = self._db.executemany(insert, hashed).rowcount
-        self._count += new
-        if new == len(rows):
-            return set()
-        select = "SELECT date FROM keys WHERE key = ?"
-        newest = [self._db.execute(select, (key,)).fetchone()[0] for key, _ in hashed]
-        update = "UPDATE keys SET date = ?2 WHERE key = ?1 AND date < ?2"
-        self._db.executemany(update, hashed)
-        return {at for at, (_, date) in enumerate(hashed) if date < newest[at]}
+        select = "SELECT key, date FROM keys WHERE key IN (SELECT value FROM json_each(?))"
+        known = dict(self._db.execute(select, (json.dumps([key for key, _ in hashed]),)))
+        insert = "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET date = excluded.date"
+        newer = [(key, date) for key, date in hashed if key not in known or date > known[key]]
+        self._db.executemany(insert, newer)
+        self._count += len({key for key, _ in newer} - known.keys())
+        return {at for at, (key, date) in enumerate(hashed) if date < known.get(key, "")}
 
     def count_until(self, date: str) -> int:
         """Return how many keys have no date later than this one."""
