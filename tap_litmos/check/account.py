@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backoff.types import Details
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
+    from tap_litmos.check.values import RawRow
     from tap_litmos.declaration import Endpoint
     from tap_litmos.tap import TapLitmos
 
@@ -254,15 +255,10 @@ class Account:
             UnseenError: If no more requests may be sent.
         """
         reading = OnePage(window, PageSizes(LIMIT))
-        stream, rows = self.read(endpoint, reading, **params), []
+        stream = self.read(endpoint, reading, **params)
         keys, records = stream.page.keys, stream.page.records
         raw = raw_rows(*stream.body, endpoint) if survey else [()] * len(keys)
-        for key, record, texts in zip(keys, records, raw, strict=True):
-            created = _moment(record, "CreatedDate")
-            changed = _moment(record, endpoint.replication_key)
-            # Of some rows the date of change is null until they change.
-            name = endpoint.replication_key if changed else "CreatedDate"
-            rows.append(Row(key, changed or created or _NEVER, created, names_zone(texts, name)))
+        rows = [_row(endpoint, *row) for row in zip(keys, records, raw, strict=True)]
         with_key = [key for key, record in zip(keys, records, strict=True) if record]
         shared = reading.findings.counts[SHARED_KEY, ""]
         reading.findings.add(REPEATED, times=len(with_key) - len(set(with_key)) - shared)
@@ -327,6 +323,16 @@ _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 def _plain(moment: datetime) -> datetime:
     """Return a moment of pendulum as a plain one, whose differences can be divided."""
     return datetime.fromtimestamp(moment.timestamp(), UTC)
+
+
+def _row(
+    endpoint: Endpoint, key: tuple[Any, ...], record: dict[str, Any] | None, texts: RawRow
+) -> Row:
+    created = _moment(record, "CreatedDate")
+    changed = _moment(record, endpoint.replication_key)
+    # Of some rows the date of change is null until they change.
+    name = endpoint.replication_key if changed else "CreatedDate"
+    return Row(key, changed or created or _NEVER, created, names_zone(texts, name))
 
 
 def _moment(record: dict[str, Any] | None, name: str | None) -> datetime | None:
