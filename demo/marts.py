@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "dbt_litmos"
-_QUERY = Path(__file__).with_name("page.sql")
 
 
 class DbtError(Exception):
@@ -62,20 +61,13 @@ class Marts:
         Raises:
             DbtError: If dbt fails.
         """
-        found: dict[str, Rows] = self._object("run-operation", "litmos.page", "--quiet")
-        sql = f"{{%- set names = {str(names).lower()} -%}}{_QUERY.read_text('utf-8')}"
-        query = ("show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql)
-        found["facts"] = self._object(*query)["show"]
-        return {name: [_readable(row) for row in rows] for name, rows in found.items()}
-
-    def _object(self, *arguments: str) -> dict[str, Any]:
-        """Return the JSON object that a command of dbt prints, possibly after other lines."""
-        printed = self._run(*arguments)
-        _, start, rest = printed.partition("{")
+        arguments = json.dumps({"names": names})
+        printed = self._run("run-operation", "litmos.page", "--quiet", "--args", arguments)
+        _, start, rest = printed.partition("{")  # other lines may come first
         if not start:
-            raise DbtError(f"{self._command} {arguments[0]} returned no rows of the marts")
-        found: dict[str, Any] = json.loads(start + rest)
-        return found
+            raise DbtError(f"{self._command} returned no rows of the marts")
+        found: dict[str, Rows] = json.loads(start + rest)
+        return {name: [_readable(row) for row in rows] for name, rows in found.items()}
 
     def _run(self, *arguments: str) -> str:
         try:

@@ -1,9 +1,11 @@
 {#
   Print what the page shows, as a JSON object of lists of rows from the marts.
 
-    dbt run-operation litmos.page --quiet
+    dbt run-operation litmos.page --quiet --args '{names: true}'
+
+  Without `names`, it names nobody who is late.
 #}
-{% macro page() %}
+{% macro page(names=false) %}
   {%- if execute and load_relation(ref('litmos__compliance')) is none -%}
     {%- do exceptions.raise_compiler_error(
         'There is no ' ~ ref('litmos__compliance') ~ ': dbt build --select package:litmos'
@@ -18,6 +20,7 @@
       'recertifications': "select due_month, course_name, people from "
           ~ ref('litmos__recertifications_due'),
       'changes': litmos.changes(),
+      'facts': litmos.facts(names),
   } -%}
   {%- set found = {} -%}
   {%- for name, sql in queries.items() -%}
