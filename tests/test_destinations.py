@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,11 +20,25 @@ from destinations import (
     Jsonl,
     Postgres,
     opened,
-    postgres,
 )
-from support import DEFAULT_STREAMS, ENDPOINT, Key, config_for, fold, truth
+from support import DEFAULT_STREAMS, ENDPOINT, Key, catalog_of, config_for, fold, truth
+from test_proof import (
+    COUNTS,
+    GONE,
+    LISTINGS,
+    LOADED,
+    NEVER_ARRIVED,
+    InPostgres,
+    Warehouse,
+    check_spans,
+    differing,
+    in_duckdb,
+    missing,
+    statements,
+    upserted,
+)
 
-from scripts.environment import ROOT, environment
+from scripts.environment import environment
 from tap_litmos.sandbox import Incoming, Organisation, Sandbox
 
 if TYPE_CHECKING:
@@ -174,18 +187,11 @@ def check_type(field: Field, value: Any) -> None:
         assert isinstance(value, bool) == (field.kind == "boolean")
 
 
-def statements(about: str, document: str = "docs/destinations.md") -> list[str]:
-    """Return the SQL statements of a document that name a table."""
-    text = (ROOT / document).read_text("utf-8")
-    found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    return [" ".join(statement.split()) for statement in found if about in statement]
-
-
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
     org, pause = Organisation(users=40, years=0.15, live=False), Pause()
-    nothing: dict[str, set[Key]] = {stream: set() for stream in DEFAULT_STREAMS}
     with Sandbox(org, on_request=pause) as box:
-        pipeline = Pipeline(box, destination, tmp_path)
+        catalog = catalog_of(*LOADED, config=config_for(box, detect_deletes=True))
+        pipeline = Pipeline(box, destination, tmp_path, catalog, detect_deletes=True)
 
         def kill(number: int) -> Callable[[Sequence[subprocess.Popen[bytes]]], None]:
             def killed(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -203,20 +209,55 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
         pause.after(40)
         pipeline.run(kill(2))
         pipeline.run()
-        check(destination, org, nothing)
+        check(destination, org, {stream: set() for stream in DEFAULT_STREAMS})
+        with warehouse_of(destination) as warehouse:
+            if warehouse:
+                check_proof(warehouse, org, set())
 
         before = {stream: truth(org, stream) for stream in DEFAULT_STREAMS}
         org.touch("team_courses", 3, Active=False)
         org.touch("courses", 2, Description=None, Price=0.5)
         org.happen(30)
+        org.delete("users", 3)
         count = len(box.requests)
         pipeline.run()
-        assert len(box.requests) - count == len(DEFAULT_STREAMS)
+        assert len(box.requests) - count == len(DEFAULT_STREAMS) + len(LISTINGS)
         gone = {stream: set(before[stream]) - set(truth(org, stream)) for stream in before}
         assert any(truth(org, stream) != before[stream] for stream in before)
         check(destination, org, gone)
+        with warehouse_of(destination) as warehouse:
+            if warehouse:
+                check_proof(warehouse, org, {key for (key,) in gone["users"]})
     if isinstance(destination, Jsonl):
         check_that_duplicates_are_dropped(destination, org, gone["course_results"])
+    if type(destination) is Postgres:
+        check_that_rows_that_are_gone_get_marked(destination, {key for (key,) in gone["users"]})
+
+
+@contextmanager
+def warehouse_of(destination: Destination) -> Iterator[Warehouse | None]:
+    """Yield where the statements of docs/proof.md find what a destination holds, if they can."""
+    if type(destination) is Postgres:
+        yield InPostgres(destination)
+    elif isinstance(destination, Jsonl):
+        loaded = {stream: destination.rows(stream) for stream in LOADED}
+        with in_duckdb(upserted(loaded)) as found:
+            yield found
+    else:
+        yield None
+
+
+def check_proof(warehouse: Warehouse, org: Organisation, gone: set[str]) -> None:
+    """Check that the log proves in SQL that every row came, and which users are gone."""
+    check_spans(warehouse, LOADED[1:], org.start)
+    for stream in DEFAULT_STREAMS:
+        assert missing(warehouse, stream) == 0
+        assert gone or differing(warehouse, stream) == []
+    [counts] = warehouse.query(COUNTS)
+    users = len(org.rows("users"))
+    assert (counts["Listed"], counts["Loaded"]) == (users, users + len(gone))
+    assert {row["Id"] for row in warehouse.query(GONE)} == gone
+    assert warehouse.query(NEVER_ARRIVED) == []
 
 
 def check_that_duplicates_are_dropped(
@@ -224,7 +265,7 @@ def check_that_duplicates_are_dropped(
 ) -> None:
     """Check that the documented statement leaves one row for each key, the newest."""
     assert len(destination.rows("course_results")) > len(truth(org, "course_results"))
-    [statement] = statements("course_results")
+    [statement] = statements("course_results", "docs/destinations.md")
     with duckdb.connect() as database:
         file = destination.folder / "course_results.jsonl"
         database.execute(f"create view course_results as from read_json('{file}')")
@@ -238,24 +279,16 @@ def check_that_duplicates_are_dropped(
     }
 
 
-def test_rows_that_were_deleted_for_good_are_marked(tmp_path: Path) -> None:
-    org = Organisation(users=40, years=0.1, live=False)
-    with postgres() as server, Sandbox(org) as box:
-        destination = Postgres(server)
-        pipeline = Pipeline(box, destination, tmp_path, detect_deletes=True)
-        pipeline.run()
-        before = set(truth(org, "users"))
-        org.delete("users", 3)
-        pipeline.run()
-        gone = before - set(truth(org, "users"))
-        [statement] = statements("user_ids")
-        schema = destination.config["default_target_schema"]
-        joined_later = """set timezone to 'UTC';
-            insert into users ("Id", "CreatedDate")
-            values ('joined later', now() + interval '1 minute');"""
-        destination.psql(f"set search_path to {schema}; {joined_later} {statement}")
-        marked = destination.query(
-            f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
-        )
-        assert {(row["Id"],) for row in marked} == gone
-        assert len(gone) == 3
+def check_that_rows_that_are_gone_get_marked(destination: Postgres, gone: set[str]) -> None:
+    """Check what the documented statement does with users that are not listed any more."""
+    assert len(gone) == 3
+    [statement] = statements("user_ids", "docs/destinations.md")
+    schema = destination.config["default_target_schema"]
+    joined_later = """set timezone to 'UTC';
+        insert into users ("Id", "CreatedDate")
+        values ('joined later', now() + interval '1 minute');"""
+    destination.psql(f"set search_path to {schema}; {joined_later} {statement}")
+    marked = destination.query(
+        f'select "Id" from {schema}.users where _sdc_deleted_at is not null'  # noqa: S608
+    )
+    assert {row["Id"] for row in marked} == gone

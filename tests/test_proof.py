@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 import time_machine
-from destinations import Destination, Postgres, opened
 from strange import StrangeSandbox as Sandbox
 from support import (
     DECLARATION,
@@ -29,20 +28,26 @@ from support import (
     run_tap,
     truth,
 )
-from test_destinations import Pause, Pipeline, statements
 
 from scripts.environment import ROOT
 from tap_litmos.sandbox import Incoming, Organisation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-    from subprocess import Popen
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from destinations import Postgres
 
     from tap_litmos.declaration import Field
 
     Answer = tuple[int, Any, bytes] | None
-    Kill = Callable[[Sequence[Popen[bytes]]], None]
+
+
+def statements(about: str, document: str) -> list[str]:
+    """Return the SQL statements of a document that name a table."""
+    text = (ROOT / document).read_text("utf-8")
+    found = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    return [" ".join(statement.split()) for statement in found if about in statement]
+
 
 LISTINGS = {
     "user_ids": "users",
@@ -195,65 +200,6 @@ def differing(warehouse: Warehouse, stream: str) -> list[Record]:
     windows = warehouse.query(adapted(DIGESTS, stream))
     assert windows
     return [row for row in windows if row["Digest"] != row["Recomputed"]]
-
-
-@pytest.fixture(params=["target-postgres", "target-jsonl"])
-def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
-    with opened(request.param, tmp_path) as place:
-        yield place
-
-
-@contextmanager
-def warehouse_of(destination: Destination) -> Iterator[Warehouse]:
-    """Yield a warehouse with what a destination holds."""
-    if isinstance(destination, Postgres):
-        yield InPostgres(destination)
-        return
-    with in_duckdb(upserted({stream: destination.rows(stream) for stream in LOADED})) as found:
-        yield found
-
-
-def test_a_sync_that_was_killed_again_and_again_is_proved(
-    destination: Destination, tmp_path: Path
-) -> None:
-    org, pause = Organisation(users=40, years=0.15, live=False), Pause()
-    with Sandbox(org, on_request=pause) as box:
-        config = config_for(box, detect_deletes=True)
-        catalog = catalog_of(*LOADED, config=config)
-        pipeline = Pipeline(box, destination, tmp_path, catalog, detect_deletes=True)
-
-        def kill(processes: Sequence[Popen[bytes]]) -> None:
-            assert pause.reached.wait(60), pipeline.said()
-            for process in processes:
-                process.kill()
-            pause.over.set()
-
-        for requests in (60, 40):
-            pause.after(requests)
-            pipeline.run(kill)
-        pipeline.run()
-        with warehouse_of(destination) as warehouse:
-            check_spans(warehouse, LOADED[1:], org.start)
-            for stream in DEFAULT_STREAMS:
-                assert missing(warehouse, stream) == 0
-                assert differing(warehouse, stream) == []
-            [counts] = warehouse.query(COUNTS)
-            users = len(org.rows("users"))
-            assert (counts["Listed"], counts["Loaded"]) == (users,) * 2
-            assert warehouse.query(NEVER_ARRIVED) == warehouse.query(GONE) == []
-
-        before = {row["Id"] for row in org.rows("users")}
-        org.happen(30)
-        org.delete("users", 3)
-        pipeline.run()
-        with warehouse_of(destination) as warehouse:
-            check_spans(warehouse, LOADED[1:], org.start)
-            for stream in DEFAULT_STREAMS:
-                assert missing(warehouse, stream) == 0
-            gone = {row["Id"] for row in warehouse.query(GONE)}
-            assert gone == before - {row["Id"] for row in org.rows("users")}
-            assert len(gone) == 3
-            assert warehouse.query(NEVER_ARRIVED) == []
 
 
 # What is broken on purpose
@@ -442,7 +388,7 @@ def test_the_statement_of_the_readme_marks_deleted_rows_in_duckdb() -> None:
     loaded["users"].append({"Id": "joined later", "CreatedDate": later})
     with in_duckdb(upserted(loaded)) as warehouse:
         warehouse.run("alter table users add column _sdc_deleted_at timestamp")
-        [statement] = statements("user_ids")
+        [statement] = statements("user_ids", "docs/destinations.md")
         warehouse.run(statement)
         marked = warehouse.query('select "Id" from users where _sdc_deleted_at is not null')
     assert {(row["Id"],) for row in marked} == before - set(truth(org, "users"))
