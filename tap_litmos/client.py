@@ -106,6 +106,7 @@ class LitmosStream(RESTStream[int]):
     """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # `RowReader` has typed the values
+    user_agent = "tap-litmos"
     allow_redirects = False  # they would carry the key along
     emit_activate_version_messages = False  # `ListingStream` writes its own
     payload_as_json = False
@@ -171,8 +172,7 @@ class LitmosStream(RESTStream[int]):
     @property
     @override
     def http_headers(self) -> dict[str, str]:
-        accept = {"Accept": "application/xml", "Cache-Control": "no-cache"}
-        return {**accept, "User-Agent": "tap-litmos"}
+        return {"Accept": "application/xml", "Cache-Control": "no-cache"}
 
     @property
     @override

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import gzip
 import io
 import json
@@ -384,7 +383,9 @@ def catalog_of(
         fields: For a stream the fields to select, or not, instead of what is the default.
         config: The config for `--discover`.
     """
-    catalog = copy.deepcopy(_discovered(json.dumps(config) if config else None))
+    matter = ("detect_deletes", "include_login_key")
+    settings = {name: value for name, value in (config or {}).items() if name in matter}
+    catalog: dict[str, Any] = json.loads(_discovered(json.dumps(settings)))
     for stream in catalog["streams"]:
         name = stream["tap_stream_id"]
         chosen = (fields or {}).get(name, {})
@@ -397,9 +398,8 @@ def catalog_of(
 
 
 @cache
-def _discovered(config: str | None) -> dict[str, Any]:
-    catalog: dict[str, Any] = json.loads(run_tap("--discover", config=config).output)
-    return catalog
+def _discovered(config: str) -> bytes:
+    return run_tap("--discover", config=config).output
 
 
 # The truth
