@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from services import ORDERS, Client, Service
@@ -63,6 +64,17 @@ def test_no_row_that_stays_in_a_closed_window_is_lost(
     assert {key for key in stayed if service.shows(key)} <= came
 
 
+def read_whole(client: Client, window: Window) -> tuple[set[int], bool]:
+    """Return the ids of an open window's rows, and whether it counts as proved."""
+    came: set[int] = set()
+    rows = read_open(client.read, window)
+    while True:
+        try:
+            came.add(next(rows)["Id"])
+        except StopIteration as stop:
+            return came, stop.value
+
+
 @given(services, sizes)
 def test_no_row_of_an_open_window_is_lost_if_it_counts_as_proved(
     habits: dict[str, Any], size: tuple[int, int, int]
@@ -71,21 +83,27 @@ def test_no_row_of_an_open_window_is_lost_if_it_counts_as_proved(
     service = Service(**habits)
     service.fill(number, OPEN.since, service.now, tie)
     before, at = dict(service.rows), service.now
-    came: set[int] = set()
-
-    def run() -> Any:
-        is_proved = yield from read_open(Client(service, limit).read, OPEN)
-        return is_proved
-
-    rows = run()
-    while True:
-        try:
-            came.add(next(rows)["Id"])
-        except StopIteration as stop:
-            is_proved = stop.value
-            break
-        except FatalAPIError:
-            return
+    try:
+        came, is_proved = read_whole(Client(service, limit), OPEN)
+    except FatalAPIError:
+        return
     unchanged = {key for key, date in service.rows.items() if before.get(key) == date <= at}
     if is_proved:
         assert {key for key in unchanged if service.shows(key)} <= came
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_open_window_in_any_order_is_proved_while_nothing_changes(seed: int) -> None:
+    service = Service(order="random", seed=seed)
+    service.fill(500, OPEN.since, service.now)
+    came, is_proved = read_whole(Client(service, 100), OPEN)
+    assert (len(came), is_proved) == (500, True)
+
+
+def test_an_open_window_that_can_never_be_proved_is_left_soon() -> None:
+    service = Service(order="random", repeats=True, touched=3)
+    service.fill(600, OPEN.since, service.now)
+    client = Client(service, 100)
+    came, is_proved = read_whole(client, OPEN)
+    assert (len(came), is_proved) == (600, False)
+    assert len(client.readings) < 15
