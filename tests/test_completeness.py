@@ -107,3 +107,12 @@ def test_an_open_window_that_can_never_be_proved_is_left_soon() -> None:
     came, is_proved = read_whole(client, OPEN)
     assert (len(came), is_proved) == (600, False)
     assert len(client.readings) < 15
+
+
+@pytest.mark.parametrize("seed", [11, 20, 30])
+def test_a_row_that_was_added_hides_none_that_is_missing(seed: int) -> None:
+    service = Service(order="random", added=1, deleted=1, seed=seed)
+    service.fill(250, OPEN.since, service.now, 50)
+    before = set(service.rows)
+    came, is_proved = read_whole(Client(service, 100), OPEN)
+    assert not is_proved or before.intersection(service.rows) <= came

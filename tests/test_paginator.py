@@ -10,15 +10,13 @@ import pendulum
 import pytest
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_litmos.paginator import PageSizes, WindowPaginator, count_repeated
+from tap_litmos.paginator import Keys, PageSizes, WindowPaginator, count_repeated
 from tap_litmos.proof import cut
 from tap_litmos.rows import SHARED_KEY, Page
 from tap_litmos.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from tap_litmos.paginator import Keys
 
 NOW = pendulum.datetime(2026, 3, 10, 15)
 CLOSED = Window(NOW.subtract(days=9).start_of("day"), NOW.subtract(days=2).start_of("day"))
@@ -64,6 +62,13 @@ class Walk:
         response: Any = SimpleNamespace(page=sent, requested_at=NOW, server_time=NOW)
         self.written.append(list(self.reading.rows_to_write(response)))
         self.reading.advance(response)
+
+
+def test_keys_know_the_newest_date_of_each() -> None:
+    keys = Keys()
+    older = [keys.add([("a", date), ("b", "1")]) for date in ("2", "3", "1", "2", "3")]
+    assert older == [set(), set(), {0}, {0}, set()]
+    assert (len(keys), keys.count_until("1"), keys.count_until("3")) == (2, 1, 2)
 
 
 def test_a_page_below_90_rows_ends_its_window() -> None:
