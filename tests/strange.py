@@ -271,7 +271,8 @@ class StrangeSandbox(Sandbox):
         if window and window[1] >= self.org.now() - timedelta(seconds=self.late):
             for _ in range(self.growing):
                 self.org._company.invent(endpoint.stream, self.org.now())
-        served = self._arranged(endpoint, window, number)[:start] if start else []
+        moves = start and (self.moving or self.moving_without_date)
+        served = self._arranged(endpoint, window, number)[:start] if moves else []
         if window and endpoint.replication_key in _MOVING_KEYS:
             for row in self._some(served, self.moving):
                 self.org.touch_row(row)
