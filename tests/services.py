@@ -44,6 +44,7 @@ class Service:
         rows: The date (UTC) of each row, by id.
         now: Its clock (UTC); it advances by a second with each request.
         requests: How many requests it has answered.
+        hid_too_much: Whether a full page lacked more than a tenth of its rows.
     """
 
     order: str = "oldest"
@@ -61,6 +62,7 @@ class Service:
     rows: dict[int, datetime] = field(default_factory=dict)
     now: datetime = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
     requests: int = 0
+    hid_too_much: bool = False
 
     def __post_init__(self) -> None:
         """Start counting new rows."""
@@ -115,9 +117,10 @@ class Service:
         """Answer one request."""
         self.requests += 1
         self.now += SECOND
-        ids = self.window(window.since, window.to)
-        ids = ids[start : start + min(limit, self.cap or limit)]
-        ids = [key for key in ids if self.shows(key)]
+        full = min(limit, self.cap or limit)
+        cut = self.window(window.since, window.to)[start : start + full]
+        ids = [key for key in cut if self.shows(key)]
+        self.hid_too_much |= len(cut) == full and 10 * len(ids) < 9 * full
         ahead = timedelta(hours=self.zone)
         dates = [f"{self.rows[key] + ahead:%Y-%m-%dT%H:%M:%S.%f}Z" for key in ids]
         records: list[dict[str, Any] | None] = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from services import ORDERS, Client, Service
 from singer_sdk.exceptions import FatalAPIError
@@ -60,6 +60,7 @@ def test_no_row_that_stays_in_a_closed_window_is_lost(
         came = {row["Id"] for row in read_closed(Client(service, limit).read, CLOSED)}
     except FatalAPIError:
         return
+    assume(not service.hid_too_much)
     stayed = before & set(service.window(CLOSED.since, CLOSED.to))
     assert {key for key in stayed if service.shows(key)} <= came
 
@@ -87,6 +88,7 @@ def test_no_row_of_an_open_window_is_lost_if_it_counts_as_proved(
         came, is_proved = read_whole(Client(service, limit), OPEN)
     except FatalAPIError:
         return
+    assume(not service.hid_too_much)
     unchanged = {key for key, date in service.rows.items() if before.get(key) == date <= at}
     if is_proved:
         assert {key for key in unchanged if service.shows(key)} <= came
