@@ -54,6 +54,26 @@ OTHER_VARIABLES = {
     "litmos__max_depth": 1,
 }
 ORPHANS = "litmos_refers_to_stg_litmos__course_results_course_id*"
+LISTING_SLOWLY = """
+import itertools, time
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.adapters.cache import RelationsCache
+
+turns, add, list_relations = itertools.count(), RelationsCache.add, BaseAdapter.list_relations
+
+def slow_add(self, relation):
+    add(self, relation)
+    time.sleep(0.02 if relation.schema == "litmos" else 0)
+
+def late_list(self, database, schema):
+    turn = next(turns) if schema == "litmos" else 0
+    time.sleep(0.05 * turn if turn < 4 else 0)
+    return list_relations(self, database, schema)
+
+RelationsCache.add, BaseAdapter.list_relations = slow_add, late_list
+"""
+"""Makes dbt's threads see one another list the tap's tables, as they do on a slow machine."""
+
 ODD = (PACKAGE.parent / "tests/odd_tables.sql").read_text("utf-8")
 
 
@@ -104,6 +124,7 @@ def build(folder: Path) -> Built:
         }
         made = Built(date.fromisoformat(overall["as_of"]), server["password"], truth)
         made.said["postgres"] = said
+        (folder / "sitecustomize.py").write_text(LISTING_SLOWLY, "utf-8")
         in_duckdb, in_postgres = InDuckDB(folder, made.today), InPostgres(project, destination)
         (folder / "accounts").mkdir()
         shutil.copy(folder / "warehouse.duckdb", folder / "accounts")
@@ -252,6 +273,7 @@ class InDuckDB(Dbt):
             # Always the same: dbt reads all files again when a variable changes.
             *("--vars", json.dumps({"litmos__today": str(today), **variables})),
             DBT_DUCKDB_PATH=str(self._file),
+            PYTHONPATH=str(folder),
         )
 
     def query(self, sql: str, schema: str = MARTS) -> Rows:
