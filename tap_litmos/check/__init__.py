@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from tap_litmos.check import answers, dates, values
+from tap_litmos.check import dates, endpoints, values
 from tap_litmos.check.account import BUDGET, Account
 from tap_litmos.check.findings import Report, find
 from tap_litmos.redact import HideKey
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from tap_litmos.tap import TapLitmos
 
 CHECKS = (
-    ("Reach", "Every endpoint that a sync reads by default answers", answers.endpoints),
-    ("Reach", "This machine's clock agrees with the server's", answers.clock),
+    ("Reach", "Every endpoint that a sync reads by default answers", endpoints.endpoints),
+    ("Reach", "This machine's clock agrees with the server's", endpoints.clock),
     ("Dates", "A window may have exactly 7 days", dates.seven_days),
-    ("Paging", "A page has as many rows as requested, up to 1,000", answers.limit),
-    ("Paging", "Several pages bring the same rows as one, and then nothing", answers.pages),
-    ("Paging", "Rows come in the same order every time", answers.order),
+    ("Paging", "A page has as many rows as requested, up to 1,000", endpoints.limit),
+    ("Paging", "Several pages bring the same rows as one, and then nothing", endpoints.pages),
+    ("Paging", "Rows come in the same order every time", endpoints.order),
     ("Dates", "since and to are moments in UTC, one of them included", dates.windows),
     ("Dates", "Today's rows come only if to lies in the future", dates.today),
-    ("Reach", "The endpoints that are off by default answer", answers.optional_endpoints),
-    ("Reach", "The tap reads all that the account offers", answers.other_endpoints),
+    ("Reach", "The endpoints that are off by default answer", endpoints.optional_endpoints),
+    ("Reach", "The tap reads all that the account offers", endpoints.other_endpoints),
     ("Dates", "Rows appear within minutes", dates.lateness),
     ("Values", "Every row has a primary key of its own, and comes once", values.keys),
     ("Values", "Rows fit the schema", values.schema),

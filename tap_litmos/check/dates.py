@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tap_litmos.check.account import NoAnswerError
-from tap_litmos.check.answers import OFF_BY_DEFAULT, ask, closed_pages, newest
+from tap_litmos.check.endpoints import OFF_BY_DEFAULT, ask, closed_pages, newest
 from tap_litmos.check.findings import UnseenError, breaks, combine, harmless, holds, unseen
 from tap_litmos.windows import LONGEST_DAYS
 from tap_litmos.wording import pluralize
@@ -222,7 +222,7 @@ def _judge_ends(detail: str, since: _End, to: _End, lookback: int) -> Outcome:
         detail = f"{detail}; windows begin a day after since, so late rows may be missed"
         return breaks(detail, f"Set lookback_hours to {2 * _SAFE_LOOKBACK}")
     if "day" in days:
-        return harmless(f"{detail}; windows begin and end at _midnight, where both are the same")
+        return harmless(f"{detail}; windows begin and end at midnight, where both are the same")
     if True in {since.included, to.included}:
         return holds(detail)
     return unseen(f"{detail}: no row lies on a whole second", "Run it again in a week")
@@ -308,7 +308,7 @@ def _zone_of_windows(account: Account, shift: timedelta) -> float | None:
         first, date = _earliest_to(account, (page, row), shift, now), row.date + shift
         last = first - _STEP
         account.today = date, first
-        # At _midnight it may be that only the day counts.
+        # At midnight it may be that only the day counts.
         if date < last and last.date() == first.date():
             here = first - _STEP / 2
             return 0.0 if _age(account, here) < _STEP / 2 else round((here - now) / _STEP) / 4

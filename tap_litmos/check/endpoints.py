@@ -1,4 +1,4 @@
-"""Whether the account answers: its endpoints, its clock, its pages with their size and order."""
+"""Whether endpoints answer, and whether their pages can be trusted: their size, end and order."""
 
 from __future__ import annotations
 
