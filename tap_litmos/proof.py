@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tap_litmos.paginator import WindowPaginator
 
-    Verdict = Generator[Record, None, bool]
+    Proof = Generator[Record, None, bool]
 
 MAX_READINGS = 20
 """How often a part that cannot be cut is read again. If rows change places at random with each
@@ -36,7 +36,7 @@ READINGS_BEFORE_RESTART = 7
 """After how many of them the count starts again if rows have left: a row that left before it
 was read never comes."""
 
-MAX_IN_VAIN = 5
+MAX_FRUITLESS = 5
 """After how many readings in a row without a new row an open window is left to the next sync. Where
 rows change places at random with each request, two readings of three bring one that is missing."""
 
@@ -63,7 +63,7 @@ def read_closed(read: Read, window: Window) -> Generator[Record, None, None]:
         yield from _prove(read, window, reading)
 
 
-def read_open(read: Read, window: Window) -> Verdict:
+def read_open(read: Read, window: Window) -> Proof:
     """Yield the records of an open window; return whether it is proved that every row came."""
     first = yield from read(window)
     if first.is_proved_if_open or first.is_outgrown or first.held_back:
@@ -98,7 +98,7 @@ def _prove(read: Read, window: Window, before: WindowPaginator) -> Generator[Rec
         yield from _prove(read, part, reading)
 
 
-def _read_again(read: Read, window: Window, before: WindowPaginator) -> Verdict:
+def _read_again(read: Read, window: Window, before: WindowPaginator) -> Proof:
     """Yield the records of a closed window again and again; return whether every row came.
 
     As many must come as there were before; rows that have left since count if they came.
@@ -113,20 +113,21 @@ def _read_again(read: Read, window: Window, before: WindowPaginator) -> Verdict:
     return False
 
 
-def _read_open_again(read: Read, window: Window, before: WindowPaginator) -> Verdict:
+def _read_open_again(read: Read, window: Window, before: WindowPaginator) -> Proof:
     """Yield the records of an open window while its size stays; return whether all came.
 
     As many must come as there are, and the last reading must bring nothing new: a row that was
     added could hide one that is missing.
     """
-    keys, total, in_vain = before.keys, before.total, 0
+    keys, total, fruitless = before.keys, before.total, 0
     for _ in range(MAX_READINGS):
         known = len(keys)
         reading = yield from read(window, keys)
-        in_vain = in_vain + 1 if len(keys) == known else 0
+        fruitless = fruitless + 1 if len(keys) == known else 0
         if reading.is_intact or total <= known == len(keys):
             return True
-        if reading.total != total or (in_vain and reading.has_seams) or in_vain == MAX_IN_VAIN:
+        is_settled = fruitless > 0 and reading.has_seams
+        if is_settled or reading.total != total or fruitless == MAX_FRUITLESS:
             return False
     return False
 
