@@ -436,8 +436,8 @@ def test_both_databases_give_the_same(built: Built) -> None:
             assert in_order(rows) == in_order(others[name]), name
     for name, rows in built.page["duckdb"].items():
         one, other = (
-            [row for row in of if row.get("about") != "synced"]  # at different times
-            for of in (rows, built.page["postgres"][name])
+            [row for row in found if row.get("about") != "synced"]  # at different times
+            for found in (rows, built.page["postgres"][name])
         )
         assert in_order(one) == in_order(other), name
 

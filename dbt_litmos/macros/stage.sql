@@ -13,19 +13,6 @@
 
 
 {#
-  Let dbt list the tap's tables before its threads start: while one of them lists a schema, the
-  others see only part of it, and would take the rest for missing.
-#}
-{% macro list_tables() %}
-  {% for schema in litmos.schemas() if execute %}
-    {% for table in graph.sources.values() if table.package_name == 'litmos' %}
-      {% do adapter.get_relation(table.database, schema, table.identifier) %}
-    {% endfor %}
-  {% endfor %}
-{% endmacro %}
-
-
-{#
   Fail if a schema contains no table of the tap: the variables must be wrong. A single missing
   table was not selected.
 #}
