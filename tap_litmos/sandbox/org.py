@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,8 @@ class Organisation:
     def window(self, stream: str, first: datetime, end: datetime) -> list[Row]:
         """Return the rows that last changed from `first` until before `end`, by date."""
         with self.lock:
-            dated = ((row.stamp, row.number, row) for row in self._company.tables[stream].rows)
-            return [row for *_, row in sorted(each for each in dated if first <= each[0] < end)]
+            rows = [row for row in self._company.tables[stream].rows if first <= row.stamp < end]
+            return sorted(rows, key=attrgetter("stamp", "number"))
 
     def listed(self, stream: str) -> list[Row]:
         """Return the rows that a plain listing lists, oldest first."""
