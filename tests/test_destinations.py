@@ -224,6 +224,7 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
         assert len(box.requests) - count == len(DEFAULT_STREAMS) + len(LISTINGS)
         gone = {stream: set(before[stream]) - set(truth(org, stream)) for stream in before}
         assert any(truth(org, stream) != before[stream] for stream in before)
+        assert len(gone["users"]) == 3
         check(destination, org, gone)
         with warehouse_of(destination) as warehouse:
             if warehouse:
@@ -252,7 +253,8 @@ def check_proof(warehouse: Warehouse, org: Organisation, gone: set[str]) -> None
     check_spans(warehouse, LOADED[1:], org.start)
     for stream in DEFAULT_STREAMS:
         assert missing(warehouse, stream) == 0
-        assert gone or differing(warehouse, stream) == []
+        if not gone:
+            assert differing(warehouse, stream) == []
     [counts] = warehouse.query(COUNTS)
     users = len(org.rows("users"))
     assert (counts["Listed"], counts["Loaded"]) == (users, users + len(gone))
@@ -281,7 +283,6 @@ def check_that_duplicates_are_dropped(
 
 def check_that_rows_that_are_gone_get_marked(destination: Postgres, gone: set[str]) -> None:
     """Check what the documented statement does with users that are not listed any more."""
-    assert len(gone) == 3
     [statement] = statements("user_ids", "docs/destinations.md")
     schema = destination.config["default_target_schema"]
     joined_later = """set timezone to 'UTC';

@@ -51,7 +51,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "far west": {"zone": -12.0},
     "far east": {"zone": 14.0},
     "days, not moments": {"reading": "day"},
-    "another client": {"requests_per_minute": 8, "others_per_minute": 2, "minute": 0.6},
+    "another client": {"requests_per_minute": 4, "others_per_minute": 2, "minute": 0.6},
 }
 
 
@@ -74,8 +74,7 @@ def test_every_row_comes(habit: str, tie: int) -> None:
     assert run.status == 0, run.errors
     assert {key[0] for key in run.rows(STREAM)} == shown
     assert len(box.requests) < 200
-    if habit != "another client":  # which a slow machine does not meet
-        assert {seen.status for seen in box.requests} == {200}
+    assert any(seen.status == 503 for seen in box.requests) == (habit == "another client")
 
 
 BROKEN: dict[str, dict[str, Any]] = {
