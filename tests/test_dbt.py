@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,11 +20,13 @@ import pytest
 import yaml
 from compliance import figures, in_force, lines, links, status
 from destinations import Postgres, postgres
+from facts import Facts, check_facts, expected_facts, recording, text_of
 from shared import once
 from support import DEFAULT_STREAMS, ENDPOINT, config_for, output_of, run_tap
-from test_dbt_meltano import ELSEWHERE, RUN_JOB, Project
+from test_dbt_meltano import ELSEWHERE, FIRST_RUN, Project
 
 from demo.marts import PACKAGE
+from demo.page import summary, tiles
 from demo.pipeline import catalog
 from demo.warehouse import Warehouse
 from scripts.environment import environment, interpreter
@@ -34,7 +35,6 @@ from tap_litmos.sandbox import Organisation, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 # All wait for the packages and builds of dbt, which take minutes on a slow machine.
 pytestmark = pytest.mark.timeout(900)
@@ -85,21 +85,23 @@ class Built:
         today: The day as of which statuses are told.
         password: The password of PostgreSQL.
         truth: The rows of the organisation, with typed values.
-        models: For each database and model the rows; "accounts": with two accounts, of which
-            the second lacks a user; "odd duckdb": from tables as no target of ours makes them.
+        models: For each database and model the rows, in DuckDB those of the first account;
+            "accounts": in DuckDB those of both accounts, of which the second lacks a user;
+            "odd duckdb": from tables as no target of ours makes them.
         said: "duckdb": what dbt said of two accounts; "postgres": what Meltano said of one;
-            "shifted duckdb": of the odd tables, with results without a course; "nothing": when
-            nothing was loaded.
-        page: For each database what the page is told.
+            "shifted duckdb": of the odd tables; "nothing": when nothing was loaded.
+        page: The page that is drawn from PostgreSQL, and what dbt said for it.
+        counted: What the query of the page has to find there.
         asked: For each database what the statements of the package's README find.
     """
 
     today: date
     password: str
     truth: dict[str, Rows]
+    page: tuple[Path, Path]
     models: dict[str, dict[str, Rows]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
-    page: dict[str, dict[str, Rows]] = field(default_factory=dict)
+    counted: Facts = field(default_factory=dict)
     asked: dict[str, list[Rows]] = field(default_factory=dict)
 
 
@@ -115,30 +117,27 @@ def build(folder: Path) -> Built:
     with postgres() as server:
         destination = Postgres(server)
         with Sandbox(org) as box:
+            load(org, box, folder)
             project = Project(folder / "project", box, server)
-            load(org, box, folder, project)
-            said = project(*RUN_JOB)
+            said = project(*FIRST_RUN)
         [overall] = destination.query(f"select as_of from {MARTS}.litmos__compliance")  # noqa: S608
         truth: dict[str, Rows] = {
             stream: list(map(dict, org.rows(stream))) for stream in DEFAULT_STREAMS
         }
-        made = Built(date.fromisoformat(overall["as_of"]), server["password"], truth)
+        page = (folder / "litmos.html", folder / "said")
+        made = Built(date.fromisoformat(overall["as_of"]), server["password"], truth, page)
         made.said["postgres"] = said
-        (folder / "sitecustomize.py").write_text(LISTING_SLOWLY, "utf-8")
-        in_duckdb, in_postgres = InDuckDB(folder, made.today), InPostgres(project, destination)
-        (folder / "accounts").mkdir()
-        shutil.copy(folder / "warehouse.duckdb", folder / "accounts")
         with ThreadPoolExecutor() as pool:
-            accounts = pool.submit(build_accounts, made, folder / "accounts")
-            list(pool.map(partial(ask, made), [in_duckdb, in_postgres]))
-            accounts.result()
+            in_postgres = pool.submit(ask_postgres, made, InPostgres(project, destination))
+            build_in_duckdb(made, folder)
+            in_postgres.result()
     return made
 
 
-def build_accounts(made: Built, place: Path) -> None:
-    """Build and test with two accounts that have the same ids."""
-    schemas = ["litmos", "litmos_eu"]
-    dbt = InDuckDB(place, made.today, litmos__test_relationships=False, litmos__schemas=schemas)
+def build_in_duckdb(made: Built, folder: Path) -> None:
+    """Build and test with two accounts that have the same ids, and with odd tables."""
+    (folder / "sitecustomize.py").write_text(LISTING_SLOWLY, "utf-8")
+    dbt = InDuckDB(folder, made.today)
     tables = dbt.query("from information_schema.tables where table_schema = 'litmos'", "main")
     dbt.execute("create schema litmos_eu")
     for name in [row["table_name"] for row in tables]:
@@ -147,37 +146,61 @@ def build_accounts(made: Built, place: Path) -> None:
     dbt.execute(f'delete from litmos_eu.users where "Id" = ({someone})')  # noqa: S608
     made.said["duckdb"] = dbt("build", "--warn-error")
     made.models["accounts"] = dbt.models()
+    made.models["duckdb"] = of_first_account(made.models["accounts"])
+    for name in filter(re.compile("litmos__").match, made.models["duckdb"]):
+        dbt.execute(f"delete from {MARTS}.{name} where account <> 'litmos'")  # noqa: S608
+    made.asked["duckdb"] = [dbt.query(statement, MARTS) for statement in STATEMENTS]
+    build_odd(made, dbt)
+    dbt.execute("drop schema litmos cascade")
+    made.said["nothing"] = dbt("run", "--select", "stg_litmos__users", status=1)
 
 
-def ask(made: Built, dbt: Dbt) -> None:
-    """Note what came of the build in a database, and of one more."""
-    database = dbt.database
-    if isinstance(dbt, InPostgres):  # Meltano has built and tested
-        dbt.run_unit_tests()
-    else:
-        dbt("run")
-    made.models[database] = dbt.models()
-    told = dbt("run-operation", "litmos.page", "--quiet", "--args", "{names: true}")
-    made.page[database] = json.loads(told[told.index("{") :])
-    made.asked[database] = [dbt.query(statement, MARTS) for statement in STATEMENTS]
+def of_first_account(models: Mapping[str, Rows]) -> dict[str, Rows]:
+    """Return the rows of an account among several, as they are where it is alone."""
+    return {
+        name: [
+            {
+                column: value.removeprefix("litmos/") if isinstance(value, str) else value
+                for column, value in row.items()
+            }
+            for row in rows
+            if row["account"] == "litmos"
+        ]
+        for name, rows in models.items()
+    }
+
+
+def ask_postgres(made: Built, dbt: InPostgres) -> None:
+    """Note what came of Meltano's build, draw the page, and build and test more."""
+    made.models["postgres"] = dbt.models()
+    made.counted = expected_facts(
+        lambda sql: [tuple(row.values()) for row in dbt.query(sql, f"{MARTS},{STAGING}")]
+    )
+    dbt.draw(*made.page)
+    made.asked["postgres"] = [dbt.query(statement, MARTS) for statement in STATEMENTS]
+    dbt.run_unit_tests()
+    build_odd(made, dbt, ORPHANS)
+
+
+def build_odd(made: Built, dbt: Dbt, *more: str) -> None:
+    """Build and test from tables as no target of ours makes them.
+
+    Args:
+        made: Takes what came of it.
+        dbt: Where.
+        more: What else to select.
+    """
     dbt.execute(ODD)
     chosen = ("users", "user_logins", "courses", "course_results", "user_ids")
     names = [f"stg_litmos__{name}" for name in chosen]
-    only = ("--indirect-selection", "empty", "--exclude-resource-type", "unit_test")
-    select = ("--select", *names, "date_times_are_utc", ORPHANS)
-    shifted = dbt("build", "--warn-error", *select, *only, status=1)
-    made.models[f"odd {database}"] = dbt.models(*names)
-    made.said[f"shifted {database}"] = shifted
-    if database == "duckdb":
-        dbt.execute("drop schema litmos cascade")
-        made.said["nothing"] = dbt("run", "--select", "stg_litmos__users", status=1)
+    options = ("--warn-error", "--indirect-selection", "empty", "--select")
+    said = dbt("build", *options, *names, "date_times_are_utc", *more, status=1)
+    made.models[f"odd {dbt.database}"] = of_first_account(dbt.models(*names))
+    made.said[f"shifted {dbt.database}"] = said
 
 
-def load(org: Organisation, box: Sandbox, folder: Path, project: Project) -> None:
-    """Sync once into PostgreSQL, where rows are replaced, and twice into DuckDB.
-
-    The second sync into PostgreSQL is that of Meltano's job.
-    """
+def load(org: Organisation, box: Sandbox, folder: Path) -> None:
+    """Sync twice into DuckDB, where both versions of a row are kept."""
     state = None
     for name in ("first", "second"):
         run = run_tap(config=config_for(box), state=state)
@@ -188,7 +211,6 @@ def load(org: Organisation, box: Sandbox, folder: Path, project: Project) -> Non
             lines = [f"{json.dumps(record)}\n" for record in run.records(stream)]
             (folder / name / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
         if name == "first":
-            project("run", "tap-litmos", "target-postgres")
             change(org)
     warehouse = Warehouse(folder / "warehouse.duckdb", catalog())
     warehouse.load([folder / "first", folder / "second"])
@@ -246,12 +268,21 @@ class InPostgres(Dbt):
 
     def __init__(self, project: Project, destination: Postgres) -> None:
         super().__init__(*project.dbt_options, **project.settings)
-        self._destination, self._kept = destination, project.folder / "units"
+        self._destination, self._project = destination, project
 
     def run_unit_tests(self) -> None:
         """Run what Meltano's job leaves out; it holds whatever is set."""
-        kept = ("--target-path", self._kept)  # dbt reads all files again when a variable changes
+        kept = ("--target-path", self._project.folder / "units")  # so that no build reads anew
         self("test", "--select", "test_type:unit", "--vars", json.dumps(OTHER_VARIABLES), *kept)
+
+    def draw(self, page: Path, said: Path) -> None:
+        """Draw the page from the marts, and keep what dbt said for it."""
+        command = recording(page.with_name("recording"), environment("dbt") / "dbt", said)
+        where = ("--project-dir", self._project.folder / "transform", "--target", "postgres")
+        profiles = ("--profiles-dir", PACKAGE / "profiles", "--names", "--output", page)
+        env = {**self._environment, "DBT_TARGET_PATH": str(self._project.kept)}
+        python = Path(sys.executable)
+        output_of(python, "-m", "demo.report", "--dbt", command, *where, *profiles, env=env)
 
     def query(self, sql: str, schema: str = MARTS) -> Rows:
         return self._destination.query(sql.strip().removesuffix(";"), schema)
@@ -261,17 +292,22 @@ class InPostgres(Dbt):
 
 
 class InDuckDB(Dbt):
-    """dbt in the package by itself."""
+    """dbt in the package by itself, for two accounts."""
 
     database = "duckdb"
 
-    def __init__(self, folder: Path, today: date, name: str = "dbt", **variables: Any) -> None:
-        self._file, its = folder / "warehouse.duckdb", folder / name
+    def __init__(self, folder: Path, today: date) -> None:
+        self._file, its = folder / "warehouse.duckdb", folder / "dbt"
+        variables = {
+            "litmos__today": str(today),
+            "litmos__schemas": ["litmos", "litmos_eu"],
+            "litmos__test_relationships": False,
+        }
         super().__init__(
             *("--project-dir", PACKAGE, "--profiles-dir", PACKAGE / "profiles"),
             *("--target", self.database, "--target-path", its, "--log-path", its),
             # Always the same: dbt reads all files again when a variable changes.
-            *("--vars", json.dumps({"litmos__today": str(today), **variables})),
+            *("--vars", json.dumps(variables)),
             DBT_DUCKDB_PATH=str(self._file),
             PYTHONPATH=str(folder),
         )
@@ -354,27 +390,15 @@ def test_a_load_whose_date_times_are_shifted_fails(built: Built, database: str) 
     assert "Failure in test date_times_are_utc" in built.said[f"shifted {database}"]
 
 
-@pytest.mark.parametrize("database", DATABASES)
-def test_rows_that_refer_to_nothing_fail_with_warn_error_unless_switched_off(
-    built: Built, database: str
-) -> None:
-    assert f"Failure in test {ORPHANS.rstrip('*')}" in built.said[f"shifted {database}"]
-    assert built.models["accounts"]  # built with --warn-error
+def test_rows_that_refer_to_nothing_fail_with_warn_error_unless_switched_off(built: Built) -> None:
+    assert f"Failure in test {ORPHANS.rstrip('*')}" in built.said["shifted postgres"]
+    assert built.models["accounts"]  # built with --warn-error, and without a user
 
 
 def test_accounts_keep_apart(built: Built) -> None:
-    alone = built.models["duckdb"]
+    first = built.models["duckdb"]
     for name, rows in built.models["accounts"].items():
-        first = [
-            {
-                column: value.removeprefix("litmos/") if isinstance(value, str) else value
-                for column, value in row.items()
-            }
-            for row in rows
-            if row["account"] == "litmos"
-        ]
-        assert in_order(first) == in_order(alone[name]), name
-        assert len(rows) > len(first) or not rows
+        assert len(rows) > len(first[name]) or not rows
     [us, eu] = sorted(
         built.models["accounts"]["litmos__compliance"], key=lambda row: row["account"]
     )
@@ -428,18 +452,20 @@ def test_no_model_holds_a_login_link(models: dict[str, Rows]) -> None:
 # Marts
 
 
-def test_both_databases_give_the_same(built: Built) -> None:
+def test_both_databases_give_the_same_and_an_account_among_others_as_alone(built: Built) -> None:
     models, others = (built.models[database] for database in DATABASES)
     assert set(models) == set(others)
     for name, rows in models.items():
         if name not in {"stg_litmos__course_results_versions", "litmos__result_history"}:
             assert in_order(rows) == in_order(others[name]), name
-    for name, rows in built.page["duckdb"].items():
-        one, other = (
-            [row for row in found if row.get("about") != "synced"]  # at different times
-            for found in (rows, built.page["postgres"][name])
-        )
-        assert in_order(one) == in_order(other), name
+
+
+def test_the_page_is_drawn_from_the_marts_of_any_dbt_project(built: Built, tmp_path: Path) -> None:
+    page, said = built.page
+    figures = check_facts(said, built.counted, tmp_path)
+    drawn = text_of(page)
+    for line in (*summary(figures), *map(" ".join, tiles(figures))):
+        assert line in drawn
 
 
 def test_history_holds_what_a_target_has_kept(built: Built) -> None:

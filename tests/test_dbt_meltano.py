@@ -27,7 +27,7 @@ MELTANO = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
 [JOB] = MELTANO["jobs"]
 [SCHEDULE] = MELTANO["schedules"]
-RUN_JOB = ("run", JOB["name"])
+FIRST_RUN = ("run", "dbt-postgres:deps", JOB["name"])
 ELSEWHERE = {"TZ": "America/New_York", "PGTZ": "America/New_York"}
 """Where dbt runs: no zone but the package's own may matter."""
 
@@ -77,7 +77,7 @@ class Project:
     """A project of Meltano, and in it a dbt project that takes the package."""
 
     def __init__(self, folder: Path, box: Sandbox, server: Mapping[str, Any]) -> None:
-        self.folder = folder
+        self.folder, self.kept = folder, folder / ".meltano" / "dbt"
         reach = {name.upper(): str(value) for name, value in server.items()}
         self.settings = {
             "NO_COLOR": "1",
@@ -87,16 +87,14 @@ class Project:
             **{f"DBT_POSTGRES_{name}": value for name, value in reach.items()},
         }
         self._make()
-        self("invoke", "dbt-postgres:deps")
 
     @property
     def dbt_options(self) -> tuple[str | Path, ...]:
         """The options with which dbt runs here by itself."""
-        kept = self.folder / ".meltano" / "dbt"
         return (
             *("--project-dir", self.folder / "transform"),
             *("--profiles-dir", PACKAGE / "profiles", "--target", "postgres"),
-            *("--target-path", kept, "--log-path", kept),
+            *("--target-path", self.kept, "--log-path", self.kept),
         )
 
     def __call__(self, *arguments: str) -> str:

@@ -6,29 +6,30 @@ import html
 import json
 import math
 import operator
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections import Counter, defaultdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import duckdb
 import pytest
 from compliance import percent
+from facts import check_facts, expected_facts, program, recording, text, text_of
 from shared import once
 from support import DEFAULT_STREAMS
 
-from demo.marts import PACKAGE, Rows, in_duckdb
 from demo.page import GROUPINGS, summary, tiles, write_page
 from demo.warehouse import Warehouse
 from scripts.environment import ROOT, environment
+
+if TYPE_CHECKING:
+    from demo.marts import Rows
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DEMO = (sys.executable, "-m", "demo")
@@ -49,8 +50,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def run_demo(folder: Path) -> tuple[Path, str]:
-    tools = ("--target", target(), "--dbt", environment("dbt") / "dbt")
-    options = ("--directory", folder / "it's here", "--users", "60", "--pause", "4")
+    dbt = recording(folder / "dbt", environment("dbt") / "dbt", folder / "said")
+    tools = ("--target", target(), "--dbt", dbt)
+    options = ("--directory", folder / "it's here", "--users", "60", "--pause", "4", "--names")
     done = run(*DEMO, *options, *tools)
     assert done.stderr == ""
     return folder / "it's here", done.stdout
@@ -64,7 +66,6 @@ def target() -> Path:
 def warehouse(demo: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the warehouse: DuckDB locks the file against other processes."""
     folder = tmp_path_factory.mktemp("warehouse")
-    shutil.copytree(demo[0] / "dbt", folder / "dbt")  # what dbt has read of the package
     return Path(shutil.copy(demo[0] / "warehouse.duckdb", folder))
 
 
@@ -72,10 +73,6 @@ def query(file: Path, sql: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(file, read_only=True) as connection:
         connection.execute("set search_path = 'analytics_litmos,analytics_litmos_staging'")
         return connection.execute(sql).fetchall()
-
-
-def text(element: ET.Element) -> str:
-    return " ".join(" ".join(element.itertext()).split())
 
 
 # What it reads, loads and prints
@@ -119,50 +116,12 @@ def test_changes_between_the_syncs_are_counted(tmp_path: Path) -> None:
 # The figures
 
 
-_RESULTS = "with results as (select * from litmos__course_results where is_current) select "
-_UNDATED = "status in ('not_started', 'in_progress') and due_on is null"
-_AGE = """case when {0} > 180 then 'more' when {0} > 90 then '180' when {0} > 30 then '90'
-    else '30' end, count(*) from results where {0} is not null"""
-_PATH = """learning_path_id, {} from litmos__learning_path_results as path where path.is_current
-    and {} exists (select 1 from stg_litmos__learning_path_courses as link join results
-    using (course_id) where link.is_active and link.learning_path_id = path.learning_path_id
-    and results.user_id = path.user_id and {})"""
-FACTS = {
-    "undated all": f"'', count(*) from results where {_UNDATED}",
-    "undated courses": f"course_id, count(*) from results where {_UNDATED}",
-    "undated managers": f"manager_id, count(*) from results where {_UNDATED}",
-    "undated teams": f"""team_id, count(*) from results join int_litmos__people_of_teams
-        using (user_id) where is_direct = 1 and {_UNDATED}""",
-    "undated paths": _PATH.format(
-        "count(*)", "status in ('not_started', 'in_progress') and not", "due_on is not null"
-    ),
-    "required courses": "course_id, 1 from results where due_on is not null or is_recurring",
-    "required paths": _PATH.format(1, "", "(due_on is not null or is_recurring)"),
-    "unassigned all": "status, count(*) from results where not is_assigned",
-    "age overdue": _AGE.format("days_overdue"),
-    "age lapsed": _AGE.format("days_lapsed"),
-    "was_late all": """'', count(*) from results where assigned_on <= as_of - 30
-        and if(status = 'lapsed', compliant_till_on < as_of - 30,
-            due_on < as_of - 30 and coalesce(completed_on > as_of - 30, true))""",
-    "late managers": """concat(manager_id, trim(course_name), full_name,
-        case status when 'overdue' then due_on else compliant_till_on end), count(*)
-        from results where not is_compliant""",
-}
-"""What the page's query counts, in the words of DuckDB: an id, and a number."""
-
-
-def test_the_page_shows_what_the_marts_say(demo: tuple[Path, str], warehouse: Path) -> None:
-    figures = in_duckdb(environment("dbt") / "dbt", warehouse).figures(names=True)
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in figures["facts"]:
-        key = (row["id"], row["course_name"], row["full_name"], row["since"])
-        found[f"{row['about']} {row['part']}"]["".join(filter(None, key))] += row["number"]
-    assert found.pop("synced all")
-    for name, sql in FACTS.items():
-        counted = query(warehouse, f"{_RESULTS} {sql} group by 1")
-        assert found.pop(name, {}) == {html.unescape(key or ""): count for key, count in counted}
-    assert not found
-    drawn = text(ET.parse(demo[0] / "litmos.html").getroot())  # noqa: S314 - our own
+def test_the_page_shows_what_the_marts_say(
+    demo: tuple[Path, str], warehouse: Path, tmp_path: Path
+) -> None:
+    expected = expected_facts(lambda sql: query(warehouse, sql))
+    figures = check_facts(demo[0].with_name("said"), expected, tmp_path)
+    drawn = text_of(demo[0] / "litmos.html")
     for said in (*summary(figures), *map(" ".join, tiles(figures))):
         assert said in drawn
         assert said in demo[1]
@@ -360,23 +319,6 @@ def test_colour_blind_people_can_tell_the_colours_apart(sight: str) -> None:
 # A warehouse of one's own
 
 
-def test_the_page_is_drawn_from_any_dbt_project(demo: tuple[Path, str], tmp_path: Path) -> None:
-    project, page = tmp_path / "project", tmp_path / "page.html"
-    shutil.copytree(PACKAGE, project / "dbt_packages" / "litmos")
-    (project / "dbt_project.yml").write_text("name: mine\nprofile: mine\n")
-    (project / "packages.yml").write_text("packages:\n- local: dbt_packages/litmos\n")
-    file = os.path.relpath(demo[0] / "warehouse.duckdb", project)
-    profile = {"type": "duckdb", "path": file, "schema": "analytics"}
-    profiles = {"mine": {"target": "dev", "outputs": {"dev": profile}}}
-    (project / "profiles.yml").write_text(json.dumps(profiles))
-    where = ("--project-dir", project, "--profiles-dir", project, "--output", page)
-    done = run(*REPORT, "--dbt", environment("dbt") / "dbt", *where)
-    files = (page, demo[0] / "litmos.html")
-    drawn, shown = (file.read_text("utf-8").rpartition('<p class="note">')[0] for file in files)
-    assert drawn == shown
-    assert str(page) in done.stdout
-
-
 @pytest.mark.parametrize(
     ("dbt", "message"),
     [
@@ -392,12 +334,6 @@ def test_a_failure_of_dbt_is_reported(tmp_path: Path, dbt: str | None, message: 
         program(command, dbt)
     done = run(*REPORT, "--dbt", command, "--project-dir", tmp_path, status=1)
     assert message in done.stderr
-
-
-def program(file: Path, *lines: str) -> Path:
-    file.write_text("\n".join(["#!/bin/sh", *lines]))
-    file.chmod(0o755)
-    return file
 
 
 # The end
