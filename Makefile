@@ -11,8 +11,10 @@ INSTALLED := $(VENV)/.installed
 DEMO := .demo/venv
 CHECKED := $(wildcard tap_litmos tests demo benchmarks scripts)
 
-# Most tests start a process, which would compile the package each time.
+# Most tests start a process, which would compile the package each time. What pip installs is
+# compiled when it is imported; most of it never is.
 export PYTHONDONTWRITEBYTECODE :=
+export PIP_NO_COMPILE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint format demo report bench dist docs clean

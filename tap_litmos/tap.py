@@ -142,12 +142,13 @@ class TapLitmos(Tap):
         if catalog is not None:
             if unknown := sorted(catalog.keys() - self.streams.keys()):
                 self.logger.warning("Unknown streams in the catalog ignored: %.200s", unknown)
-            for name, entry in Catalog.from_dict(self.catalog_dict).items():
-                stream = self.streams[name]
-                if isinstance(stream, ListingStream) and name not in catalog:
-                    # A catalog from before `detect_deletes` was set.
-                    entry.metadata.root.selected = stream.selected = True
-                    catalog.add_stream(entry)
+            listings = [n for n, s in self.streams.items() if isinstance(s, ListingStream)]
+            if missing := [name for name in listings if name not in catalog]:
+                # A catalog from before `detect_deletes` was set.
+                entries = Catalog.from_dict(self.catalog_dict)
+                for name in missing:
+                    entries[name].metadata.root.selected = self.streams[name].selected = True
+                    catalog.add_stream(entries[name])
         super().setup_mapper()
         for stream in self.litmos_streams:
             if all(isinstance(target, RemoveRecordTransform) for target in stream.stream_maps):

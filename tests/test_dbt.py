@@ -113,7 +113,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def build(folder: Path) -> Built:
-    org = Organisation(users=100, years=0.6, live=False)
+    org = Organisation(users=100, years=0.4, live=False)
     with postgres() as server:
         destination = Postgres(server)
         with Sandbox(org) as box:

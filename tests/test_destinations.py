@@ -188,7 +188,7 @@ def check_type(field: Field, value: Any) -> None:
 
 
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
-    org, pause = Organisation(users=40, years=0.15, live=False), Pause()
+    org, pause = Organisation(users=25, years=0.15, live=False), Pause()
     with Sandbox(org, on_request=pause) as box:
         catalog = catalog_of(*LOADED, config=config_for(box, detect_deletes=True))
         pipeline = Pipeline(box, destination, tmp_path, catalog, detect_deletes=True)

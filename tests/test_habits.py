@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tap_litmos.sandbox import Organisation
 
 STREAM = "teams"
-COUNT = 1_230
+COUNT = 650
 
 
 def org_of(*, tie: int = 1) -> Organisation:

@@ -65,7 +65,7 @@ def test_metrics_are_logged_if_asked_for(how: str, box: Sandbox, tmp_path: Path)
     assert "METRIC" in run.log
 
 
-def test_a_fault_that_several_requests_meet_is_reported_once(org: Organisation) -> None:
+def test_a_fault_that_several_requests_meet_is_reported_once(long_org: Organisation) -> None:
     """All those that are in flight together; the next ones succeed."""
     together = threading.Barrier(4)
 
@@ -75,7 +75,7 @@ def test_a_fault_that_several_requests_meet_is_reported_once(org: Organisation) 
         together.wait(30)
         return "500"
 
-    with Sandbox(org, on_request=fail_together) as opened:
+    with Sandbox(long_org, on_request=fail_together) as opened:
         config = config_for(opened, max_concurrent_requests=4)
         run = run_tap(config=config, catalog=catalog_of("users"))
     assert run.status == 0

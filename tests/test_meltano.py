@@ -57,8 +57,7 @@ def meltano(long_box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]
 
     with (ENVIRONMENTS / "project.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs in one project disturb each other
-        run("install", "extractor", "tap-litmos")
-        run("install", "loader", "target-jsonl")
+        run("install", "tap-litmos", "target-jsonl")
         yield run
 
 

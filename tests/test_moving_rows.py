@@ -62,10 +62,10 @@ def test_rows_that_leave_a_closed_window_take_no_others_with_them(
     order: Any, every: timedelta
 ) -> None:
     """Those that moved come with the open window of the same sync, or with the next one."""
-    org = org_with(9 * PAGE, ago=CLOSED, every=every)
+    org = org_with(6 * PAGE, ago=CLOSED, every=every)
     with Sandbox(org, moving=7, order=order) as box:
         run = sync(box)
-        assert 3 + 9 < len(box.requests) < 100
+        assert 3 + 6 < len(box.requests) < 100
         box.moving = 0
         check_whole(org, run, sync(box, run.state))
 
@@ -84,7 +84,7 @@ def test_if_nothing_moves_it_costs_nothing(overfull: int) -> None:
 
 
 def test_rows_that_are_deleted_take_no_others_with_them() -> None:
-    org = org_with(2_000, ago=CLOSED)
+    org = org_with(1_000, ago=CLOSED)
     numbers = itertools.count()
 
     def delete(incoming: Incoming) -> None:
@@ -97,7 +97,7 @@ def test_rows_that_are_deleted_take_no_others_with_them() -> None:
 
 def test_paging_ends_though_rows_move_faster_than_they_are_read() -> None:
     """Either with every row, or with a line and the bookmark before the window."""
-    org = org_with(1_500, ago=CLOSED)
+    org = org_with(800, ago=CLOSED)
     with Sandbox(org, moving=40) as box:
         run = sync(box, page_size=20)
         moving = [seen.since for seen in box.requests if seen.start]

@@ -46,7 +46,7 @@ def test_what_is_asked_for_and_delivered_does_not_depend_on_how_many_read() -> N
         return Counter((seen.stream, *sorted(seen.query.items())) for seen in box.requests)
 
     with time_machine.travel(AFTERNOON, tick=False):
-        org = Organisation(users=30, years=0.3, live=False)
+        org = Organisation(users=20, years=0.2, live=False)
         with Sandbox(org) as box:
             config = config_for(box, page_size=100, window_days=6, max_concurrent_requests=1)
             one = run_tap(config=config)

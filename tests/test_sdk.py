@@ -38,7 +38,7 @@ Standard: Any = get_tap_test_class(
 
 @pytest.fixture(scope="module", autouse=True)
 def sandbox() -> Iterator[None]:
-    with Sandbox(Organisation(users=40, years=0.2, live=False)) as box:
+    with Sandbox(Organisation(users=25, years=0.1, live=False)) as box:
         CONFIG.update(box.config())
         yield
 

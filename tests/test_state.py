@@ -105,7 +105,7 @@ def test_the_bookmark_ends_at_the_request_of_the_open_window_and_never_moves_bac
 
 
 def test_each_stream_reads_on_from_its_own_bookmark(box: Sandbox) -> None:
-    at = ago(days=30)
+    at = ago(days=15)
     state = state_of(at, "teams", "courses")
     state["bookmarks"] |= state_of(ago(hours=1), "users")["bookmarks"]
     run = sync(box, "teams", "users", "modules", state=state)

@@ -65,7 +65,7 @@ def check_whole(org: Organisation, run: Run) -> None:
 
 
 def test_a_backfill_and_what_changed_since() -> None:
-    org = org_of(users=40, days=200)
+    org = org_of(users=40, days=90)
     with Sandbox(org) as box:
         first = run_tap(config=config_for(box))
         check_whole(org, first)
@@ -93,7 +93,7 @@ def test_a_backfill_and_what_changed_since() -> None:
 
 @pytest.mark.parametrize("to_is_included", [False, True])
 def test_a_row_comes_twice_only_where_two_windows_or_pages_meet(to_is_included: bool) -> None:  # noqa: FBT001
-    org = org_of(users=8, days=100)
+    org = org_of(users=8, days=60)
     with Sandbox(org, inclusive=(True, to_is_included)) as box:
         run = run_tap(config=config_for(box))
     assert all(not seen.start for seen in box.requests)  # pages repeat ten rows
@@ -113,7 +113,7 @@ def test_a_row_comes_twice_only_where_two_windows_or_pages_meet(to_is_included: 
 
 @pytest.mark.parametrize("window_days", [1, 5, 7])
 def test_every_request_keeps_the_rules_of_the_document(window_days: int) -> None:
-    org = org_of(users=12, days=60)
+    org = org_of(users=12, days=30)
     with Sandbox(org) as box:
         config = config_for(box, page_size=50, window_days=window_days)
         check_whole(org, run_tap(config=config))
@@ -230,7 +230,7 @@ def test_no_row_is_lost_however_since_and_to_are_read(
 
 
 def test_a_sync_stops_at_end_date_and_goes_on_from_there() -> None:
-    org = org_of(users=15, days=60)
+    org = org_of(users=15, days=40)
     end = datetime.fromisoformat(days_ago(20)).replace(tzinfo=UTC)
     with Sandbox(org, inclusive=(True, False)) as box:
         part = run_tap(config=config_for(box, end_date=days_ago(20)))
@@ -270,7 +270,7 @@ def test_an_end_that_is_not_past_never_asks_for_the_future(days: int, box: Sandb
 
 def test_messages_come_in_order() -> None:
     """SCHEMA, then window by window the RECORDs and one STATE; stream by stream."""
-    with Sandbox(org_of(users=20, days=50)) as box:
+    with Sandbox(org_of(users=10, days=30)) as box:
         run = run_tap(config=config_for(box))
     assert run.status == 0
     messages = iter([*run.messages, {"type": "end"}])

@@ -143,7 +143,7 @@ def test_the_last_window_of_all_is_logged_though_no_state_passes_it() -> None:
 def test_a_window_that_fails_has_no_row(org: Organisation) -> None:
     def refuse(incoming: Incoming) -> tuple[int, dict[str, str], bytes] | None:
         since = incoming.since
-        late = since is not None and since.date().isoformat() > days_ago(30)
+        late = since is not None and since.date().isoformat() > days_ago(12)
         return (404, {}, b"") if late and incoming.stream == "users" else None
 
     with Sandbox(org, on_request=refuse) as box:
