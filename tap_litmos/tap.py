@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
+_LISTINGS = {endpoint.stream for endpoint in ENDPOINTS if endpoint.is_listing}
+
 
 class TapLitmos(Tap):
     """Singer tap for the date-range endpoints of the Litmos learning management system."""
@@ -142,13 +144,11 @@ class TapLitmos(Tap):
         if catalog is not None:
             if unknown := sorted(catalog.keys() - self.streams.keys()):
                 self.logger.warning("Unknown streams in the catalog ignored: %.200s", unknown)
-            listings = [n for n, s in self.streams.items() if isinstance(s, ListingStream)]
-            if missing := [name for name in listings if name not in catalog]:
+            for name in self.streams.keys() & _LISTINGS - catalog.keys():
                 # A catalog from before `detect_deletes` was set.
-                entries = Catalog.from_dict(self.catalog_dict)
-                for name in missing:
-                    entries[name].metadata.root.selected = self.streams[name].selected = True
-                    catalog.add_stream(entries[name])
+                entry = Catalog.from_dict(self.catalog_dict)[name]
+                entry.metadata.root.selected = self.streams[name].selected = True
+                catalog.add_stream(entry)
         super().setup_mapper()
         for stream in self.litmos_streams:
             if all(isinstance(target, RemoveRecordTransform) for target in stream.stream_maps):
