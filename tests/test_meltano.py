@@ -39,7 +39,7 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def meltano(long_box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]:
+def meltano(box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]:
     """Run Meltano in the checkout, with a state of its own; return what it says."""
     command = environment("meltano") / "meltano"
     database = tmp_path / "meltano.db"
@@ -48,7 +48,7 @@ def meltano(long_box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
         "NO_COLOR": "1",
         "TARGET_JSONL_DESTINATION_PATH": str(files),
-        **in_environment(config_for(long_box)),
+        **in_environment(config_for(box)),
     }
 
     def run(*arguments: str, **more: str) -> str:
@@ -61,16 +61,14 @@ def meltano(long_box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]
         yield run
 
 
-def test_it_runs_as_the_project_defines_it(
-    meltano: Meltano, long_box: Sandbox, files: Path
-) -> None:
+def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files: Path) -> None:
     # One after another, as Meltano runs a plugin once at a time in a project.
-    check_that_it_syncs_everything(meltano, long_box, files)
-    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, long_box, files)
-    check_that_what_is_off_by_default_can_be_asked_for(meltano, long_box, files)
-    before = len(long_box.requests)
-    assert long_box.api_key not in meltano("invoke", "tap-litmos", "--check")
-    assert len(long_box.requests) > before
+    check_that_it_syncs_everything(meltano, box, files)
+    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, box, files)
+    check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
+    before = len(box.requests)
+    assert box.api_key not in meltano("invoke", "tap-litmos", "--check")
+    assert len(box.requests) > before
 
 
 def loaded(folder: Path, stream: str) -> list[dict[str, Any]]:

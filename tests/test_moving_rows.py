@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tap_litmos.sandbox import Incoming, Organisation
 
 STREAM = "teams"
-PAGE = 200
+PAGE = 120
 CLOSED = timedelta(days=12)
 OPEN = timedelta(hours=20)
 SECOND = timedelta(seconds=1)

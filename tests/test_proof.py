@@ -208,7 +208,7 @@ def differing(warehouse: Warehouse, stream: str) -> list[Record]:
 @pytest.fixture(scope="module")
 def records() -> dict[str, list[Record]]:
     """Return what a first sync of the last weeks delivers."""
-    org = Organisation(users=40, years=0.15, live=False)
+    org = Organisation(users=20, years=0.15, live=False)
     with Sandbox(org) as box:
         config = config_for(box, detect_deletes=True, start_date=days_ago(60))
         run = run_tap(config=config, catalog=catalog_of(*LOADED, config=config))
@@ -261,7 +261,7 @@ def test_a_window_with_rows_left_out_is_a_hole() -> None:
 
 
 def test_a_clock_that_ran_ahead_leaves_no_hole() -> None:
-    org, ahead = Organisation(users=40, years=0.15, live=False), timedelta(days=10)
+    org, ahead = Organisation(users=20, years=0.15, live=False), timedelta(days=10)
     catalog = catalog_of("sync_log", "users")
     with (
         time_machine.travel(datetime.now(UTC) + ahead),
@@ -280,7 +280,7 @@ def test_a_clock_that_ran_ahead_leaves_no_hole() -> None:
 
 
 def test_an_end_date_before_what_was_read_leaves_a_hole_until_a_sync_without_it() -> None:
-    org = Organisation(users=40, years=0.15, live=False)
+    org = Organisation(users=20, years=0.15, live=False)
     catalog, state = catalog_of("sync_log", "users"), None
     start, end, day_before = days_ago(20), days_ago(50), days_ago(21)
     log: list[Record] = []

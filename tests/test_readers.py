@@ -24,7 +24,7 @@ def is_open(seen: Incoming) -> bool:
 
 @pytest.mark.parametrize("most", [1, 2, 12])
 def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
-    most: int, long_org: Organisation
+    most: int, org: Organisation
 ) -> None:
     reached = threading.Event()
 
@@ -33,7 +33,7 @@ def test_as_many_requests_are_in_flight_as_allowed_and_never_more(
             reached.set()
         assert reached.wait(NOBODY_WAITS)
 
-    with Sandbox(long_org, on_request=wait_for_others) as box:
+    with Sandbox(org, on_request=wait_for_others) as box:
         run = run_tap(config=config_for(box, max_concurrent_requests=most))
     assert run.status == 0
     assert box.max_in_flight == most

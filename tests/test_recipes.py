@@ -102,18 +102,18 @@ def check_all(folder: Folder, box: Sandbox) -> None:
         assert fold(stream, folder.rows(stream)) == truth(box.org, stream)
 
 
-def test_the_readme_syncs_and_resumes(folder: Folder, long_box: Sandbox) -> None:
-    variables = in_environment(config_for(long_box))
+def test_the_readme_syncs_and_resumes(folder: Folder, box: Sandbox) -> None:
+    variables = in_environment(config_for(box))
     commands = block(README, "--test", "sh").splitlines()[1:]
     folder.ok("\n".join(commands), **variables)
-    before = len(long_box.requests)
+    before = len(box.requests)
     assert before == len(DEFAULT_STREAMS)
     daily = block(README, "touch state.json", "sh")
     folder.ok(daily, **variables)
-    check_all(folder, long_box)
-    before = len(long_box.requests)
+    check_all(folder, box)
+    before = len(box.requests)
     folder.ok(daily, **variables)
-    assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
+    assert len(box.requests) - before == len(DEFAULT_STREAMS)
 
 
 def test_the_sandbox_is_synced_as_its_page_says(folder: Folder) -> None:
@@ -123,24 +123,24 @@ def test_the_sandbox_is_synced_as_its_page_says(folder: Folder) -> None:
 
 
 def test_a_scheduled_sync_fails_when_the_tap_does_and_keeps_its_state(
-    folder: Folder, long_box: Sandbox
+    folder: Folder, box: Sandbox
 ) -> None:
     [line] = block(RECIPES, "flock", "crontab").splitlines()
     command = re.sub(r"/srv/litmos", str(folder.path), line.split(maxsplit=5)[5])
-    folder.write("config.json", config_for(long_box, api_key="another key"))
+    folder.write("config.json", config_for(box, api_key="another key"))
     assert folder.bash(command).returncode == 1
     assert (folder.path / "daily.state").read_text() == ""
-    folder.write("config.json", config_for(long_box))
+    folder.write("config.json", config_for(box))
     folder.ok(command)
-    check_all(folder, long_box)
+    check_all(folder, box)
     state = (folder.path / "daily.state").read_text()
-    folder.write("config.json", config_for(long_box, api_key="another key"))
+    folder.write("config.json", config_for(box, api_key="another key"))
     assert folder.bash(command).returncode == 1
     assert (folder.path / "daily.state").read_text() == state
-    folder.write("config.json", config_for(long_box))
-    before = len(long_box.requests)
+    folder.write("config.json", config_for(box))
+    before = len(box.requests)
     folder.ok(command)
-    assert len(long_box.requests) - before == len(DEFAULT_STREAMS)
+    assert len(box.requests) - before == len(DEFAULT_STREAMS)
 
 
 def test_a_backfill_beside_the_daily_sync_reads_the_rest(folder: Folder, long_box: Sandbox) -> None:
@@ -183,10 +183,10 @@ def test_a_row_that_a_backfill_wrote_last_comes_again_with_the_next_daily_sync(
         assert run.rows("courses")[old["Id"],] == new != old
 
 
-def test_split_jobs_share_the_streams(folder: Folder, long_box: Sandbox) -> None:
-    folder.write("config.json", config_for(long_box))
+def test_split_jobs_share_the_streams(folder: Folder, box: Sandbox) -> None:
+    folder.write("config.json", config_for(box))
     folder.ok(block(RECIPES, "--discover"))
-    check_all(folder, long_box)
+    check_all(folder, box)
     people, training = (set(bookmarks_of(folder, name)) for name in ("people", "training"))
     assert people == {"users", "user_logins", "teams", "team_users"}
     assert people | training == set(DEFAULT_STREAMS)

@@ -77,7 +77,7 @@ def test_teams_and_managers_form_trees(stream: str, above: str, company: Organis
 
 
 def test_names_are_unique() -> None:
-    for users in (PEOPLE, 1_500):
+    for users in (PEOPLE, 1_150):
         rows = Organisation(users=users, years=0.01, live=False).rows("users")
         assert len({row["FullName"] for row in rows}) == len(rows)
         assert {row["ManagerName"] for row in rows} <= {
