@@ -188,7 +188,7 @@ def check_type(field: Field, value: Any) -> None:
 
 
 def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Path) -> None:
-    org, pause = Organisation(users=25, years=0.15, live=False), Pause()
+    org, pause = Organisation(users=25, years=0.09, live=False), Pause()
     with Sandbox(org, on_request=pause) as box:
         catalog = catalog_of(*LOADED, config=config_for(box, detect_deletes=True))
         pipeline = Pipeline(box, destination, tmp_path, catalog, detect_deletes=True)
@@ -202,11 +202,11 @@ def test_every_row_lands_whatever_happens(destination: Destination, tmp_path: Pa
 
             return killed
 
-        pause.after(60)
+        pause.after(45)
         pipeline.run(kill(1))
         if destination.target == "target-jsonl":  # others write, and make tables, in batches
             assert any(destination.rows(stream) for stream in DEFAULT_STREAMS[:3])
-        pause.after(40)
+        pause.after(30)
         pipeline.run(kill(2))
         pipeline.run()
         check(destination, org, {stream: set() for stream in DEFAULT_STREAMS})
