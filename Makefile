@@ -31,7 +31,13 @@ $(INSTALLED): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-test: $(INSTALLED) ## Run all tests; ARGS="-k windows" runs some
+# A tool that could not be installed fails only the tests that need it.
+.venv-targets/.installed: pyproject.toml $(INSTALLED)
+	@echo "Setting up the tools that the tests run; the first time takes half a minute" >&2
+	-@$(BIN)/python scripts/environment.py dbt meltano target-csv target-jsonl target-postgres >/dev/null
+	@touch $@
+
+test: $(INSTALLED) .venv-targets/.installed ## Run all tests; ARGS="-k windows" runs some
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting, types and workflows

@@ -1,7 +1,8 @@
 """Make a virtual environment for a tool that cannot share one with the tap.
 
 `python scripts/environment.py target-jsonl` installs the dependency group of that name of
-`pyproject.toml`, if it is not there already, and prints the folder of its commands.
+`pyproject.toml`, if it is not there already, and prints the folder of its commands. Several groups
+are installed at the same time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,5 +70,5 @@ def _run(python: str, module: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    for group in sys.argv[1:]:
-        print(environment(group))  # noqa: T201
+    with ThreadPoolExecutor() as pool:
+        print(*pool.map(environment, sys.argv[1:]), sep="\n")  # noqa: T201
