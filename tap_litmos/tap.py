@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-_LISTINGS = {endpoint.stream for endpoint in ENDPOINTS if endpoint.is_listing}
-
 
 class TapLitmos(Tap):
     """Singer tap for the date-range endpoints of the Litmos learning management system."""
@@ -144,11 +142,12 @@ class TapLitmos(Tap):
         if catalog is not None:
             if unknown := sorted(catalog.keys() - self.streams.keys()):
                 self.logger.warning("Unknown streams in the catalog ignored: %.200s", unknown)
-            for name in self.streams.keys() & _LISTINGS - catalog.keys():
-                # A catalog from before `detect_deletes` was set.
-                entry = Catalog.from_dict(self.catalog_dict)[name]
-                entry.metadata.root.selected = self.streams[name].selected = True
-                catalog.add_stream(entry)
+            for name in self.streams.keys() - catalog.keys():
+                if isinstance(stream := self.streams[name], ListingStream):
+                    # A catalog from before `detect_deletes` was set.
+                    entry = Catalog.from_dict(self.catalog_dict)[name]
+                    entry.metadata.root.selected = stream.selected = True
+                    catalog.add_stream(entry)
         super().setup_mapper()
         for stream in self.litmos_streams:
             if all(isinstance(target, RemoveRecordTransform) for target in stream.stream_maps):

@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Search what is imported for garbage no more: it took a quarter of a short run."""
+    """Keep the garbage collector off imported modules: it took a quarter of a short run."""
     gc.freeze()
 
 
@@ -87,7 +87,7 @@ def box(org: Organisation) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def long_org() -> Organisation:
-    """Return an organisation with more people and a longer past: 16 weeks."""
+    """Return an organisation with more people and a longer past: 10 weeks."""
     return Organisation(users=20, years=0.2, live=False)
 
 

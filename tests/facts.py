@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from demo.marts import Rows, in_duckdb
+from demo.marts import Marts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from demo.marts import Rows
 
 Facts = dict[str, dict[str, int]]
 """For each fact the numbers by id."""
@@ -78,9 +80,9 @@ def check_facts(said: Path, expected: Facts, folder: Path) -> dict[str, Rows]:
     Args:
         said: What dbt printed, names of people included.
         expected: What it has to find.
-        folder: For what is needed meanwhile.
+        folder: Where to put a command that prints it again.
     """
-    figures = in_duckdb(program(folder / "says", f'cat "{said}"'), folder / "none").figures()
+    figures = Marts(program(folder / "says", f'cat "{said}"')).figures()
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for row in figures["facts"]:
         key = (row["id"], row["course_name"], row["full_name"], row["since"])

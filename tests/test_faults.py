@@ -55,8 +55,8 @@ def gaps(box: Sandbox) -> list[float]:
 
 
 def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
-    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=1.5, retry_after=0) as box:
-        config = config_for(box, request_timeout=1, window_days=2, max_concurrent_requests=12)
+    with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=5.5, retry_after=0) as box:
+        config = config_for(box, request_timeout=5, window_days=2, max_concurrent_requests=12)
         run = run_tap(config=config, minute=0.5)
     assert run.status == 0
     assert not run.errors
@@ -65,7 +65,7 @@ def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> N
     assert {seen.fault for seen in box.requests} >= set(FAULT_KINDS)
     failed = sum(seen.fault is not None for seen in box.requests)
     retries = (run.stats(stream)["retries"] for stream in DEFAULT_STREAMS)
-    assert sum(map(int, retries)) >= failed  # a slow machine keeps a request waiting, too
+    assert sum(map(int, retries)) == failed
 
 
 # Waiting
