@@ -57,7 +57,7 @@ def gaps(box: Sandbox) -> list[float]:
 def test_a_quarter_of_all_requests_may_fail_in_every_way(org: Organisation) -> None:
     with Sandbox(org, faults=0.25, fault_kinds=FAULT_KINDS, timeout_hold=5.5, retry_after=0) as box:
         config = config_for(box, request_timeout=5, window_days=2, max_concurrent_requests=12)
-        run = run_tap(config=config, minute=0.5)
+        run = run_tap(config=config, minute=6)
     assert run.status == 0
     assert not run.errors
     for stream in DEFAULT_STREAMS:
