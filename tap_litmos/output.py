@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.singerlib import RecordMessage
+from singer_sdk.contrib.msgspec import MsgSpecWriter, serialize_jsonl
+from singer_sdk.singerlib import RecordMessage, StateMessage
 from typing_extensions import override
 
 from tap_litmos.errors import RunFailedError
@@ -25,6 +25,12 @@ class Writer(MsgSpecWriter):
         """Make a writer."""
         super().__init__()
         self._waiting = bytearray()
+
+    @override
+    def serialize_message(self, message: Message) -> bytearray:
+        if isinstance(message, StateMessage):  # its `to_dict` copies all bookmarks deeply
+            return serialize_jsonl({"type": "STATE", "value": message.value})
+        return super().serialize_message(message)
 
     @override
     def write_message(self, message: Message) -> None:

@@ -195,9 +195,6 @@ def _broken_by_dates(config: Mapping[str, Any]) -> Iterator[str]:
                 )
     start, end = moments.get("start_date"), moments.get("end_date")
     if start and not EARLIEST <= start <= pendulum.now("UTC"):
-        yield (
-            f"'start_date' is {config['start_date']!r}, but must be between "
-            f"{EARLIEST:%Y-%m-%d} and now"
-        )
+        yield f"'start_date' is {config['start_date']!r}, but must be between {EARLIEST:%Y} and now"
     if start and end and end <= start:
         yield f"'end_date' is {config['end_date']!r}, but must be after start_date"

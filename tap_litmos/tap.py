@@ -162,16 +162,15 @@ class TapLitmos(Tap):
         Raises:
             RunFailedError: If rows may be missing.
         """
-        streams = self.litmos_streams
-        text = "Reading %d windows of %d streams"
-        self.logger.info(text, sum(len(stream.windows) for stream in streams), len(streams))
+        chosen = self.litmos_streams
+        self.logger.info("Reading %d windows of %d streams", self.readers.windows_left, len(chosen))
         with log_progress(self):
             super().sync_all()
         self.message_writer.flush()  # type: ignore[attr-defined]
         verdict = "Sync incomplete"
         if self.is_interactive:
             failed = [stats for stats in self.summary.streams.values() if stats.failure]
-            verdict = f"{len(streams) - len(failed)} of {len(streams)} endpoints answer"
+            verdict = f"{len(chosen) - len(failed)} of {len(chosen)} endpoints answer"
         else:
             self.summary.close(self.session.rate.slowdowns)
         if problem := self.summary.problem:

@@ -121,7 +121,7 @@ ERRORS: dict[str, Case] = {
         "start_date", "soon", "'start_date' is 'soon'", "such as 2026-01-31"
     ),
     "a start date in the future": setting(
-        "start_date", TOMORROW, f"'start_date' is '{TOMORROW}'", "between 1990-01-01 and now"
+        "start_date", TOMORROW, f"'start_date' is '{TOMORROW}'", "between 1990 and now"
     ),
     "an end before the start": setting(
         "end_date",
