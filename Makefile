@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml
 # A tool that could not be installed fails only the tests that need it.
 .venv-targets/.installed: pyproject.toml $(INSTALLED)
 	@echo "Setting up the tools that the tests run; the first time takes half a minute" >&2
-	-@$(BIN)/python scripts/environment.py dbt meltano target-csv target-jsonl target-postgres >/dev/null
+	-@$(BIN)/python scripts/environment.py dbt meltano target-jsonl target-postgres >/dev/null
 	@touch $@
 
 test: $(INSTALLED) .venv-targets/.installed ## Run all tests; ARGS="-k windows" runs some

@@ -132,7 +132,7 @@ def _properties(endpoint: Endpoint, *, every_version: bool = False) -> dict[str,
         "name": _name(endpoint, every_version=every_version),
         "description": endpoint.description
         + (". Every version that was loaded" if every_version else ""),
-        "data_tests": [{"litmos.unique_key": {"arguments": {"key": key}}}],
+        "data_tests": [{"litmos.primary_key": {"arguments": {"key": key}}}],
         "columns": _columns(endpoint, every_version=every_version),
     }
 
@@ -142,11 +142,11 @@ def _columns(endpoint: Endpoint, *, every_version: bool) -> list[dict[str, Any]]
     columns: list[dict[str, Any]] = [dict(_ACCOUNT)]
     for field in _fields(endpoint):
         name = column(endpoint, field)
-        tests: list[Any] = ["not_null"] if field.name in endpoint.primary_key else []
+        described: dict[str, Any] = {"name": name, "description": field.description}
         if field.name in endpoint.references and not every_version:
-            tests.append(_relationship(endpoint, name, endpoint.references[field.name]))
-        described = {"name": name, "description": field.description}
-        columns.append(described | ({"data_tests": tests} if tests else {}))
+            refers = _relationship(endpoint, name, endpoint.references[field.name])
+            described["data_tests"] = [refers]
+        columns.append(described)
     if not endpoint.is_listing:
         columns += [
             {"name": name, "description": description} for name, description in _COMPUTED.items()

@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-targets",
         action="store_true",
-        help="load into every target that the documentation lists, not only the usual ones",
+        help="load into every target that the documentation lists, not only the usual ones, and "
+        "run dbt's unit tests in PostgreSQL too",
     )
 
 

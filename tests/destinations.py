@@ -352,7 +352,7 @@ IN_FOLDERS: dict[str, Callable[[Path], Destination]] = {
 IN_POSTGRES: dict[str, Callable[[Mapping[str, Any]], Destination]] = {
     kind.group: kind for kind in (Postgres, PipelinewisePostgres)
 }
-USUAL = ("target-jsonl", "target-csv", "target-postgres")
+USUAL = ("target-jsonl", "target-postgres")
 """The groups that are tried without `--all-targets`."""
 
 
