@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ The document gives ids 50 characters; its lengths are exceeded in practice.
 _LENGTH_OF_HASH = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One field of a stream.
 
@@ -59,7 +60,7 @@ class Field:
     default: bool | None = None
     opt_in: str | None = None
 
-    @property
+    @cached_property
     def title(self) -> str:
         """The name in words: `OriginalUserId` is `Original user id`."""
         first, *others = _BETWEEN_WORDS.sub(" ", self.name).split()

@@ -142,13 +142,20 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"page_cap": 50},
         {"limit": (BREAKS, "Set page_size to 50"), "pages": (UNSEEN, "")},
     ),
-    "pages of 50, as set": (
-        {"page_cap": 50, "settings": {"page_size": 50}},
-        {"limit": (HARMLESS, "end after 50"), "pages": (UNSEEN, "")},
+    "pages of 50, as set; far west without lookback": (
+        {"page_cap": 50, "zone": -12.0, "settings": {"page_size": 50, "lookback_hours": 2}},
+        {
+            "limit": (HARMLESS, "end after 50"),
+            "pages": (UNSEEN, ""),
+            "windows": (BREAKS, "Set lookback_hours to 24"),
+        },
     ),
-    "the default limit": (
-        {"ignores_limit": True},
-        {"limit": (HARMLESS, "100 rows for a limit of 10")},
+    "the default limit; a clock of tomorrow": (
+        {"ignores_limit": True, "clock_skew": 11 * 3600.0},
+        {
+            "limit": (HARMLESS, "100 rows for a limit of 10"),
+            "clock": (BREAKS, "Set this machine"),
+        },
     ),
     "pages of 99, of which one in 10 is left out": (
         {"page_cap": 99, "filtered": 10, "settings": {"page_size": 89}},
@@ -162,12 +169,20 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"filtered": 8},
         {"limit": (HARMLESS, "keeps reading"), "pages": (UNSEEN, "small pages do not tell")},
     ),
-    "pages that are too long": (
-        {"overfull": 3},
-        {"limit": (HARMLESS, "13 rows for a limit of 10")},
+    "pages that are too long; days, not moments": (
+        {"overfull": 3, "reading": "day"},
+        {
+            "limit": (HARMLESS, "13 rows for a limit of 10"),
+            "windows": (HARMLESS, OF_DAYS),
+        },
     ),
-    "ignores start": ({"ignores_start": True}, {"pages": (BREAKS, "window_days to 1")}),
-    "days, not moments": ({"reading": "day"}, {"windows": (HARMLESS, OF_DAYS)}),
+    "ignores start; far west": (
+        {"ignores_start": True, "zone": -12.0},
+        {
+            "pages": (BREAKS, "window_days to 1"),
+            "windows": (HARMLESS, "Add 12 hours where you query"),
+        },
+    ),
     "since alone; a list is refused that is needed": (
         {
             "inclusive": (True, False),
@@ -180,19 +195,24 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
         {"inclusive": (False, True), "keyless": 0.1},
         {"keys": (BREAKS, "Correct the rows without key")},
     ),
-    "neither end": (
-        {"inclusive": (False, False)},
-        {"windows": (BREAKS, "the very second at which")},
+    "neither end; other spellings": (
+        {"inclusive": (False, False), "spelling": "alternate"},
+        {
+            "windows": (BREAKS, "the very second at which"),
+            "schema": (HARMLESS, "CompliantTillDate as ComplaintTillDate"),
+        },
     ),
-    "neither day": (
-        {"inclusive": (False, False), "reading": "day"},
-        {"windows": (BREAKS, "rows of the day at which two windows meet")},
+    "neither day; windows of 6 days": (
+        {"inclusive": (False, False), "reading": "day", "longest_days": 6.96},
+        {
+            "windows": (BREAKS, "rows of the day at which two windows meet"),
+            "seven_days": (BREAKS, "Set window_days to 6"),
+        },
     ),
     "days without since": (
         {"inclusive": (False, True), "reading": "day"},
         {"windows": (BREAKS, "Set lookback_hours to 48")},
     ),
-    "far west": ({"zone": -12.0}, {"windows": (HARMLESS, "Add 12 hours where you query")}),
     "India; an endpoint is refused": (
         {"zone": 5.5, "refuse": {"/org/courses": 403}},
         {
@@ -200,19 +220,9 @@ CASES: dict[str, tuple[dict[str, Any], Expected]] = {
             "endpoints": (BREAKS, "refused: courses (403)"),
         },
     ),
-    "far west without lookback": (
-        {"zone": -12.0, "settings": {"lookback_hours": 2}},
-        {"windows": (BREAKS, "Set lookback_hours to 24")},
-    ),
-    "windows of 6 days": ({"longest_days": 6.96}, {"seven_days": (BREAKS, "Set window_days to 6")}),
     "windows of 4 days": (
         {"longest_days": 4.0, "settings": {"window_days": 3}},
         {"seven_days": (HARMLESS, "window_days is 3"), "pages": (UNSEEN, "")},
-    ),
-    "a clock of tomorrow": ({"clock_skew": 11 * 3600.0}, {"clock": (BREAKS, "Set this machine")}),
-    "other spellings": (
-        {"spelling": "alternate"},
-        {"schema": (HARMLESS, "CompliantTillDate as ComplaintTillDate")},
     ),
     "fails now and then": ({"faults": 0.1, "retry_after": 0}, {}),
 }

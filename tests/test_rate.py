@@ -232,7 +232,7 @@ def worker(path: Path, requests: int, count: int) -> Iterator[subprocess.Popen[s
 def test_processes_that_share_a_file_keep_the_rate_together(tmp_path: Path) -> None:
     moments: list[float] = []
     with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(worker(tmp_path / "rate.db", 60, 30)) for _ in range(4)]
+        started = [stack.enter_context(worker(tmp_path / "rate.db", 60, 40)) for _ in range(3)]
         for process in started:
             printed, logged = process.communicate(timeout=60)
             assert not logged
