@@ -274,7 +274,9 @@ class Account:
             UnseenError: If no more requests may be sent.
             FatalAPIError: If the paginator gives up.
         """
-        stream = self._streams.setdefault(endpoint.stream, CheckedStream(self, endpoint))
+        if endpoint.stream not in self._streams:
+            self._streams[endpoint.stream] = CheckedStream(self, endpoint)
+        stream = self._streams[endpoint.stream]
         try:
             for _ in stream.read(reading, **params):
                 pass
