@@ -274,9 +274,7 @@ class Account:
             UnseenError: If no more requests may be sent.
             FatalAPIError: If the paginator gives up.
         """
-        if endpoint.stream not in self._streams:
-            self._streams[endpoint.stream] = CheckedStream(self, endpoint)
-        stream = self._streams[endpoint.stream]
+        stream = self._stream(endpoint)
         try:
             for _ in stream.read(reading, **params):
                 pass
@@ -292,6 +290,11 @@ class Account:
                 raise
             raise NoAnswerError(stream.status) from None
         return stream
+
+    def _stream(self, endpoint: Endpoint) -> CheckedStream:
+        if endpoint.stream not in self._streams:
+            self._streams[endpoint.stream] = CheckedStream(self, endpoint)
+        return self._streams[endpoint.stream]
 
     def _log(self, stream: CheckedStream, error: Exception) -> None:
         """Log why an endpoint does not answer; end the run if the host does not."""
