@@ -1,7 +1,7 @@
 -- Tables as no target of ours makes them: other case, other types, appended rows, a listing,
 -- columns and a table that are missing. The users were loaded at 12:00 UTC, and their
 -- date-times shifted to 08:00.
-drop schema litmos cascade;
+drop schema if exists litmos cascade;
 create schema litmos;
 create table litmos.users (
     id text, fullname text, active boolean, createddate timestamptz, updateddate timestamptz,
