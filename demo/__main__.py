@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     add("--target", type=Path, default=Path("target-jsonl"), help="the command target-jsonl")
     add("--dbt", type=Path, default=Path("dbt"), help="the command dbt")
     add("--users", type=int, default=500, help="people in the organisation")
+    add("--years", type=float, default=1, help="how far back its history goes")
     add("--pause", type=float, default=10, help="seconds between the two syncs")
     add("--names", action="store_true", help="print the names of people who are late, too")
     return parser.parse_args()
@@ -69,8 +70,10 @@ def _syncs(first: Sync, second: Sync, changes: Mapping[str, tuple[int, int]]) ->
 def _run(options: argparse.Namespace) -> None:
     directory: Path = options.directory.resolve()
     _empty(directory)
-    with sandbox(users=options.users) as config:
-        _say("Syncing a year of history; the rate limit of Litmos would stretch it to 10 minutes")
+    span = "a year" if options.years == 1 else f"{options.years:g} years"
+    with sandbox(users=options.users, years=options.years) as config:
+        stretched = f"the rate limit of Litmos would stretch it to {10 * options.years:.0f} minutes"
+        _say(f"Syncing {span} of history; {stretched}")
         first = sync("first", directory, config, options.target)
         _say(f"Waiting {options.pause:g} s while people go on learning")
         time.sleep(options.pause)
@@ -84,7 +87,7 @@ def _run(options: argparse.Namespace) -> None:
     marts = in_duckdb(options.dbt, file)
     marts.build()
     figures = marts.figures(names=options.names)
-    write_page(page, figures, _origin(first, second))
+    write_page(page, figures, _origin(span, first, second))
     console = Console()
     if not console.is_terminal:
         console = Console(width=100)
@@ -118,10 +121,10 @@ def _empty(directory: Path) -> None:
         raise DemoError(f"Cannot use {directory}: {error.strerror}") from None
 
 
-def _origin(first: Sync, second: Sync) -> str:
+def _origin(span: str, first: Sync, second: Sync) -> str:
     before, after = first.totals, second.totals
     return (
-        f"A made-up organisation. tap-litmos read a year of it ({before['rows']:,} rows, "
+        f"A made-up organisation. tap-litmos read {span} of it ({before['rows']:,} rows, "
         f"{before['requests']:,} requests), then what had changed ({after['rows']:,} rows, "
         f"{after['requests']:,} requests). dbt_litmos built the marts."
     )

@@ -77,12 +77,13 @@ def _module(name: str, *arguments: str | Path) -> list[str | Path]:
 
 
 @contextmanager
-def sandbox(*, users: int) -> Iterator[dict[str, Any]]:
+def sandbox(*, users: int, years: float) -> Iterator[dict[str, Any]]:
     """Serve an organisation on a free port, and yield a config for the tap.
 
     It has no rate limit: at that of Litmos, a year of history would take ten minutes.
     """
-    command = _module("tap_litmos.sandbox", "--port", "0", "--users", str(users))
+    options = ("--port", "0", "--users", str(users), "--years", str(years))
+    command = _module("tap_litmos.sandbox", *options)
     with _running(*command, stdout=PIPE, stderr=PIPE) as process:
         printed = _first_object(process.stdout)
         if not printed:

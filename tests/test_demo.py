@@ -52,7 +52,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def run_demo(folder: Path) -> tuple[Path, str]:
     dbt = recording(folder / "dbt", environment("dbt") / "dbt", folder / "said")
     tools = ("--target", target(), "--dbt", dbt)
-    options = ("--directory", folder / "it's here", "--users", "40", "--pause", "4", "--names")
+    size = ("--users", "40", "--years", "0.3", "--pause", "4")
+    options = ("--directory", folder / "it's here", *size, "--names")
     done = run(*DEMO, *options, *tools)
     assert done.stderr == ""
     return folder / "it's here", done.stdout
