@@ -56,7 +56,7 @@ def check_end(run: Run, how: signal.Signals) -> None:
 
 def test_killed_again_and_again_a_sync_delivers_every_row() -> None:
     chance = random.Random(1)  # noqa: S311 - no secret
-    org = Organisation(users=40, years=0.2, live=False)
+    org = Organisation(users=25, years=0.12, live=False)
     records: dict[str, list[Record]] = {stream: [] for stream in DEFAULT_STREAMS}
     state: dict[str, Any] = {}
     with Sandbox(org) as box:

@@ -119,7 +119,7 @@ def test_a_target_that_reads_slowly_lets_some_rows_wait_and_no_more(
         return 200, {}, body
 
     with Sandbox(org, on_request=answer) as box:
-        config = config_for(box, start_date=days_ago(800), max_concurrent_requests=most)
+        config = config_for(box, start_date=days_ago(620), max_concurrent_requests=most)
         with started(config=config, catalog=catalog_of("users")) as tap:
             assert reached.wait(NOBODY_WAITS)
             for windows_taken in range(2, 20):  # noqa: B007 - `answer` reads it
