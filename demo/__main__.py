@@ -33,7 +33,7 @@ def _arguments() -> argparse.Namespace:
     add("--target", type=Path, default=Path("target-jsonl"), help="the command target-jsonl")
     add("--dbt", type=Path, default=Path("dbt"), help="the command dbt")
     add("--users", type=int, default=500, help="people in the organisation")
-    add("--years", type=float, default=1, help="how far back its history goes")
+    add("--years", type=float, default=1, help="years of history")
     add("--pause", type=float, default=10, help="seconds between the two syncs")
     add("--names", action="store_true", help="print the names of people who are late, too")
     return parser.parse_args()

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,7 +64,8 @@ def meltano(box: Sandbox, files: Path, tmp_path: Path) -> Iterator[Meltano]:
 def test_it_runs_as_the_project_defines_it(meltano: Meltano, box: Sandbox, files: Path) -> None:
     # One after another, as Meltano runs a plugin once at a time in a project.
     check_that_it_syncs_everything(meltano, box, files)
-    check_that_it_goes_on_from_meltanos_state_and_reads_what_is_chosen(meltano, box, files)
+    check_that_it_goes_on_from_meltanos_state_and_detects_deletes(meltano, box, files)
+    check_that_what_is_off_by_default_can_be_asked_for(meltano, box, files)
     before = len(box.requests)
     assert box.api_key not in meltano("invoke", "tap-litmos", "--check")
     assert len(box.requests) > before
@@ -96,27 +96,35 @@ def check_that_it_syncs_everything(meltano: Meltano, box: Sandbox, files: Path) 
     assert len(total) <= 80
 
 
-def check_that_it_goes_on_from_meltanos_state_and_reads_what_is_chosen(
+def check_that_it_goes_on_from_meltanos_state_and_detects_deletes(
     meltano: Meltano, box: Sandbox, files: Path
 ) -> None:
     box.requests.clear()
     rows = len(loaded(files, "courses"))
     [changed] = box.org.touch("courses", 1, Name="Renamed")
-    chosen = ["courses.*", "users.Id", "users.Email", "activity_logins.*", "sync_log.*", "*_ids.*"]
-    said = {"TAP_LITMOS_DETECT_DELETES": "true", "TAP_LITMOS__SELECT": json.dumps(chosen)}
-    meltano("run", "tap-litmos", "target-jsonl", **said)
+    meltano("run", "tap-litmos", "target-jsonl", TAP_LITMOS_DETECT_DELETES="true")
     listings = {
         endpoint.stream: endpoint.references["Id"].partition(".")[0]
         for endpoint in ENDPOINT.values()
         if endpoint.is_listing
     }
-    asked = Counter(seen.stream for seen in box.requests)
-    assert set(asked) == {"courses", "users", "activity_logins", *listings}
-    assert asked["courses"] == asked["users"] == 1
+    asked = sorted(seen.stream or "" for seen in box.requests)
+    assert asked == sorted([*DEFAULT_STREAMS, *listings])
     assert canonical(ENDPOINT["courses"], changed) in loaded(files, "courses")[rows:]
-    assert len(loaded(files, "activity_logins")) == len(box.org.rows("activity_logins"))
-    assert set(loaded(files, "users")[-1]) == {"Id", "Email", "UpdatedDate"}
-    assert {row["Stream"] for row in loaded(files, "sync_log")} == set(asked)
     for listing, stream in listings.items():
         listed = {row["Id"] for row in loaded(files, listing)}
         assert listed == {row["Id"] for row in box.org.rows(stream)}
+
+
+def check_that_what_is_off_by_default_can_be_asked_for(
+    meltano: Meltano, box: Sandbox, files: Path
+) -> None:
+    box.requests.clear()
+    chosen = json.dumps(["activity_logins.*", "sync_log.*", "users.Id", "users.Email"])
+    options = ("--full-refresh", "tap-litmos", "target-jsonl")
+    meltano("run", *options, TAP_LITMOS__SELECT=chosen)
+    assert {seen.stream for seen in box.requests} == {"activity_logins", "users"}
+    assert len(loaded(files, "activity_logins")) == len(box.org.rows("activity_logins"))
+    assert set(loaded(files, "users")[-1]) == {"Id", "Email", "UpdatedDate"}
+    logged = {row["Stream"] for row in loaded(files, "sync_log")}
+    assert logged == {"activity_logins", "users"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -215,7 +216,6 @@ class Account:
         self.today: tuple[datetime, datetime] | None = None
         self.strangers: set[str] = set()
         self.elements: dict[str, list[str]] = {}
-        self._streams: dict[str, CheckedStream] = {}
 
     @property
     def open_window(self) -> Window:
@@ -274,7 +274,7 @@ class Account:
             UnseenError: If no more requests may be sent.
             FatalAPIError: If the paginator gives up.
         """
-        stream = self._stream(endpoint)
+        stream = _stream(self, endpoint)
         try:
             for _ in stream.read(reading, **params):
                 pass
@@ -290,11 +290,6 @@ class Account:
                 raise
             raise NoAnswerError(stream.status) from None
         return stream
-
-    def _stream(self, endpoint: Endpoint) -> CheckedStream:
-        if endpoint.stream not in self._streams:
-            self._streams[endpoint.stream] = CheckedStream(self, endpoint)
-        return self._streams[endpoint.stream]
 
     def _log(self, stream: CheckedStream, error: Exception) -> None:
         """Log why an endpoint does not answer; end the run if the host does not."""
@@ -323,6 +318,11 @@ class Account:
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 """The date of rows that have none."""
+
+
+@cache
+def _stream(account: Account, endpoint: Endpoint) -> CheckedStream:
+    return CheckedStream(account, endpoint)
 
 
 def _plain(moment: datetime) -> datetime:
